@@ -1,0 +1,307 @@
+//! A data plane's side of one conversation, over any stream.
+//!
+//! It says what it has, takes what the control plane sends, and reports what
+//! its workers serve. Nothing is published that [`super::incoming`] has not
+//! checked, and an older revision never replaces a newer one.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tracing::{debug, error, info, warn};
+
+use super::incoming::{Incoming, Outcome};
+use super::{Node, Status};
+use crate::log::printable;
+use crate::protocol::frame::{FrameError, FrameReader};
+use crate::protocol::version::{CAPABILITIES, PROTOCOL};
+use crate::protocol::{
+    Bye, HEARTBEAT, Hello, Malformed, Message, Nack, Ping, Reason, Resync, SILENCE, Signed, Welcome,
+};
+use crate::trust::TrustError;
+
+/// The longest message: one entity, or the problems of a turned down hello.
+const MESSAGE_LIMIT: usize = 64 << 20;
+
+/// How many problems of a refusal, and how much of each, are reported.
+const PROBLEMS: usize = 100;
+const PROBLEM_BYTES: usize = 2048;
+
+/// How a link ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// The control plane said goodbye.
+    #[error("it said goodbye: {0}")]
+    Left(String),
+
+    /// The control plane closed the link without a word.
+    #[error("it closed the link")]
+    Closed,
+
+    /// This data plane is stopping.
+    #[error("this data plane is stopping")]
+    Stopped,
+
+    /// The control plane does not take this node on.
+    #[error("it turned this node away: {text}")]
+    TurnedAway {
+        /// Why, for programs.
+        reason: Reason,
+        /// Why, for people.
+        text: String,
+    },
+
+    /// The control plane is not the one this node trusts.
+    #[error(transparent)]
+    Untrusted(#[from] TrustError),
+
+    /// It said something that is not its to say, or not now.
+    #[error("it sent {0}, which has no place here")]
+    OutOfPlace(&'static str),
+
+    /// It sent bytes that are not our protocol, fell silent, or the link broke.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+
+    /// It sent a message that cannot be read.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+
+    /// Writing failed.
+    #[error("the link broke")]
+    Write(#[source] io::Error),
+
+    /// This node could not prove its key.
+    #[error("the node key cannot be used")]
+    Key(#[from] boring::error::ErrorStack),
+}
+
+/// One conversation.
+struct Session<'a, IO> {
+    node: &'a Node,
+    control_plane: &'a str,
+    reader: FrameReader<ReadHalf<IO>>,
+    writer: WriteHalf<IO>,
+    status: watch::Receiver<Status>,
+    told: Status,
+    incoming: Incoming,
+}
+
+/// Carries a conversation to its end.
+pub(super) async fn run<IO>(
+    node: &Node,
+    io: IO,
+    binding: &[u8; 32],
+    control_plane: &str,
+    stopped: impl Future<Output = ()>,
+) -> Ended
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let (reader, writer) = tokio::io::split(io);
+    let mut status = node.status.subscribe();
+    let told = status.borrow_and_update().clone();
+    let mut session = Session {
+        node,
+        control_plane,
+        reader: FrameReader::new(reader, MESSAGE_LIMIT),
+        writer,
+        status,
+        told,
+        incoming: Incoming::default(),
+    };
+    match session.introduce(binding).await {
+        Ok(()) => {}
+        Err(Ended::Write(error)) => return session.last_words(error).await,
+        Err(ended) => return ended,
+    }
+    match session.converse(stopped).await {
+        Err(Ended::Write(error)) => session.last_words(error).await,
+        Ok(ended) | Err(ended) => ended,
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
+    /// Says hello, and waits to be taken on by the control plane this node trusts.
+    async fn introduce(&mut self, binding: &[u8; 32]) -> Result<(), Ended> {
+        let hello = self.hello(binding)?;
+        self.say(hello).await?;
+        match self.hear().await? {
+            Some(Message::Welcome(welcome)) => self.welcomed(&welcome),
+            Some(Message::Refused(refused)) => {
+                Err(Ended::TurnedAway { reason: refused.reason, text: printable(&refused.text) })
+            }
+            Some(Message::Bye(bye)) => Err(Ended::Left(printable(&bye.reason))),
+            Some(other) => Err(Ended::OutOfPlace(other.name())),
+            None => Err(Ended::OutOfPlace("an unknown message")),
+        }
+    }
+
+    fn hello(&self, binding: &[u8; 32]) -> Result<Hello, Ended> {
+        let node = self.node;
+        let newest = node.revisions.borrow();
+        let have = newest.signature.map(|signature| Signed { id: newest.id, signature });
+        Ok(Hello {
+            protocol: PROTOCOL,
+            capabilities: CAPABILITIES.iter().map(|c| (*c).to_owned()).collect(),
+            node: node.identity.id(),
+            key: node.identity.public().into(),
+            proof: crate::protocol::Fixed(node.identity.prove(binding)?),
+            instance: node.instance,
+            hostname: node.hostname.clone(),
+            version: node.version.clone(),
+            labels: node.labels.clone(),
+            plugins: Default::default(),
+            have,
+            serving: self.told.serving,
+            refused: self.told.refused.clone().map(shortened),
+        })
+    }
+
+    fn welcomed(&mut self, welcome: &Welcome) -> Result<(), Ended> {
+        let key = welcome.trust.into();
+        if self.node.trust.meet(key)? {
+            info!("[clustering] first contact: this node now trusts revisions signed by {key}");
+        }
+        let have = self.node.revisions.borrow().id;
+        info!(
+            "[clustering] connected to control plane {}: version {}, its revision is {}, ours {have}",
+            self.control_plane,
+            printable(&welcome.version),
+            welcome.head
+        );
+        Ok(())
+    }
+
+    async fn converse(&mut self, stopped: impl Future<Output = ()>) -> Result<Ended, Ended> {
+        tokio::pin!(stopped);
+        let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                message = self.reader.next() => {
+                    let raw = message?.ok_or(Ended::Closed)?;
+                    match Message::decode(&raw)? {
+                        Some(Message::Bye(bye)) => return Ok(Ended::Left(printable(&bye.reason))),
+                        Some(message) => self.take(message).await?,
+                        None => debug!("[clustering] skipped a message of unknown kind {}", raw.kind),
+                    }
+                }
+                _ = heartbeat.tick() => self.say(Ping { serving: self.told.serving }).await?,
+                changed = self.status.changed() => {
+                    if changed.is_err() {
+                        return Ok(Ended::Stopped);
+                    }
+                    self.report().await?;
+                }
+                () = &mut stopped => {
+                    self.say(Bye { reason: "the data plane is stopping".to_owned() }).await?;
+                    let _ = self.writer.shutdown().await; // it was told
+                    return Ok(Ended::Stopped);
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, message: Message) -> Result<(), Ended> {
+        let have = Arc::clone(&self.node.revisions.borrow());
+        let outcome = match message {
+            Message::Full(full) => self.incoming.full(full, &have, &self.node.trust),
+            Message::Step(step) => self.incoming.step(step, &have, &self.node.trust),
+            Message::Part(part) => self.incoming.part(part),
+            Message::Pong(_) => return Ok(()),
+            other => return Err(Ended::OutOfPlace(other.name())),
+        };
+        match outcome {
+            Outcome::Pending | Outcome::Known => {}
+            Outcome::Ready(revision) => {
+                debug!("[clustering] received revision {}", revision.id);
+                self.node.publish(revision);
+            }
+            Outcome::Older(id) => warn!(
+                "[clustering] control plane {} lags behind: it sent revision {id}, this node stays at {}",
+                self.control_plane, have.id
+            ),
+            Outcome::Resync(reason) => {
+                warn!(
+                    "[clustering] asking {} for the whole configuration: {reason}",
+                    self.control_plane
+                );
+                self.say(Resync { reason }).await?;
+            }
+            Outcome::Refused(refusal) => super::refuse(&self.node.status, refusal),
+            Outcome::OutOfPlace => return Err(Ended::OutOfPlace("Part")),
+        }
+        Ok(())
+    }
+
+    /// Tells the control plane what is new about this node.
+    async fn report(&mut self) -> Result<(), Ended> {
+        let now = self.status.borrow_and_update().clone();
+        if now.serving != self.told.serving {
+            self.say(now.serving).await?;
+        }
+        if let Some(refusal) = now.refused.clone().filter(|_| now.refused != self.told.refused) {
+            self.say(Nack { refusal: shortened(refusal) }).await?;
+        }
+        self.told = now;
+        Ok(())
+    }
+
+    async fn say(&mut self, message: impl Into<Message>) -> Result<(), Ended> {
+        let wire = message.into().encode();
+        let write = async {
+            self.writer.write_all(&wire).await?;
+            self.writer.flush().await
+        };
+        timeout(SILENCE, write).await.map_err(|_| FrameError::Silence)?.map_err(Ended::Write)
+    }
+
+    async fn hear(&mut self) -> Result<Option<Message>, Ended> {
+        let raw = self.reader.next().await?.ok_or(Ended::Closed)?;
+        Ok(Message::decode(&raw)?)
+    }
+
+    /// A write may fail before the reason for it has been read.
+    async fn last_words(&mut self, failed: io::Error) -> Ended {
+        match self.hear().await {
+            Ok(Some(Message::Refused(refused))) => {
+                Ended::TurnedAway { reason: refused.reason, text: printable(&refused.text) }
+            }
+            Ok(Some(Message::Bye(bye))) => Ended::Left(printable(&bye.reason)),
+            Err(ended @ Ended::Frame(FrameError::Io(_))) => ended,
+            _ => Ended::Write(failed),
+        }
+    }
+}
+
+/// A refusal as it is reported: enough to act on, bounded.
+fn shortened(mut refusal: model::vitals::Refusal) -> model::vitals::Refusal {
+    refusal.problems.truncate(PROBLEMS);
+    for problem in &mut refusal.problems {
+        let end = problem.message.floor_char_boundary(PROBLEM_BYTES);
+        problem.message.truncate(end);
+    }
+    refusal
+}
+
+/// Logs how a link ended, loudly where the operator must act.
+pub(super) fn log(ended: &Ended, control_plane: &str, why: &str) {
+    match ended {
+        Ended::Stopped => info!("[clustering] left control plane {control_plane}"),
+        Ended::Left(_)
+        | Ended::Closed
+        | Ended::Write(_)
+        | Ended::Frame(FrameError::Io(_) | FrameError::Silence) => {
+            warn!(
+                "[clustering] lost control plane {control_plane}: {why}; serving on with what this node has"
+            );
+        }
+        _ => error!(
+            "[clustering] no link to control plane {control_plane}: {why}; serving on with what this node has"
+        ),
+    }
+}

@@ -1,0 +1,19 @@
+//! Hybrid mode: what joins a control plane and its data planes.
+//!
+//! Modules are listed from the wire up to the two ends.
+
+#![forbid(unsafe_code)]
+
+pub mod ed25519; // signatures
+pub mod identity; // who a data plane is
+pub mod trust; // whom it believes
+pub mod tls; // whom each end accepts
+pub mod protocol; // what they say
+mod log; // how it is logged
+pub mod server; // the control plane's end
+pub mod client; // the data plane's end
+// pub mod cache; // what a data plane serves after a restart
+
+pub use client::Client;
+pub use server::Server;
+pub use tls::generate::{GenerateError, KeyPairPem, gen_cert};

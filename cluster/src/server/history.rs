@@ -1,0 +1,267 @@
+//! What to send to a data plane that has a certain revision: nothing, a step,
+//! or everything.
+//!
+//! Recent revisions are kept whole: they share all that did not change, so a
+//! step between any two of them costs what changed. What is sent is encoded
+//! once and shared by all links that send it, for as long as any does.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+use model::delta::{self, Change};
+use model::revision::Signature;
+use model::{Revision, RevisionId};
+
+use crate::protocol::{Full, Message, Part, Step};
+
+/// How many revisions are kept for deltas, at most.
+const KEEP: usize = 1024;
+
+/// How many changes the kept revisions may add up to, where the configuration itself is smaller: past
+/// that a step is no shorter than everything, and what was replaced should not stay in memory.
+const KEEP_CHANGES: usize = 4096;
+
+/// What a change takes besides its bytes.
+const CHANGE_OVERHEAD: usize = 48;
+
+/// What one message carries of a configuration, roughly: links stay responsive between messages.
+const PART_BYTES: usize = 256 * 1024;
+
+/// Messages ready for the wire.
+pub(super) type Wire = Arc<[Bytes]>;
+
+/// What brings a data plane to the newest revision.
+#[derive(Clone, Debug)]
+pub(super) enum Update {
+    /// It has it already.
+    Nothing,
+    /// It has a later one: this control plane lags behind, or its database was restored.
+    Ahead,
+    /// The newest revision is not signed, so no data plane would believe it.
+    Unsigned,
+    /// The changes since what it has.
+    Step(Wire),
+    /// Everything.
+    Full(Wire),
+}
+
+/// Recent revisions, and what has been encoded of them.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    recent: Mutex<Recent>,
+    full: Mutex<Option<(RevisionId, Weak<[Bytes]>)>>,
+    steps: Mutex<Steps>,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    /// Each with the number of changes since the one before it.
+    revisions: VecDeque<(Arc<Revision>, usize)>,
+    changes: usize,
+}
+
+/// Steps to one revision, by where they start.
+#[derive(Debug, Default)]
+struct Steps {
+    to: RevisionId,
+    from: HashMap<RevisionId, Weak<[Bytes]>>,
+}
+
+impl History {
+    /// Remembers the newest revision.
+    pub(super) fn note(&self, revision: &Arc<Revision>) {
+        lock(&self.recent).push(Arc::clone(revision));
+    }
+
+    /// What brings a data plane that has `have` to `head`. May encode a whole configuration: not for an
+    /// async thread.
+    pub(super) fn update(
+        &self,
+        have: Option<RevisionId>,
+        head: &Arc<Revision>,
+        steps: bool,
+    ) -> Update {
+        let Some(signature) = head.signature else { return Update::Unsigned };
+        if have == Some(head.id) {
+            return Update::Nothing;
+        }
+        if have.is_some_and(|have| have.position() > head.id.position()) {
+            return Update::Ahead;
+        }
+        match have.filter(|_| steps).and_then(|have| self.find(have)) {
+            Some(base) => Update::Step(self.step(&base, head, signature)),
+            None => Update::Full(self.full(head, signature)),
+        }
+    }
+
+    fn find(&self, id: RevisionId) -> Option<Arc<Revision>> {
+        let recent = lock(&self.recent);
+        recent
+            .revisions
+            .iter()
+            .rev()
+            .map(|(revision, _)| revision)
+            .find(|known| known.id == id)
+            .cloned()
+    }
+
+    // Both encode under their lock, so that many links that need the same wait for one.
+
+    fn full(&self, head: &Revision, signature: Signature) -> Wire {
+        let mut known = lock(&self.full);
+        if let Some((id, wire)) = &*known
+            && *id == head.id
+            && let Some(wire) = wire.upgrade()
+        {
+            return wire;
+        }
+        let mut changes = Vec::with_capacity(head.config.len());
+        head.config.for_each(|kind, id, bytes| {
+            changes.push(Change { kind: kind.into(), id, bytes: Some(bytes.clone()) });
+        });
+        let wire = in_parts(changes, |changes, more| {
+            Full { id: head.id, signature, changes, more }.into()
+        });
+        *known = Some((head.id, Arc::downgrade(&wire)));
+        wire
+    }
+
+    fn step(&self, base: &Revision, head: &Revision, signature: Signature) -> Wire {
+        let mut known = lock(&self.steps);
+        if known.to != head.id {
+            *known = Steps { to: head.id, from: HashMap::new() };
+        }
+        if let Some(wire) = known.from.get(&base.id).and_then(Weak::upgrade) {
+            return wire;
+        }
+        let changes = delta::changes(&base.config, &head.config);
+        let (parent, id) = (base.id, head.id);
+        let wire =
+            in_parts(changes, |changes, more| Step { parent, id, signature, changes, more }.into());
+        known.from.insert(base.id, Arc::downgrade(&wire));
+        wire
+    }
+}
+
+impl Recent {
+    fn push(&mut self, revision: Arc<Revision>) {
+        let changes = match self.revisions.back() {
+            Some((last, _)) if last.id == revision.id => return,
+            Some((last, _)) => delta::changes(&last.config, &revision.config).len(),
+            None => 0,
+        };
+        let most = revision.config.len().max(KEEP_CHANGES);
+        self.changes += changes;
+        self.revisions.push_back((revision, changes));
+        while self.revisions.len() > KEEP || (self.changes > most && self.revisions.len() > 1) {
+            self.revisions.pop_front();
+            // The new first one is reached from nothing that is kept.
+            if let Some((_, changes)) = self.revisions.front_mut() {
+                self.changes -= std::mem::take(changes);
+            }
+        }
+    }
+}
+
+/// Splits changes over a first message and as many [`Part`]s as they need.
+fn in_parts(changes: Vec<Change>, first: impl FnOnce(Vec<Change>, bool) -> Message) -> Wire {
+    let mut parts = vec![Vec::new()];
+    let mut filled = 0;
+    for change in changes {
+        let size = CHANGE_OVERHEAD + change.bytes.as_ref().map_or(0, Bytes::len);
+        if filled > 0 && filled + size > PART_BYTES {
+            parts.push(Vec::new());
+            filled = 0;
+        }
+        filled += size;
+        if let Some(part) = parts.last_mut() {
+            part.push(change);
+        }
+    }
+    let last = parts.len() - 1;
+    let mut parts = parts.into_iter().enumerate().map(|(at, changes)| (changes, at < last));
+    let head = parts.next().map(|(changes, more)| first(changes, more).encode());
+    head.into_iter()
+        .chain(parts.map(|(changes, more)| Message::from(Part { changes, more }).encode()))
+        .collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::encode::ContentHash;
+    use model::{Config, EntityKind};
+    use serde::Serialize;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Service {
+        created_at: i64,
+        host: String,
+        id: Uuid,
+        updated_at: i64,
+    }
+
+    /// A revision whose services `0..count` all have this host.
+    fn revision(version: u64, count: u128, host: &str) -> Arc<Revision> {
+        let mut config = Config::default();
+        for id in (0..count).map(Uuid::from_u128) {
+            let service = Service { created_at: 1, host: host.to_owned(), id, updated_at: 1 };
+            let bytes = rmp_serde::to_vec_named(&service).unwrap();
+            config.put(EntityKind::Service, id, bytes.into()).unwrap();
+        }
+        let id = RevisionId { epoch: 1, version, hash: config.hash() };
+        Arc::new(Revision { id, signature: Some(Signature::from_bytes([0; 64])), config })
+    }
+
+    #[test]
+    fn what_many_links_need_is_encoded_once() {
+        let history = History::default();
+        let (one, two) = (revision(1, 10, "one.test"), revision(2, 10, "two.test"));
+        history.note(&one);
+        history.note(&two);
+        let step = |have: &Revision| match history.update(Some(have.id), &two, true) {
+            Update::Step(wire) => wire,
+            other => panic!("{other:?}"),
+        };
+        let first = step(&one);
+        assert!(Arc::ptr_eq(&first, &step(&one)));
+
+        let full = || match history.update(None, &two, true) {
+            Update::Full(wire) => wire,
+            other => panic!("{other:?}"),
+        };
+        let first = full();
+        assert!(Arc::ptr_eq(&first, &full()));
+        assert!(matches!(history.update(Some(two.id), &two, true), Update::Nothing));
+    }
+
+    #[test]
+    fn what_was_replaced_long_ago_is_let_go() {
+        let history = History::default();
+        let count = KEEP_CHANGES as u128 / 2;
+        let all: Vec<_> = (1..=4).map(|v| revision(v, count, &format!("host-{v}.test"))).collect();
+        all.iter().for_each(|revision| history.note(revision));
+        let kept = |revision: &Revision| history.find(revision.id).is_some();
+        assert_eq!(all.iter().map(|r| kept(r)).collect::<Vec<_>>(), [false, true, true, true]);
+
+        let newest = all.last().unwrap();
+        assert!(matches!(history.update(Some(all[0].id), newest, true), Update::Full(_)));
+        let unknown = RevisionId { hash: ContentHash::from_bytes([9; 16]), ..all[2].id };
+        assert!(matches!(history.update(Some(unknown), newest, true), Update::Full(_)));
+        let later = RevisionId { version: 9, ..newest.id };
+        assert!(matches!(history.update(Some(later), newest, true), Update::Ahead));
+    }
+
+    #[test]
+    fn an_unsigned_head_is_not_sent() {
+        let head = Arc::new(Revision { signature: None, ..(*revision(1, 1, "one.test")).clone() });
+        assert!(matches!(History::default().update(None, &head, true), Update::Unsigned));
+    }
+}

@@ -1,0 +1,344 @@
+//! One data plane's conversation, over any stream.
+//!
+//! Two futures share the link: one listens, one speaks. The speaker always
+//! goes from what it last wrote to the newest revision, so whatever was
+//! superseded while a slow data plane was being written to is never sent, and
+//! no data plane waits for another.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Revision, RevisionId};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+use tracing::{debug, error, info, warn};
+
+use super::admit::{INTRODUCTION, Who, admit, introduction, refuse};
+use super::history::Update;
+use super::nodes::Link;
+use super::{Hub, Peer};
+use crate::log::{chain, printable};
+use crate::protocol::frame::{FrameError, FrameReader};
+use crate::protocol::version::{self, CAPABILITIES, PROTOCOL};
+use crate::protocol::{Bye, Hello, Malformed, Message, Pong, Reason, Signed, Welcome};
+use crate::trust;
+
+/// How long a leaving control plane waits for a data plane to take its leave.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The longest hello.
+const HELLO_LIMIT: usize = 64 * 1024;
+
+/// The longest message of a data plane that is taken on: a refusal may list many problems.
+const MESSAGE_LIMIT: usize = 4 << 20;
+
+/// How a link ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// The data plane said goodbye.
+    #[error("it left: {0}")]
+    Left(String),
+
+    /// The data plane closed the link without a word.
+    #[error("it closed the link")]
+    Closed,
+
+    /// A newer link of the same node took over.
+    #[error("a newer link of the same node took over")]
+    Evicted,
+
+    /// This control plane is stopping.
+    #[error("this control plane is stopping")]
+    Stopped,
+
+    /// The data plane was turned away.
+    #[error("turned away: {text}")]
+    TurnedAway {
+        /// Why, for programs.
+        reason: Reason,
+        /// Why, for people.
+        text: String,
+    },
+
+    /// It did not introduce itself in time.
+    #[error("it did not introduce itself within {} s", INTRODUCTION.as_secs())]
+    Mute,
+
+    /// It said something that is not its to say, or not now.
+    #[error("it sent {0}, which has no place here")]
+    OutOfPlace(&'static str),
+
+    /// It sent bytes that are not our protocol, fell silent, or its link broke.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+
+    /// It sent a message that cannot be read.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+
+    /// Writing to it failed.
+    #[error("writing to it failed")]
+    Write(#[source] io::Error),
+}
+
+impl Ended {
+    /// Whether links are expected to end like this.
+    fn is_ordinary(&self) -> bool {
+        matches!(self, Ended::Left(_) | Ended::Closed | Ended::Evicted | Ended::Stopped)
+    }
+}
+
+/// What the listener asks of the speaker.
+enum Want {
+    Pong,
+    Everything,
+}
+
+/// Carries a conversation to its end, and logs how it went.
+pub(super) async fn run<IO>(hub: &Hub, io: IO, peer: &Peer) -> Ended
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let (reader, mut writer) = tokio::io::split(io);
+    let mut reader = FrameReader::new(reader, HELLO_LIMIT);
+    let hello = match introduction(&mut reader).await {
+        Ok(hello) => hello,
+        Err(ended) => {
+            warn!("[clustering] data plane at {}: {}", peer.address, chain(&ended));
+            refuse(&mut writer, Reason::Hello, ended.to_string()).await;
+            return ended;
+        }
+    };
+    let who = Who::new(&hello, peer);
+    let link = match admit(hub, &hello, peer) {
+        Ok(link) => link,
+        Err(error) => {
+            error.log(&who);
+            let (reason, text) = (error.reason(), error.to_string());
+            refuse(&mut writer, reason, text.clone()).await;
+            return Ended::TurnedAway { reason, text };
+        }
+    };
+    reader.set_limit(MESSAGE_LIMIT);
+    let ended = converse(hub, reader, writer, &hello, &link, &who).await;
+    if matches!(ended, Ended::Frame(FrameError::Silence)) {
+        link.fell_silent();
+    }
+    if ended.is_ordinary() {
+        info!("[clustering] data plane disconnected {who}: {ended}");
+    } else {
+        warn!("[clustering] data plane disconnected {who}: {}", chain(&ended));
+    }
+    ended
+}
+
+async fn converse<IO>(
+    hub: &Hub,
+    reader: FrameReader<ReadHalf<IO>>,
+    writer: WriteHalf<IO>,
+    hello: &Hello,
+    link: &Link,
+    who: &Who,
+) -> Ended
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let (wants, wanted) = mpsc::channel(8);
+    let speaker = Speaker {
+        hub,
+        link,
+        who,
+        writer,
+        wanted,
+        heads: hub.heads.clone(),
+        have: hello.have.as_ref().map(|have| have.id),
+        steps: hello.capabilities.iter().any(|c| c == version::DELTA),
+        complained: None,
+    };
+    tokio::select! {
+        ended = listen(reader, link, who, wants) => ended,
+        ended = speaker.run(hello) => ended.unwrap_or_else(Ended::Write),
+        () = link.evicted() => Ended::Evicted,
+        // The speaker says goodbye; one that is stuck in a write does not get to.
+        () = async { hub.stopped().await; sleep(FAREWELL).await } => Ended::Stopped,
+    }
+}
+
+/// Hears the data plane out. Every message counts as a sign of life.
+async fn listen<R: AsyncRead + Unpin>(
+    mut reader: FrameReader<R>,
+    link: &Link,
+    who: &Who,
+    wants: mpsc::Sender<Want>,
+) -> Ended {
+    loop {
+        let raw = match reader.next().await {
+            Ok(Some(raw)) => raw,
+            Ok(None) => return Ended::Closed,
+            Err(error) => return error.into(),
+        };
+        link.heard();
+        match Message::decode(&raw) {
+            Ok(Some(Message::Ping(ping))) => {
+                link.serves(ping.serving);
+                let _ = wants.try_send(Want::Pong); // a full queue holds a pong already
+            }
+            Ok(Some(Message::Ack(ack))) => {
+                if let (true, Some(id)) = (link.serves(ack), ack.effective) {
+                    info!(
+                        "[clustering] data plane serves revision {id} {who}{}",
+                        if ack.cached { "" } else { ", not cached" }
+                    );
+                }
+            }
+            Ok(Some(Message::Nack(nack))) => {
+                let problems: Vec<_> =
+                    nack.refusal.problems.iter().map(ToString::to_string).collect();
+                let problems = printable(&problems.join("; "));
+                error!(
+                    "[clustering] data plane refused revision {} {who}: {problems}",
+                    nack.refusal.revision
+                );
+                link.refuses(nack.refusal);
+            }
+            Ok(Some(Message::Resync(resync))) => {
+                warn!(
+                    "[clustering] data plane asks for the whole configuration {who}: {}",
+                    printable(&resync.reason)
+                );
+                if wants.send(Want::Everything).await.is_err() {
+                    return Ended::Stopped;
+                }
+            }
+            Ok(Some(Message::Bye(bye))) => return Ended::Left(printable(&bye.reason)),
+            Ok(Some(other)) => return Ended::OutOfPlace(other.name()),
+            Ok(None) => debug!("[clustering] skipped a message of unknown kind {} {who}", raw.kind),
+            Err(malformed) => return malformed.into(),
+        }
+    }
+}
+
+/// Brings one data plane to the newest revision, again and again.
+struct Speaker<'a, W> {
+    hub: &'a Hub,
+    link: &'a Link,
+    who: &'a Who,
+    writer: W,
+    wanted: mpsc::Receiver<Want>,
+    heads: watch::Receiver<Arc<Revision>>,
+    /// What the data plane has once it has read all that was written.
+    have: Option<RevisionId>,
+    /// Whether it takes steps.
+    steps: bool,
+    /// The head about which something has been logged already.
+    complained: Option<RevisionId>,
+}
+
+impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
+    async fn run(mut self, hello: &Hello) -> io::Result<Ended> {
+        self.welcome(hello).await?;
+        loop {
+            self.update(hello.have.as_ref()).await?;
+            tokio::select! {
+                changed = self.heads.changed() => if changed.is_err() {
+                    return self.farewell().await;
+                },
+                want = self.wanted.recv() => match want {
+                    Some(Want::Pong) => self.say(Pong {}).await?,
+                    Some(Want::Everything) => self.have = None,
+                    None => return Ok(Ended::Closed),
+                },
+                () = self.hub.stopped() => return self.farewell().await,
+            }
+        }
+    }
+
+    async fn welcome(&mut self, hello: &Hello) -> io::Result<()> {
+        let head = self.heads.borrow().id;
+        let have = self.have.map_or_else(|| "nothing".to_owned(), |id| format!("revision {id}"));
+        info!(
+            "[clustering] data plane connected {}: version {}, has {have}, newest is {head}",
+            self.who,
+            printable(&hello.version)
+        );
+        self.say(Welcome {
+            protocol: PROTOCOL.common(hello.protocol).unwrap_or(PROTOCOL.newest),
+            capabilities: CAPABILITIES.iter().map(|c| (*c).to_owned()).collect(),
+            trust: self.hub.trust.into(),
+            version: self.hub.version.clone(),
+            head,
+        })
+        .await
+    }
+
+    /// Writes what is between the data plane and the newest revision.
+    async fn update(&mut self, hello: Option<&Signed>) -> io::Result<()> {
+        let head = self.heads.borrow_and_update().clone();
+        let (kind, wire) = match self.plan(&head).await {
+            Update::Nothing => return Ok(()),
+            Update::Step(wire) => ("delta", wire),
+            Update::Full(wire) => ("full", wire),
+            Update::Ahead => {
+                self.ahead(&head, hello);
+                return Ok(());
+            }
+            Update::Unsigned => {
+                self.complain(head.id, "nothing is sent: the newest revision is not signed");
+                return Ok(());
+            }
+        };
+        for message in wire.iter() {
+            self.writer.write_all(message).await?;
+        }
+        self.writer.flush().await?;
+        self.have = Some(head.id);
+        self.link.sent(head.id);
+        let bytes: usize = wire.iter().map(bytes::Bytes::len).sum();
+        debug!("[clustering] sent revision {} ({kind}, {bytes} bytes) {}", head.id, self.who);
+        Ok(())
+    }
+
+    async fn plan(&self, head: &Arc<Revision>) -> Update {
+        let (history, head) = (Arc::clone(&self.hub.history), Arc::clone(head));
+        let (have, steps) = (self.have, self.steps);
+        // Encoding a large configuration would hold up everyone else on this thread.
+        let planning = tokio::task::spawn_blocking(move || history.update(have, &head, steps));
+        planning.await.unwrap_or_else(|error| {
+            error!("[clustering] cannot tell what to send {}: {error}", self.who);
+            Update::Nothing
+        })
+    }
+
+    /// The data plane has a later revision than this control plane.
+    fn ahead(&mut self, head: &Revision, hello: Option<&Signed>) {
+        self.complain(
+            head.id,
+            "nothing is sent: the data plane has a later revision than this control plane",
+        );
+        if let Some(have) =
+            hello.filter(|have| trust::verify(&self.hub.trust, &have.id, &have.signature))
+        {
+            self.hub.note_ahead(have.id);
+        }
+    }
+
+    fn complain(&mut self, head: RevisionId, what: &str) {
+        if self.complained.replace(head) != Some(head) {
+            let have = self.have.map_or_else(|| "none".to_owned(), |id| id.to_string());
+            warn!("[clustering] {what} {} (data plane: {have}, control plane: {head})", self.who);
+        }
+    }
+
+    async fn farewell(mut self) -> io::Result<Ended> {
+        self.say(Bye { reason: "the control plane is stopping".to_owned() }).await?;
+        self.writer.shutdown().await?;
+        Ok(Ended::Stopped)
+    }
+
+    async fn say(&mut self, message: impl Into<Message>) -> io::Result<()> {
+        self.writer.write_all(&message.into().encode()).await?;
+        self.writer.flush().await
+    }
+}

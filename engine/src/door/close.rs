@@ -1,0 +1,126 @@
+//! Leaving a connection so that the client reads the answer.
+//!
+//! A socket closed with bytes unread resets, and the reset may overtake the
+//! answer. So what a client still sends is read and thrown away, for a while: to
+//! keep the connection if it is little, to let the client finish if not.
+
+use super::alarm::Alarm;
+use super::conn::Conn;
+use super::transport::Transport;
+use super::{Carry, More, more};
+use crate::proxy::head::Head;
+use crate::proxy::hygiene::Refusal;
+use bytes::{Buf as _, BytesMut};
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long the client may take to read what is left to send: nginx's `send_timeout`.
+const SEND: Duration = Duration::from_secs(60);
+/// How long a client is listened to after the last answer: nginx's `lingering_time`.
+const LINGER: Duration = Duration::from_secs(30);
+/// How long it may be silent meanwhile: nginx's `lingering_timeout`.
+const SILENCE: Duration = Duration::from_secs(5);
+/// So much of a body that nobody read is read away to keep the connection.
+const WASTE: usize = 64 * 1024;
+
+/// Answers a request that goes no further, and parts.
+pub(super) async fn refuse<T: Transport, C: Carry<T>>(
+    mut conn: Box<Conn<T>>,
+    mut alarm: Alarm,
+    refusal: Refusal,
+    head: Option<&Head>,
+    carrier: &C,
+) {
+    tracing::debug!(%refusal, "request refused");
+    let mut reply = BytesMut::new();
+    carrier.refuse(refusal, head, &mut reply);
+    conn.rd = BytesMut::new();
+    let sent = in_time(&mut alarm, Instant::now() + SEND, |cx| {
+        while !reply.is_empty() {
+            let count = ready!(conn.poll_write(cx, &reply))?;
+            reply.advance(count);
+        }
+        conn.poll_shutdown(cx)
+    });
+    if sent.await.is_ok() {
+        linger(conn, alarm).await;
+    }
+}
+
+/// Parts after the last request, whose response may still be in the buffer.
+pub(super) async fn part<T: Transport>(mut conn: Box<Conn<T>>, mut alarm: Alarm) {
+    let passage = &conn.passage;
+    let read = passage.body.is_done() && passage.poison.is_none() && conn.rd.is_empty();
+    let quiet = read || passage.transparent;
+    let sent = in_time(&mut alarm, Instant::now() + SEND, |cx| conn.poll_shutdown(cx));
+    if sent.await.is_ok() && !quiet {
+        linger(conn, alarm).await;
+    }
+}
+
+/// Makes ready for another request: everything sent, and the body gone. False if
+/// that is not to be had.
+pub(super) async fn settle<T: Transport>(conn: &mut Conn<T>, alarm: &mut Alarm) -> bool {
+    if conn.shut || conn.passage.transparent || conn.passage.poison.is_some() {
+        return false;
+    }
+    let sent = in_time(alarm, Instant::now() + SEND, |cx| conn.poll_drain(cx));
+    sent.await.is_ok() && waste(conn, alarm).await
+}
+
+/// Reads away what is left of a body nobody wanted.
+async fn waste<T: Transport>(conn: &mut Conn<T>, alarm: &mut Alarm) -> bool {
+    if conn.passage.body.is_done() {
+        return true;
+    }
+    // It was never told to send it, and may or may not do so: what comes next
+    // could be either.
+    if conn.passage.awaits_continue() {
+        return false;
+    }
+    let deadline = Instant::now() + SILENCE;
+    let mut wasted = 0;
+    loop {
+        match conn.passage.body.feed(&conn.rd) {
+            Ok(ours) => {
+                conn.rd.advance(ours);
+                wasted += ours;
+            }
+            Err(_) => return false,
+        }
+        if conn.passage.body.is_done() {
+            return true;
+        }
+        if wasted > WASTE || !matches!(more(conn, alarm, deadline).await, More::Came) {
+            return false;
+        }
+    }
+}
+
+/// Listens until the client has left, or long enough.
+async fn linger<T: Transport>(mut conn: Box<Conn<T>>, mut alarm: Alarm) {
+    let end = Instant::now() + LINGER;
+    loop {
+        conn.rd.clear();
+        let deadline = end.min(Instant::now() + SILENCE);
+        if !matches!(more(&mut conn, &mut alarm, deadline).await, More::Came) {
+            return;
+        }
+    }
+}
+
+/// Polls `step` until it is ready or the deadline has passed.
+async fn in_time(
+    alarm: &mut Alarm,
+    deadline: Instant,
+    mut step: impl FnMut(&mut Context<'_>) -> Poll<io::Result<()>>,
+) -> io::Result<()> {
+    poll_fn(|cx| match step(cx) {
+        Poll::Ready(done) => Poll::Ready(done),
+        Poll::Pending => alarm.poll(deadline, cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+    })
+    .await
+}

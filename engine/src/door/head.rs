@@ -1,0 +1,268 @@
+//! Reads a request's head strictly, and writes it back.
+//!
+//! A [`Parser`] is shown the buffer each time more has arrived. It looks at every
+//! byte once, keeps only places in the buffer, and ends with a [`Head`] or a
+//! [`Refusal`]: what RFC 9112 leaves to a recipient's leniency is refused, so no
+//! reader behind us can understand the bytes differently. [`write()`] is its inverse,
+//! and the only form in which a head leaves the door. What the fields mean for the
+//! message is [`hygiene`](crate::proxy::hygiene)'s to say.
+
+use crate::proxy::head::{
+    Fields, Head, Known, RequestLine, Span, Version, is_field_value, is_token,
+};
+use crate::proxy::hygiene::{Framing, Refusal, Terms};
+use bytes::{BufMut, BytesMut};
+use memchr::memchr;
+
+/// What an HTTP/2 client with prior knowledge says first (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How large a head may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of one line, its CRLF included.
+    pub line: usize,
+    /// Bytes of the whole head.
+    pub head: usize,
+    /// Number of fields. Pingora, which reads the head again, stops at 256.
+    pub fields: usize,
+}
+
+impl Default for Limits {
+    /// Kong's: nginx's four buffers of 8 KiB, none of which a line may exceed.
+    fn default() -> Limits {
+        Limits { line: 8 * 1024, head: 32 * 1024, fields: 200 }
+    }
+}
+
+/// How far a [`Parser`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The head goes on.
+    More,
+    /// The first this many bytes are the head: give them to [`Parser::finish`].
+    Complete(usize),
+    /// The client speaks HTTP/2 from here on. Nothing was consumed.
+    Preface,
+}
+
+/// A head being read.
+#[derive(Debug)]
+pub struct Parser {
+    limits: Limits,
+    /// Where the line begins that is not complete yet.
+    line: usize,
+    /// Up to here the buffer holds no further line end.
+    scanned: usize,
+    start: Option<RequestLine>,
+    fields: Fields,
+}
+
+impl Parser {
+    /// One that has seen nothing yet.
+    pub fn new(limits: Limits) -> Parser {
+        Parser { limits, line: 0, scanned: 0, start: None, fields: Fields::new() }
+    }
+
+    /// Whether nothing of a request has been seen. The empty line that some clients
+    /// send after a body does not count (RFC 9112 §2.2).
+    pub fn is_untouched(&self, buffer: &[u8]) -> bool {
+        self.start.is_none() && buffer.len() <= self.line
+    }
+
+    /// Reads on. `buffer` holds what it held the last time, and whatever came since.
+    pub fn advance(&mut self, buffer: &[u8]) -> Result<Progress, Refusal> {
+        if self.start.is_none() && is_preface(buffer) {
+            let whole = buffer.len() >= PREFACE.len();
+            return Ok(if whole { Progress::Preface } else { Progress::More });
+        }
+        while let Some(end) = memchr(b'\n', buffer.get(self.scanned..).unwrap_or_default()) {
+            let end = self.scanned + end + 1;
+            self.check_size(end)?;
+            let line = buffer.get(self.line..end).unwrap_or_default();
+            let line = line.strip_suffix(b"\r\n").ok_or(Refusal::BareLineFeed)?;
+            let at = self.line;
+            (self.line, self.scanned) = (end, end);
+            match self.start {
+                // One empty line before the request is tolerated, no more.
+                None if line.is_empty() && at == 0 => {}
+                None => self.start = Some(request_line(at, line)?),
+                Some(_) if line.is_empty() => return Ok(Progress::Complete(end)),
+                Some(_) => self.field(at, line)?,
+            }
+        }
+        self.scanned = buffer.len();
+        self.check_size(buffer.len())?;
+        Ok(Progress::More)
+    }
+
+    /// The head that [`Parser::advance`] found complete; `text` is exactly its bytes.
+    /// `None` if it was not complete. Boxed, because from here on it is handed from one
+    /// to the next, and a connection should not keep room for one while it has none.
+    pub fn finish(self, text: BytesMut) -> Option<Box<Head>> {
+        self.start.map(|line| Box::new(Head::parsed(text, line, self.fields)))
+    }
+
+    /// The line that began at `self.line` goes up to `end`, or further.
+    fn check_size(&self, end: usize) -> Result<(), Refusal> {
+        if end - self.line > self.limits.line {
+            return Err(match self.start {
+                None => Refusal::LineTooLong,
+                Some(_) => Refusal::HeadTooLarge,
+            });
+        }
+        if end > self.limits.head { Err(Refusal::HeadTooLarge) } else { Ok(()) }
+    }
+
+    /// `name: value`, at `at` in the buffer.
+    fn field(&mut self, at: usize, line: &[u8]) -> Result<(), Refusal> {
+        if line.starts_with(b" ") || line.starts_with(b"\t") {
+            return Err(Refusal::FoldedField);
+        }
+        let colon = memchr(b':', line).ok_or(Refusal::FieldName)?;
+        let (name, value) = line.split_at(colon);
+        if !is_token(name) {
+            return Err(Refusal::FieldName);
+        }
+        if !is_field_value(value) {
+            return Err(Refusal::FieldValue);
+        }
+        if self.fields.len() == self.limits.fields {
+            return Err(Refusal::TooManyFields);
+        }
+        let value = value.get(1..).unwrap_or_default();
+        let after = value.trim_ascii_start();
+        let from = at + line.len() - after.len();
+        let value = Span::new(from, from + after.trim_ascii_end().len());
+        self.fields.push(Known::of(name), Span::new(at, at + colon), value);
+        Ok(())
+    }
+}
+
+/// Whether what has come could be, or is, an HTTP/2 preface. `PRI` is no method of
+/// HTTP/1.1, so waiting for the rest keeps nobody waiting.
+fn is_preface(buffer: &[u8]) -> bool {
+    let len = buffer.len().min(PREFACE.len());
+    len > 0 && buffer.get(..len) == PREFACE.get(..len)
+}
+
+/// `method target version`, single spaces between, at `at` in the buffer.
+fn request_line(at: usize, line: &[u8]) -> Result<RequestLine, Refusal> {
+    let mut words = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(Refusal::RequestLine);
+    };
+    check_method(method)?;
+    let version = version_of(version)?;
+    check_target(target)?;
+    let from = at + method.len() + 1;
+    let target = Span::new(from, from + target.len());
+    Ok(RequestLine {
+        method: Span::new(at, at + method.len()),
+        raw_target: target,
+        target,
+        version,
+    })
+}
+
+/// nginx takes upper-case letters, `-` and `_`, and Kong with it.
+fn check_method(method: &[u8]) -> Result<(), Refusal> {
+    let fits = |&byte: &u8| byte.is_ascii_uppercase() || byte == b'-' || byte == b'_';
+    match method {
+        b"TRACE" | b"CONNECT" => Err(Refusal::MethodNotAllowed),
+        _ if method.is_empty() || !method.iter().all(fits) => Err(Refusal::Method),
+        _ => Ok(()),
+    }
+}
+
+fn version_of(text: &[u8]) -> Result<Version, Refusal> {
+    match text {
+        b"HTTP/1.1" => Ok(Version::Http11),
+        b"HTTP/1.0" => Ok(Version::Http10),
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Err(Refusal::Version)
+        }
+        _ => Err(Refusal::RequestLine),
+    }
+}
+
+/// Origin-form or absolute-form; which authority the latter may name is looked at
+/// later. No fragment, which has no place in a target, and no `*`, which only asks
+/// the gateway about itself.
+fn check_target(target: &[u8]) -> Result<(), Refusal> {
+    let bad = |&byte: &u8| byte <= b' ' || byte == 0x7f || byte == b'#';
+    let begins = target.first().is_some_and(|&byte| byte == b'/' || byte.is_ascii_alphabetic());
+    if !begins || target.iter().any(bad) { Err(Refusal::Target) } else { Ok(()) }
+}
+
+/// Writes a head in the one form that reads the same to everyone: single spaces,
+/// CRLF, every live field once and in order, and the framing fields not as received
+/// but as the terms say. Whoever reads this cannot come to other terms.
+///
+/// A target with bytes that are not UTF-8 has them percent-encoded: Pingora, which
+/// reads this next, would refuse it.
+pub fn write(head: &Head, terms: &Terms, out: &mut BytesMut) {
+    out.reserve(head.wire().len() + 128);
+    out.put_slice(head.method());
+    out.put_u8(b' ');
+    write_target(head.target(), out);
+    out.put_u8(b' ');
+    out.put_slice(head.version().as_str().as_bytes());
+    out.put_slice(b"\r\n");
+    for (name, value) in head.iter() {
+        if !name.known().is_some_and(Known::is_framing) {
+            write_field(name.as_bytes(), value, out);
+        }
+    }
+    write_terms(terms, out);
+    out.put_slice(b"\r\n");
+}
+
+fn write_target(target: &[u8], out: &mut BytesMut) {
+    if std::str::from_utf8(target).is_ok() {
+        return out.put_slice(target);
+    }
+    for &byte in target {
+        if byte.is_ascii() {
+            out.put_u8(byte);
+        } else {
+            out.put_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+}
+
+fn write_terms(terms: &Terms, out: &mut BytesMut) {
+    match terms.framing {
+        Framing::Empty => {}
+        Framing::Length(length) => {
+            write_field(b"Content-Length", length.to_string().as_bytes(), out);
+        }
+        Framing::Chunked => write_field(b"Transfer-Encoding", b"chunked", out),
+    }
+    let connection: &[u8] = match terms {
+        Terms { websocket: true, .. } => b"Upgrade",
+        Terms { keep_alive: true, .. } => b"keep-alive",
+        _ => b"close",
+    };
+    write_field(b"Connection", connection, out);
+    if terms.websocket {
+        write_field(b"Upgrade", b"websocket", out);
+    }
+    if terms.te_trailers {
+        write_field(b"TE", b"trailers", out);
+    }
+}
+
+fn write_field(name: &[u8], value: &[u8], out: &mut BytesMut) {
+    out.put_slice(name);
+    out.put_slice(b": ");
+    out.put_slice(value);
+    out.put_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! The bounded, buffered stream that a lane is given for one request.
+//!
+//! A read yields the head if it was asked for with [`BoundedStream::replay`], then
+//! the body, and after the body's last byte it stays pending: it reports the end of
+//! the stream only when the client has really closed, which Pingora takes for an
+//! abort. After a `101` to a WebSocket request it is transparent. However the lane
+//! lets go of it, dropping it is enough: the connection comes home to the
+//! [door](super), which alone decides whether another request follows.
+
+use super::conn::Conn;
+use super::head;
+use super::transport::Transport;
+use crate::proxy::head::Head;
+use crate::proxy::hygiene::Terms;
+use async_trait::async_trait;
+use bytes::BytesMut;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Where a connection goes when nobody holds it any more.
+#[derive(Debug)]
+pub(super) struct Home<T>(Mutex<Option<Box<Conn<T>>>>);
+
+impl<T> Home<T> {
+    pub(super) fn new() -> Arc<Home<T>> {
+        Arc::new(Home(Mutex::new(None)))
+    }
+
+    /// The connection, if it has come back.
+    pub(super) fn take(&self) -> Option<Box<Conn<T>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, conn: Box<Conn<T>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(conn);
+    }
+}
+
+/// One request's share of a connection.
+#[derive(Debug)]
+pub struct BoundedStream<T: Transport> {
+    /// Present until it is dropped.
+    conn: Option<Box<Conn<T>>>,
+    home: Arc<Home<T>>,
+    http2: bool,
+}
+
+impl<T: Transport> BoundedStream<T> {
+    pub(super) fn lend(conn: Box<Conn<T>>, home: &Arc<Home<T>>) -> BoundedStream<T> {
+        BoundedStream { conn: Some(conn), home: home.clone(), http2: false }
+    }
+
+    /// An HTTP/2 connection, for Pingora's `process_new`: everything read and written
+    /// passes as it is. `io` agreed on it by ALPN, or see [`super::Ending::Http2`].
+    pub fn http2(io: T, digest: Arc<SocketDigest>) -> BoundedStream<T> {
+        BoundedStream::transparent(Box::new(Conn::new(io, digest)))
+    }
+
+    pub(super) fn transparent(mut conn: Box<Conn<T>>) -> BoundedStream<T> {
+        conn.passage.transparent = true;
+        BoundedStream { conn: Some(conn), home: Home::new(), http2: true }
+    }
+
+    /// Puts `head` before the body, in its canonical form (see
+    /// [`door::head::write`](super::head::write)), for a reader that parses heads
+    /// itself. Edits made so far are in it; framing and connection fields say what
+    /// the request's [`Terms`] say, whatever `head` says.
+    pub fn replay(&mut self, head: &Head) {
+        let Some(conn) = &mut self.conn else { return };
+        let mut text = BytesMut::new();
+        head::write(head, &conn.passage.terms, &mut text);
+        conn.passage.replay = text;
+    }
+
+    /// What the request's head agreed on. `None` for an HTTP/2 connection.
+    pub fn terms(&self) -> Option<Terms> {
+        let conn = self.conn.as_ref().filter(|_| !self.http2);
+        conn.map(|conn| conn.passage.terms)
+    }
+
+    /// Whether the body's last byte has been read.
+    pub fn is_body_read(&self) -> bool {
+        self.conn.as_ref().is_some_and(|conn| conn.passage.body.is_done())
+    }
+
+    fn conn(&mut self) -> io::Result<&mut Conn<T>> {
+        self.conn.as_deref_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl<T: Transport> Drop for BoundedStream<T> {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            self.home.put(conn);
+        }
+    }
+}
+
+impl<T: Transport> AsyncRead for BoundedStream<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.conn()?.poll_read(cx, out)
+    }
+}
+
+impl<T: Transport> AsyncWrite for BoundedStream<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.conn()?.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.conn()?.poll_drain(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.conn()?.poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl<T: Transport> Shutdown for BoundedStream<T> {
+    async fn shutdown(&mut self) {
+        let Ok(conn) = self.conn() else { return };
+        if let Err(error) = poll_fn(|cx| conn.poll_shutdown(cx)).await {
+            tracing::debug!(%error, "client left before the connection was shut down");
+        }
+    }
+}
+
+impl<T: Transport> UniqueID for BoundedStream<T> {
+    fn id(&self) -> UniqueIDType {
+        self.conn.as_ref().map_or(-1, |conn| conn.io.fd())
+    }
+}
+
+impl<T: Transport> Ssl for BoundedStream<T> {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.conn.as_ref()?.io.tls()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.http2.then_some(ALPN::H2)
+    }
+}
+
+#[async_trait]
+impl<T: Transport> Peek for BoundedStream<T> {}
+
+impl<T: Transport> GetTimingDigest for BoundedStream<T> {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl<T: Transport> GetProxyDigest for BoundedStream<T> {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl<T: Transport> GetSocketDigest for BoundedStream<T> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.conn.as_ref().map(|conn| conn.digest.clone())
+    }
+}

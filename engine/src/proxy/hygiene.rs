@@ -1,0 +1,325 @@
+//! What is refused or stripped before anyone looks at a request.
+//!
+//! [`inspect`] decides, once and for every lane, where the body ends, whether the
+//! connection goes on and whom the request is for; whatever two readers could
+//! understand differently is a [`Refusal`]. Afterwards the framing fields are
+//! never consulted again: lanes write them from the [`Terms`].
+
+use super::head::{Head, Known, Version};
+use smallvec::SmallVec;
+
+/// Where a request's body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none.
+    Empty,
+    /// After this many bytes; zero when the client said so.
+    Length(u64),
+    /// Where the last chunk says.
+    Chunked,
+}
+
+/// What was agreed by a request's head about its message and its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Where the body ends.
+    pub framing: Framing,
+    /// Whether the connection may carry another request. The door clears it when
+    /// the connection's time is up; a lane that reads it as false answers
+    /// `Connection: close`.
+    pub keep_alive: bool,
+    /// The client asks to switch to the WebSocket protocol. Nothing else is ever
+    /// switched to, and only a `101` to such a request makes the stream transparent.
+    pub websocket: bool,
+    /// The client waits for `100 Continue` before it sends the body. The stream
+    /// sends it when a lane first asks for the body.
+    pub expects_continue: bool,
+    /// The client understands trailers; forwarded as `TE: trailers`.
+    pub te_trailers: bool,
+}
+
+/// Why a request gets no further than the door. Every one closes the connection:
+/// after it nobody knows where the next request begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Not `METHOD target HTTP/x.y`.
+    #[error("malformed request line")]
+    RequestLine,
+    /// Upper-case letters, `-` and `_`, as nginx has it.
+    #[error("malformed method")]
+    Method,
+    /// `TRACE` and `CONNECT`.
+    #[error("method is not served")]
+    MethodNotAllowed,
+    /// Neither a path nor an absolute `http` or `https` URI, or with bytes no target has.
+    #[error("malformed request target")]
+    Target,
+    /// Well formed, but neither HTTP/1.0 nor HTTP/1.1.
+    #[error("HTTP version is not served")]
+    Version,
+    /// The request line is longer than one line may be.
+    #[error("request line too long")]
+    LineTooLong,
+    /// One field line, or the head as a whole, is too long.
+    #[error("head too large")]
+    HeadTooLarge,
+    /// More fields than are accepted.
+    #[error("too many header fields")]
+    TooManyFields,
+    /// A line that ends in LF without CR.
+    #[error("line ends without CR")]
+    BareLineFeed,
+    /// A line that continues the one above (obs-fold, RFC 9112 §5.2).
+    #[error("folded header field")]
+    FoldedField,
+    /// A name that is no token, or is not followed at once by its colon.
+    #[error("malformed header name")]
+    FieldName,
+    /// A control character in a value.
+    #[error("malformed header value")]
+    FieldValue,
+    /// HTTP/1.1 wants to know whom the request is for (RFC 9112 §3.2).
+    #[error("no Host")]
+    HostMissing,
+    /// More than one `Host`.
+    #[error("more than one Host")]
+    HostRepeated,
+    /// A `Host`, or an authority in the target, that names no host.
+    #[error("malformed Host")]
+    HostMalformed,
+    /// `Transfer-Encoding` beside `Content-Length` (RFC 9112 §6.1).
+    #[error("both Transfer-Encoding and Content-Length")]
+    LengthAndEncoding,
+    /// More than one `Content-Length`, equal or not.
+    #[error("more than one Content-Length")]
+    LengthRepeated,
+    /// A `Content-Length` that is not a number of bytes.
+    #[error("malformed Content-Length")]
+    LengthMalformed,
+    /// More than one `Transfer-Encoding`.
+    #[error("more than one Transfer-Encoding")]
+    EncodingRepeated,
+    /// `Transfer-Encoding` in HTTP/1.0, which does not know it (RFC 9112 §6.1).
+    #[error("Transfer-Encoding in HTTP/1.0")]
+    EncodingTooNew,
+    /// Any coding but exactly `chunked`. nginx answers 501, so do we.
+    #[error("unknown Transfer-Encoding")]
+    EncodingUnknown,
+    /// More connection options than anyone honest sends.
+    #[error("too many connection options")]
+    ConnectionOptions,
+    /// The head did not arrive in time.
+    #[error("head took too long")]
+    HeadTimeout,
+}
+
+impl Refusal {
+    /// The status the client is told. A head that is too large is told as 400, as
+    /// Kong does with nginx's internal 494.
+    pub const fn status(self) -> u16 {
+        match self {
+            Refusal::MethodNotAllowed => 405,
+            Refusal::HeadTimeout => 408,
+            Refusal::LineTooLong => 414,
+            Refusal::EncodingUnknown => 501,
+            Refusal::Version => 505,
+            _ => 400,
+        }
+    }
+
+    /// What the client is told. Why exactly it was refused goes to the log only.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Refusal::MethodNotAllowed => "Method not allowed",
+            Refusal::HeadTimeout => "Request timeout",
+            Refusal::LineTooLong => "URI too long",
+            Refusal::HeadTooLarge | Refusal::TooManyFields => "Request header or cookie too large",
+            Refusal::EncodingUnknown => "Transfer encoding not implemented",
+            Refusal::Version => "HTTP version not supported",
+            _ => "Bad request",
+        }
+    }
+}
+
+/// Decides the terms of an HTTP/1 request and leaves in `head` only what may be
+/// believed and forwarded: one `Host`, a target in origin-form, no hop-by-hop
+/// fields but the framing ones, which lanes do not copy.
+pub fn inspect(head: &mut Head) -> Result<Terms, Refusal> {
+    whom_for(head)?;
+    let framing = framing(head)?;
+    let options = Options::of(head)?;
+    let old = head.version() == Version::Http10;
+    let terms = Terms {
+        framing,
+        keep_alive: !options.close && (options.keep_alive || !old),
+        websocket: !old && options.upgrade && asks_websocket(head, framing),
+        expects_continue: !old && is(head.get(Known::Expect), b"100-continue"),
+        te_trailers: head.get_all(Known::Te).flat_map(list).any(accepts_trailers),
+    };
+    strip(head, &options);
+    Ok(terms)
+}
+
+/// Removes the hop-by-hop fields of a message that has no framing of ours: a
+/// response from an upstream, an HTTP/2 request. `Connection` itself and the
+/// framing fields stay for the lane, which does not copy them.
+pub fn strip_hop_by_hop<L>(head: &mut Head<L>) {
+    match Options::of(head) {
+        Ok(options) => strip(head, &options),
+        // More names than anyone honest sends: none of them is taken at its word.
+        Err(_) => strip(head, &Options::default()),
+    }
+}
+
+/// One `Host`, from the target if that names one (RFC 9112 §3.2.2).
+fn whom_for(head: &mut Head) -> Result<(), Refusal> {
+    let mut hosts = head.get_all(Known::Host);
+    let (host, another) = (hosts.next(), hosts.next());
+    if another.is_some() {
+        return Err(Refusal::HostRepeated);
+    }
+    match host {
+        None if head.version() == Version::Http10 => {}
+        None => return Err(Refusal::HostMissing),
+        Some(host) if !is_authority(host) => return Err(Refusal::HostMalformed),
+        Some(_) => {}
+    }
+    drop(hosts);
+    if head.target().starts_with(b"/") {
+        return Ok(());
+    }
+    let (authority, target) = absolute(head.target())?;
+    head.set_target(&target);
+    head.set(Known::Host, &authority);
+    Ok(())
+}
+
+type Bytes = SmallVec<[u8; 256]>;
+
+/// Splits an absolute-form target into its authority and its origin-form.
+fn absolute(target: &[u8]) -> Result<(Bytes, Bytes), Refusal> {
+    let rest = [&b"http://"[..], b"https://"]
+        .iter()
+        .find_map(|scheme| {
+            let (found, rest) = target.split_at_checked(scheme.len())?;
+            found.eq_ignore_ascii_case(scheme).then_some(rest)
+        })
+        .ok_or(Refusal::Target)?;
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    if !is_authority(authority) {
+        return Err(Refusal::HostMalformed);
+    }
+    let mut target = Bytes::new();
+    if !tail.starts_with(b"/") {
+        target.push(b'/');
+    }
+    target.extend_from_slice(tail);
+    Ok((Bytes::from_slice(authority), target))
+}
+
+/// A host with or without a port: what RFC 3986 §3.2.2 allows and nothing else, so
+/// no user information, no white space and no slash of either kind.
+fn is_authority(text: &[u8]) -> bool {
+    let fits = |&byte: &u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%' | b':' | b'[' | b']')
+            || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=')
+    };
+    !text.is_empty() && !text.starts_with(b":") && text.iter().all(fits)
+}
+
+fn framing(head: &Head) -> Result<Framing, Refusal> {
+    let one = |known, repeated| {
+        let mut values = head.get_all(known);
+        let value = values.next();
+        if values.next().is_some() { Err(repeated) } else { Ok(value) }
+    };
+    let length = one(Known::ContentLength, Refusal::LengthRepeated)?;
+    let encoding = one(Known::TransferEncoding, Refusal::EncodingRepeated)?;
+    match (length, encoding) {
+        (None, None) => Ok(Framing::Empty),
+        (Some(_), Some(_)) => Err(Refusal::LengthAndEncoding),
+        (Some(length), None) => length_of(length).map(Framing::Length),
+        (None, Some(_)) if head.version() == Version::Http10 => Err(Refusal::EncodingTooNew),
+        (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
+        (None, Some(_)) => Err(Refusal::EncodingUnknown),
+    }
+}
+
+/// Digits only (RFC 9110 §8.6): no sign, no list, no white space inside.
+fn length_of(text: &[u8]) -> Result<u64, Refusal> {
+    // 18 digits cannot overflow and are more than any body.
+    if text.is_empty() || text.len() > 18 || !text.iter().all(u8::is_ascii_digit) {
+        return Err(Refusal::LengthMalformed);
+    }
+    Ok(text.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
+}
+
+/// RFC 6455 §4.1: a GET that says so in `Upgrade`; `Connection` was looked at
+/// already. With a body it would be unclear which bytes are of the new protocol.
+fn asks_websocket(head: &Head, framing: Framing) -> bool {
+    matches!(framing, Framing::Empty | Framing::Length(0))
+        && head.method() == b"GET"
+        && is(head.get(Known::Upgrade), b"websocket")
+}
+
+/// One element of `TE`, weighted or not (RFC 9110 §10.1.4).
+fn accepts_trailers(coding: &[u8]) -> bool {
+    is(coding.split(|&byte| byte == b';').next().map(<[u8]>::trim_ascii), b"trailers")
+}
+
+/// What `Connection` lists.
+#[derive(Debug, Default)]
+struct Options {
+    close: bool,
+    keep_alive: bool,
+    upgrade: bool,
+    /// Names of fields that are for this hop only.
+    nominated: SmallVec<[Bytes; 0]>,
+}
+
+impl Options {
+    /// Each name costs a walk over the fields, so their number is bounded.
+    const MOST_NOMINATED: usize = 32;
+
+    fn of<L>(head: &Head<L>) -> Result<Options, Refusal> {
+        let mut options = Options::default();
+        for option in head.get_all(Known::Connection).flat_map(list) {
+            match Known::of(option) {
+                Some(Known::Upgrade) => options.upgrade = true,
+                Some(Known::KeepAlive) => options.keep_alive = true,
+                // Not for a peer to take away: whom a message is for and where it ends.
+                Some(Known::Host) => {}
+                Some(known) if known.is_framing() => {}
+                _ if option.eq_ignore_ascii_case(b"close") => options.close = true,
+                _ if options.nominated.len() == Options::MOST_NOMINATED => {
+                    return Err(Refusal::ConnectionOptions);
+                }
+                _ => options.nominated.push(Bytes::from_slice(option)),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Removed before anything reads the head, so that plugins and the upstream see
+/// the same fields (RFC 9110 §7.6.1). `Proxy` is no field of HTTP: programs that
+/// turn fields into environment variables take it for `HTTP_PROXY`.
+fn strip<L>(head: &mut Head<L>, options: &Options) {
+    head.remove(Known::Proxy);
+    head.remove(Known::ProxyConnection);
+    head.remove(Known::KeepAlive);
+    for name in &options.nominated {
+        head.remove(name.as_slice());
+    }
+}
+
+/// The elements of a comma-separated value, trimmed, empty ones left out.
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|item| !item.is_empty())
+}
+
+fn is(value: Option<&[u8]>, expected: &[u8]) -> bool {
+    value.is_some_and(|value| value.eq_ignore_ascii_case(expected))
+}

@@ -1,0 +1,256 @@
+//! The commands, and nothing about what they do.
+//!
+//! Names, options, messages and exit codes are those of Kong's command line, so that its recipes run
+//! as they are; called by the name `kong`, the messages say Kong too. Whatever goes wrong ends as
+//! `Error: …` on stderr and exit code 1.
+
+mod console;
+mod control;
+mod drain;
+mod files;
+mod hybrid;
+mod start;
+
+use std::env;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand};
+
+use crate::conf::Sources;
+use crate::notify;
+use console::{Console, Name, Verbosity};
+
+/// An API gateway whose control plane and data planes are separate processes.
+#[derive(Debug, Parser)]
+#[command(name = "gateway", version = model::VERSION, disable_help_subcommand = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    verbosity: VerbosityArgs,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+struct VerbosityArgs {
+    /// Say which configuration is read and what is decided
+    #[arg(long, global = true)]
+    v: bool,
+    /// Say every setting too, and where it came from
+    #[arg(long, global = true)]
+    vv: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a node; in the foreground unless told otherwise
+    Start(StartArgs),
+    /// Stop a running node at once
+    Stop(Place),
+    /// Stop a running node once it has finished what it is doing
+    Quit(QuitArgs),
+    /// Stop a node, if it runs, and start it again
+    Restart(StartArgs),
+    /// Have a running node take up its changed configuration
+    Reload(ReloadArgs),
+    /// Make the prefix directory and nothing else
+    Prepare(PrepareArgs),
+    /// Have a running node say that it is not ready, so that traffic goes elsewhere
+    Drain(Place),
+    /// Say whether a node is running
+    Health(Place),
+    /// Say what is wrong with a configuration file
+    Check(CheckArgs),
+    /// Print the version
+    Version(VersionArgs),
+    /// Make what the planes of a cluster need
+    Hybrid(hybrid::HybridArgs),
+}
+
+/// Which node a command is about.
+#[derive(Debug, Args)]
+struct Place {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE")]
+    conf: Option<PathBuf>,
+    /// Prefix directory, over what the configuration says
+    #[arg(short, long, value_name = "DIR")]
+    prefix: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct StartArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Leave the terminal once the node serves
+    #[arg(long)]
+    daemon: bool,
+    #[command(flatten)]
+    kongs: KongsArgs,
+    /// Set by `--daemon` on the process that stays
+    #[arg(long, hide = true)]
+    detached: bool,
+}
+
+/// Options of Kong's that have nothing to do here.
+#[derive(Debug, Args)]
+struct KongsArgs {
+    /// Accepted: the embedded database is always brought up to date
+    #[arg(long)]
+    run_migrations: bool,
+    /// Accepted: the embedded database needs no timeout
+    #[arg(long, value_name = "SECONDS")]
+    db_timeout: Option<f64>,
+    /// Accepted: the embedded database is not shared
+    #[arg(long, value_name = "SECONDS")]
+    lock_timeout: Option<f64>,
+    #[command(flatten)]
+    nginx: NginxArgs,
+}
+
+/// Options about nginx: refused, as what they say would not happen.
+#[derive(Debug, Args)]
+struct NginxArgs {
+    #[arg(long, value_name = "FILE", hide = true)]
+    nginx_conf: Option<PathBuf>,
+    #[arg(long, value_name = "FLAGS", hide = true)]
+    nginx_conf_flags: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct QuitArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Seconds to finish in, before the node is stopped at once
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 10)]
+    timeout: u64,
+    /// Seconds to wait before it begins
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 0)]
+    wait: u64,
+}
+
+#[derive(Debug, Args)]
+struct ReloadArgs {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    nginx: NginxArgs,
+}
+
+#[derive(Debug, Args)]
+struct PrepareArgs {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    nginx: NginxArgs,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The file; by default the one that `start` would read
+    #[arg(value_name = "FILE")]
+    conf: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct VersionArgs {
+    /// Name the release of Kong that this one is compatible with, too
+    #[arg(short, long)]
+    all: bool,
+}
+
+/// Runs the command this process was called with.
+pub fn main() -> ExitCode {
+    let name = Name::called();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, name),
+    };
+    let VerbosityArgs { v, vv } = cli.verbosity;
+    let console = Console::new(name, Verbosity::of(v, vv));
+    match cli.command.execute(&console) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = format!("{error:#}");
+            notify::status(&text);
+            console.fail(&text);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Command {
+    fn execute(self, console: &Console) -> anyhow::Result<()> {
+        match self {
+            Self::Start(args) => start::start(&args, console),
+            Self::Stop(place) => control::stop(&place, console),
+            Self::Quit(args) => control::quit(&args, console),
+            Self::Restart(args) => start::restart(&args, console),
+            Self::Reload(args) => control::reload(&args, console),
+            Self::Prepare(args) => files::prepare(&args, console),
+            Self::Drain(place) => drain::drain(&place, console),
+            Self::Health(place) => control::health(&place, console),
+            Self::Check(args) => files::check(&args, console),
+            Self::Version(args) => files::version(&args, console),
+            Self::Hybrid(args) => hybrid::execute(&args, console),
+        }
+    }
+}
+
+impl Place {
+    fn sources(&self) -> Sources {
+        Sources::of_process(self.conf.clone(), self.prefix.as_deref())
+    }
+}
+
+impl NginxArgs {
+    fn refuse(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.nginx_conf.is_none() && self.nginx_conf_flags.is_none(),
+            "--nginx-conf and --nginx-conf-flags are not supported: there is no nginx underneath"
+        );
+        Ok(())
+    }
+}
+
+/// What was asked for by `--help`, or what was wrong with the command line.
+fn usage(error: &clap::Error, name: Name) -> ExitCode {
+    let console = Console::new(name, Verbosity::Loud);
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            console.help(&error.to_string());
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            console.complain(error);
+            ExitCode::FAILURE
+        }
+        _ => {
+            console.fail(&complaint(error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complaint(error: &clap::Error) -> String {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        let text = error.to_string();
+        return text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
+    };
+    let group = env::args().nth(1).filter(|group| group == "hybrid");
+    let group = group.map(|group| format!(" for {group}")).unwrap_or_default();
+    format!("No such command{group}: {word}\n\nFor more information, try '--help'.")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,249 @@
+//! What this process was told, as types.
+//!
+//! Text becomes a value here, once; afterwards the types are believed. Every mistake is collected and
+//! they are returned together, each with its property, its value and where that came from. The types
+//! are plain: `run` turns them into what each crate takes.
+
+mod cluster;
+mod database;
+mod listen;
+mod log;
+mod mistake;
+mod pem;
+mod proxy;
+mod reader;
+
+use std::fmt::{self, Display};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use cluster::{ClusterClient, ClusterServer, Endpoint, Pair, TrustKey};
+pub use database::{Database, Declarative};
+pub use listen::Listen;
+pub use log::{Destination, Level, Logs};
+pub use mistake::{Mistake, Mistakes};
+pub use pem::Pem;
+pub use proxy::{Forwarding, Header, Keepalive, Proxy, RealIp, UpstreamHeader, Workers};
+
+pub use reader::show;
+
+use crate::conf::Settings;
+use crate::conf::saved::Saved;
+use crate::properties::{self, Standing, TABLE};
+use reader::Reader;
+
+/// Everything fixed at start.
+#[derive(Debug)]
+pub struct Options {
+    /// The directory all of this node's files are under; absolute.
+    pub prefix: PathBuf,
+    /// Whether there is a terminal to write to.
+    pub mode: Mode,
+    /// What this node is, and what it needs for that.
+    pub role: Role,
+    /// Where health and status are served, on every role. Empty for `off`.
+    pub status: Vec<Listen>,
+    /// Where log lines go.
+    pub logs: Logs,
+    /// Whether `start` should leave the terminal, where a property says so.
+    pub daemon: Option<bool>,
+    /// What the operator should read once, at start.
+    pub notices: Vec<Notice>,
+}
+
+/// The three kinds of node.
+#[derive(Debug)]
+pub enum Role {
+    /// Both planes in one process, joined by a channel.
+    Traditional {
+        /// The control plane's half.
+        admin: Admin,
+        /// The data plane's half.
+        proxy: Proxy,
+    },
+    /// Owns the configuration.
+    ControlPlane {
+        /// The database and the Admin API.
+        admin: Admin,
+        /// The listener for data planes.
+        cluster: ClusterServer,
+    },
+    /// Serves traffic.
+    DataPlane {
+        /// The link to the control plane.
+        cluster: ClusterClient,
+        /// What serves clients.
+        proxy: Proxy,
+        /// What to serve where neither the cache nor the control plane has a configuration.
+        fallback: Option<Declarative>,
+    },
+}
+
+/// The database and the Admin API in front of it.
+#[derive(Debug)]
+pub struct Admin {
+    /// Where it is served. Empty for `off`, which a control plane may not say.
+    pub listen: Vec<Listen>,
+    /// Where the configuration is kept.
+    pub database: Database,
+    /// Largest request body, bytes; `None` for any.
+    pub max_body: Option<u64>,
+    /// Revisions kept for deltas and rollback.
+    pub revisions_kept: u64,
+    /// How long it is kept who changed what.
+    pub audit_kept: Duration,
+    /// When a data plane that is gone is forgotten.
+    pub purge_delay: Duration,
+}
+
+/// Whether the process has a terminal, or whoever started it, to write to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode {
+    /// Logs that were not sent elsewhere go to stdout and stderr.
+    Foreground,
+    /// They go to files under the prefix.
+    Detached,
+}
+
+/// A line for the operator at start.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// Something was decided on the operator's behalf.
+    Info(String),
+    /// Something that was said is not what will happen.
+    Warning(String),
+}
+
+impl Options {
+    /// Reads all settings; or says everything that is wrong with them.
+    pub fn read(settings: &Settings, mode: Mode) -> Result<Self, Mistakes> {
+        let mut reader = Reader::new(settings);
+        let options = reader.options(mode);
+        reader.into_result(options)
+    }
+
+    /// What this node should be from now on: `reload` has checked it and left it in the prefix.
+    pub fn reread(&self) -> Result<Self, RereadError> {
+        let saved =
+            Saved::read(&self.prefix).map_err(RereadError::Unreadable)?.ok_or(RereadError::Gone)?;
+        Ok(Self::read(&saved.settings(), self.mode)?)
+    }
+}
+
+/// Why a running node keeps the options it has.
+#[derive(Debug, thiserror::Error)]
+pub enum RereadError {
+    /// The prefix no longer says how this node was started.
+    #[error("the prefix holds no configuration")]
+    Gone,
+    /// What the prefix says cannot be read.
+    #[error("could not read the prefix's configuration")]
+    Unreadable(#[source] io::Error),
+    /// Something it says is wrong; a file it names may have gone since.
+    #[error(transparent)]
+    Mistakes(#[from] Mistakes),
+}
+
+/// The directory of the node that these settings are about, whatever else they say.
+pub fn prefix_of(settings: &Settings) -> PathBuf {
+    Reader::new(settings).path("prefix").expect("prefix has a default")
+}
+
+impl Role {
+    /// As the property spells it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Traditional { .. } => "traditional",
+            Self::ControlPlane { .. } => "control_plane",
+            Self::DataPlane { .. } => "data_plane",
+        }
+    }
+}
+
+impl Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Info(text) | Self::Warning(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Reader<'_> {
+    fn options(&mut self, mode: Mode) -> Options {
+        self.check_every_name();
+        let prefix = prefix_of(self.settings);
+        let role = self.role(&prefix);
+        let status = self.listeners("status_listen");
+        self.refuse_shared_addresses(&role, &status);
+        Options {
+            mode,
+            role,
+            status,
+            logs: self.logs(&prefix, mode),
+            daemon: self.is_set("nginx_daemon").then(|| self.flag("nginx_daemon")),
+            notices: self.notices(),
+            prefix,
+        }
+    }
+
+    fn role(&mut self, prefix: &Path) -> Role {
+        match self.choice("role") {
+            "control_plane" => {
+                self.refuse_labels(
+                    "cluster_dp_labels can not be used when role = \"control_plane\"",
+                );
+                self.require_listener("admin_listen", "control_plane");
+                self.require_listener("cluster_listen", "control_plane");
+                Role::ControlPlane {
+                    admin: self.admin("control_plane", prefix),
+                    cluster: self.cluster_server(),
+                }
+            }
+            "data_plane" => {
+                self.require_listener("proxy_listen", "data_plane");
+                self.refuse_database();
+                let cluster = self.cluster_client(prefix);
+                Role::DataPlane { cluster, proxy: self.proxy(), fallback: self.declarative() }
+            }
+            _ => {
+                self.refuse_labels("cluster_dp_labels can only be used when role = \"data_plane\"");
+                Role::Traditional { admin: self.admin("traditional", prefix), proxy: self.proxy() }
+            }
+        }
+    }
+
+    fn admin(&mut self, role: &str, prefix: &Path) -> Admin {
+        Admin {
+            listen: self.listeners("admin_listen"),
+            database: self.database(role, prefix),
+            max_body: self.size("nginx_admin_client_max_body_size"),
+            revisions_kept: self.whole("revision_log_keep", 1..=u64::from(u32::MAX)),
+            audit_kept: Duration::from_secs(86_400 * self.whole("audit_keep_days", 0..=36_500)),
+            purge_delay: Duration::from_secs(
+                self.whole("cluster_data_plane_purge_delay", 60..=u64::from(u32::MAX)),
+            ),
+        }
+    }
+
+    /// What the table says about each property that was set.
+    fn check_every_name(&mut self) {
+        for (name, setting) in self.settings.iter() {
+            match properties::standing(name) {
+                None => self.unknown(name, setting),
+                Some(Standing::Inert(why)) => {
+                    self.warn(format!("{name} ({}) has no effect: {why}", setting.origin));
+                }
+                Some(Standing::Refused(why)) => self.wrong(name, why),
+                Some(Standing::Only(values, why)) => self.only(name, &setting.text, values, why),
+                Some(Standing::Effective | Standing::Mapped(_)) => {}
+            }
+        }
+        for property in TABLE {
+            self.check_kind(property);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

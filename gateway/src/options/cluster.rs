@@ -1,0 +1,271 @@
+//! The link between the planes, from either end.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::{fmt, fs};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::listen::Listen;
+use super::pem::Pem;
+use super::reader::Reader;
+
+/// Kong's limits on labels: how many, and how long a key or a value may be.
+const MOST_LABELS: usize = 10;
+const LONGEST_LABEL: usize = 63;
+const RESERVED_LABELS: [&str; 5] = ["kong", "konnect", "insomnia", "mesh", "kic"];
+
+/// The control plane's end.
+#[derive(Debug)]
+pub struct ClusterServer {
+    /// Where data planes connect.
+    pub listen: Vec<Listen>,
+    /// What this node shows, and expects to be shown.
+    pub pair: Pair,
+}
+
+/// The data plane's end.
+#[derive(Debug)]
+pub struct ClusterClient {
+    /// The control planes, in the order they are tried.
+    pub control_planes: Vec<Endpoint>,
+    /// What this node shows, and expects to be shown.
+    pub pair: Pair,
+    /// The key revisions must be signed with; `None` to keep the first one seen.
+    pub trust: Option<TrustKey>,
+    /// What this node is called on the control plane.
+    pub labels: BTreeMap<String, String>,
+    /// The cache's directory; `None` for no cache.
+    pub cache: Option<PathBuf>,
+}
+
+/// A certificate and its key. Whether they match is found out where they are used.
+#[derive(Clone, Debug, Default)]
+pub struct Pair {
+    /// `cluster_cert`.
+    pub cert: Pem,
+    /// `cluster_cert_key`.
+    pub key: Pem,
+}
+
+/// A host and a port; the host may be a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoint {
+    /// A name, or an address without brackets.
+    pub host: String,
+    /// Never 0.
+    pub port: u16,
+}
+
+/// The public half of the key a control plane signs revisions with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrustKey(pub [u8; 32]);
+
+impl Reader<'_> {
+    pub(super) fn cluster_server(&mut self) -> ClusterServer {
+        ClusterServer { listen: self.any_listeners("cluster_listen"), pair: self.pair() }
+    }
+
+    pub(super) fn cluster_client(&mut self, prefix: &Path) -> ClusterClient {
+        ClusterClient {
+            control_planes: self.control_planes(),
+            pair: self.pair(),
+            trust: self.trust_key(),
+            labels: self.labels(),
+            cache: self.cache(prefix),
+        }
+    }
+
+    pub(super) fn refuse_labels(&mut self, why: &str) {
+        if self.is_set("cluster_dp_labels") {
+            self.wrong("cluster_dp_labels", why);
+        }
+    }
+
+    fn pair(&mut self) -> Pair {
+        let missing =
+            ["cluster_cert", "cluster_cert_key"].into_iter().find(|name| !self.is_set(name));
+        if let Some(missing) = missing {
+            self.wrong(missing, "cluster certificate and key must be provided to use Hybrid mode");
+        }
+        Pair { cert: self.pem("cluster_cert"), key: self.pem("cluster_cert_key") }
+    }
+
+    fn control_planes(&mut self) -> Vec<Endpoint> {
+        let parsed: Result<Vec<_>, _> =
+            self.list("cluster_control_plane").into_iter().map(str::parse).collect();
+        match parsed {
+            Ok(endpoints) => endpoints,
+            Err(error) => {
+                self.wrong("cluster_control_plane", error);
+                Vec::new()
+            }
+        }
+    }
+
+    fn trust_key(&mut self) -> Option<TrustKey> {
+        let text = self.text("cluster_trust_key")?;
+        let parsed = text.parse().or_else(|_| {
+            let file = fs::read_to_string(self.settings.directory.join(text))
+                .map_err(|_| TrustKeyError)?;
+            file.parse()
+        });
+        parsed.map_err(|error: TrustKeyError| self.wrong("cluster_trust_key", error)).ok()
+    }
+
+    fn labels(&mut self) -> BTreeMap<String, String> {
+        let items = self.list("cluster_dp_labels");
+        if items.len() > MOST_LABELS {
+            self.wrong(
+                "cluster_dp_labels",
+                format!("at most {MOST_LABELS} labels are possible, these are {}", items.len()),
+            );
+        }
+        let mut labels = BTreeMap::new();
+        for item in items {
+            match label(item) {
+                Ok((key, value)) => drop(labels.insert(key.to_owned(), value.to_owned())),
+                Err(error) => self.wrong("cluster_dp_labels", error),
+            }
+        }
+        labels
+    }
+
+    fn cache(&mut self, prefix: &Path) -> Option<PathBuf> {
+        if self.choice("data_plane_config_cache_mode") == "off" {
+            return None;
+        }
+        if let Some(directory) = self.path("data_plane_config_cache_path") {
+            return Some(directory.join("dbless.lmdb"));
+        }
+        self.text("lmdb_environment_path").map(|path| prefix.join(path))
+    }
+}
+
+fn label(item: &str) -> Result<(&str, &str), String> {
+    let (key, value) = item.split_once(':').ok_or_else(|| format!("`{item}` is not key:value"))?;
+    if let Some(reserved) =
+        RESERVED_LABELS.into_iter().find(|word| key.to_ascii_lowercase().starts_with(word))
+    {
+        return Err(format!("the label key `{key}` must not begin with `{reserved}`"));
+    }
+    for (what, text) in [("key", key), ("value", value)] {
+        if !is_label(text) {
+            return Err(format!(
+                "the label {what} `{text}` must have between 1 and {LONGEST_LABEL} letters, digits, `.`, `-`, `_` or `:`, \
+                 and begin and end with a letter or digit"
+            ));
+        }
+    }
+    Ok((key, value))
+}
+
+fn is_label(text: &str) -> bool {
+    let ends = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric());
+    ends && text.len() <= LONGEST_LABEL
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'))
+}
+
+/// Why a text is not the address of a control plane.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("`{0}` is not host:port")]
+pub struct EndpointError(String);
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let bad = || EndpointError(text.to_owned());
+        let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
+        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(bad)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = bare.unwrap_or(host);
+        let is_host = if bare.is_some() {
+            host.parse::<std::net::Ipv6Addr>().is_ok()
+        } else {
+            !host.is_empty()
+                && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+        };
+        is_host.then(|| Self { host: host.to_owned(), port }).ok_or_else(bad)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Why a text is not a public key.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("expected base64 of 32 bytes, or a file that holds it")]
+pub struct TrustKeyError;
+
+impl FromStr for TrustKey {
+    type Err = TrustKeyError;
+
+    fn from_str(text: &str) -> Result<Self, TrustKeyError> {
+        let bytes = STANDARD.decode(text.trim()).map_err(|_| TrustKeyError)?;
+        bytes.try_into().map(Self).map_err(|_| TrustKeyError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_plane_is_a_host_and_a_port() {
+        for (text, shown) in [
+            ("cp.internal:8005", Some("cp.internal:8005")),
+            ("10.0.0.1:1", Some("10.0.0.1:1")),
+            ("[::1]:8005", Some("[::1]:8005")),
+            ("cp.internal", None),
+            ("cp:0", None),
+            (":8005", None),
+            ("::1:8005", None),
+            ("https://cp:8005", None),
+            ("[cp]:1", None),
+        ] {
+            assert_eq!(
+                text.parse::<Endpoint>().ok().map(|e| e.to_string()).as_deref(),
+                shown,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn labels_follow_kongs_rules() {
+        let long = format!("{}:v", "k".repeat(64));
+        for (item, good) in [
+            ("region:eu-1", true),
+            ("a:b:c", true),
+            ("Env:Prod", true),
+            ("region", false),
+            (":v", false),
+            ("k:", false),
+            ("kong-x:1", false),
+            ("Konnect:1", false),
+            ("k:-v", false),
+            ("k:ü", false),
+            (long.as_str(), false),
+        ] {
+            assert_eq!(label(item).is_ok(), good, "{item}");
+        }
+    }
+
+    #[test]
+    fn a_trust_key_is_32_bytes() {
+        assert_eq!(STANDARD.encode([7; 32]).parse(), Ok(TrustKey([7; 32])));
+        assert_eq!(STANDARD.encode([7; 31]).parse::<TrustKey>(), Err(TrustKeyError));
+        assert_eq!("nonsense!".parse::<TrustKey>(), Err(TrustKeyError));
+    }
+}

@@ -1,0 +1,107 @@
+//! Where a configuration is kept, and why there.
+
+use std::path::{Path, PathBuf};
+
+use super::reader::Reader;
+
+/// Where a control plane keeps the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Database {
+    /// One file; made if it is not there.
+    Sqlite(PathBuf),
+    /// `database = off`: in memory, read from a declarative document if there is one.
+    Off(Option<Declarative>),
+}
+
+/// A whole configuration as one document.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Declarative {
+    /// A file, YAML or JSON.
+    File(PathBuf),
+    /// The document itself.
+    Text(String),
+}
+
+impl Reader<'_> {
+    /// The database of a role that may have one. What was decided is told, with the reason.
+    pub(super) fn database(&mut self, role: &str, prefix: &Path) -> Database {
+        let said = self.text("database");
+        let file = prefix.join("gateway.db");
+        match said {
+            None => self.refuse_postgres_settings(),
+            Some("sqlite") => {}
+            Some("off") if role == "control_plane" => {
+                self.wrong(
+                    "database",
+                    "in-memory storage can not be used when role = \"control_plane\"",
+                );
+            }
+            Some("off") => {
+                self.inform("database = off: the configuration is kept in memory".to_owned());
+                return Database::Off(self.declarative());
+            }
+            Some("postgres") => {
+                self.wrong("database", "PostgreSQL is not part of this version; use sqlite")
+            }
+            Some("cassandra") => self.wrong("database", "Cassandra is not supported; use sqlite"),
+            Some(_) => self.wrong("database", "expected one of: postgres, sqlite, off"),
+        }
+        let why = if said.is_some() {
+            "as configured"
+        } else {
+            "the default, as no pg_* property is set"
+        };
+        self.inform(format!("database = sqlite ({}): {why}", file.display()));
+        for name in ["declarative_config", "declarative_config_string"] {
+            if self.is_set(name) {
+                self.warn(format!("{name} has no effect: the configuration is in the database"));
+            }
+        }
+        Database::Sqlite(file)
+    }
+
+    /// A data plane has no database, whatever its environment says about PostgreSQL.
+    pub(super) fn refuse_database(&mut self) {
+        match self.text("database") {
+            None => self.inform("database = off: a data plane has none".to_owned()),
+            Some("off") => {}
+            Some(_) => self.wrong(
+                "database",
+                "only in-memory storage can be used when role = \"data_plane\"; use off",
+            ),
+        }
+    }
+
+    /// Where Kong's default counts, a `pg_*` property means that PostgreSQL is expected.
+    fn refuse_postgres_settings(&mut self) {
+        let set: Vec<_> = self
+            .settings
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| name.starts_with("pg_"))
+            .collect();
+        for name in set {
+            self.wrong(name, "it asks for PostgreSQL, which is not part of this version; remove it, or say database = sqlite");
+        }
+    }
+
+    pub(super) fn declarative(&mut self) -> Option<Declarative> {
+        let (file, text) =
+            (self.path("declarative_config"), self.text("declarative_config_string"));
+        match (file, text) {
+            (Some(_), Some(_)) => {
+                self.wrong(
+                    "declarative_config_string",
+                    "declarative_config is set too; keep one of them",
+                );
+                None
+            }
+            (Some(file), None) if !file.is_file() => {
+                self.wrong("declarative_config", format!("no file at: {}", file.display()));
+                None
+            }
+            (Some(file), None) => Some(Declarative::File(file)),
+            (None, text) => text.map(|text| Declarative::Text(text.to_owned())),
+        }
+    }
+}

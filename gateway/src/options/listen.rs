@@ -1,0 +1,271 @@
+//! `addr:port [flags]`: where a listener binds, and how.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+
+use super::{Role, reader::Reader};
+
+/// One entry of `proxy_listen` and its kin, such as `0.0.0.0:8000 backlog=16384`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// Where to bind. Port 0 lets the system choose.
+    pub addr: SocketAddr,
+    /// `ssl`: clients speak TLS.
+    pub tls: bool,
+    /// `http2`: clients may speak HTTP/2.
+    pub http2: bool,
+    /// `proxy_protocol`: each connection begins with a PROXY header.
+    pub proxy_protocol: bool,
+    /// `backlog=N`: connections that may wait to be accepted.
+    pub backlog: Option<u32>,
+    /// `ipv6only=on|off`; unset, as the system does.
+    pub ipv6_only: Option<bool>,
+    /// Flags that are understood and change nothing here.
+    pub idle_flags: Vec<String>,
+}
+
+/// Why an entry is not a listener.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum ListenError {
+    /// Nothing between two commas.
+    #[error("an entry is empty")]
+    Empty,
+    /// Not an address with a port.
+    #[error("`{0}` is not <ip>:<port>")]
+    Address(String),
+    /// Not a flag.
+    #[error("`{0}` is not a flag")]
+    Flag(String),
+}
+
+impl Listen {
+    fn plain(addr: SocketAddr) -> Self {
+        Self {
+            addr,
+            tls: false,
+            http2: false,
+            proxy_protocol: false,
+            backlog: None,
+            ipv6_only: None,
+            idle_flags: Vec::new(),
+        }
+    }
+
+    fn apply(&mut self, flag: &str) -> Result<(), ListenError> {
+        let unknown = || ListenError::Flag(flag.to_owned());
+        match flag.split_once('=') {
+            None if flag == "ssl" => self.tls = true,
+            None if flag == "http2" => self.http2 = true,
+            None if flag == "proxy_protocol" => self.proxy_protocol = true,
+            None if matches!(flag, "reuseport" | "bind") => {} // always so
+            None if flag == "deferred" => self.idle_flags.push(flag.to_owned()),
+            Some(("backlog", n)) => self.backlog = Some(n.parse().map_err(|_| unknown())?),
+            Some(("ipv6only", "on")) => self.ipv6_only = Some(true),
+            Some(("ipv6only", "off")) => self.ipv6_only = Some(false),
+            Some(("so_keepalive", how)) if is_keepalive(how) => {
+                self.idle_flags.push(flag.to_owned())
+            }
+            _ => return Err(unknown()),
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Listen {
+    type Err = ListenError;
+
+    fn from_str(text: &str) -> Result<Self, ListenError> {
+        let mut words = text.split_ascii_whitespace();
+        let mut listen = Self::plain(address(words.next().ok_or(ListenError::Empty)?)?);
+        words.try_for_each(|flag| listen.apply(flag))?;
+        Ok(listen)
+    }
+}
+
+/// All entries of a property, or what is wrong with the first bad one and what would be right.
+pub(super) fn parse_listeners(property: &str, text: &str) -> Result<Vec<Listen>, String> {
+    if text.trim() == "off" {
+        return Ok(Vec::new());
+    }
+    text.trim_end_matches(|c: char| c == ',' || c.is_whitespace()).split(',').map(str::parse).collect::<Result<_, _>>().map_err(
+        |error: ListenError| {
+            format!(
+                "{property} must be of form: [off] | <ip>:<port> [ssl] [http2] [proxy_protocol] [deferred] [bind] \
+                 [reuseport] [backlog=N] [ipv6only=on|off] [so_keepalive=on|off|idle:interval:count], \
+                 [... next entry ...]; {error}"
+            )
+        },
+    )
+}
+
+fn address(text: &str) -> Result<SocketAddr, ListenError> {
+    let bad = || ListenError::Address(text.to_owned());
+    if let Ok(addr) = text.parse() {
+        return Ok(addr);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
+    let port: u16 = port.parse().map_err(|_| bad())?;
+    if host == "*" {
+        return Ok(SocketAddr::from(([0, 0, 0, 0], port)));
+    }
+    // A name, such as `localhost`, stands for the first of its addresses, as in nginx.
+    let is_name = host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
+    let found = is_name.then(|| (host, port).to_socket_addrs().ok()?.next()).flatten();
+    found.ok_or_else(bad)
+}
+
+fn is_keepalive(how: &str) -> bool {
+    let parts: Vec<_> = how.split(':').collect();
+    matches!(how, "on" | "off")
+        || (parts.len() == 3
+            && parts.iter().all(|part| part.chars().all(|c| c.is_ascii_alphanumeric())))
+}
+
+impl Reader<'_> {
+    /// The listeners of a property that serves cleartext in this version.
+    pub(super) fn listeners(&mut self, name: &str) -> Vec<Listen> {
+        let all = self.any_listeners(name);
+        let (tls, clear): (Vec<_>, Vec<_>) = all.into_iter().partition(|listen| listen.tls);
+        if !tls.is_empty() {
+            self.without_tls(name, &tls);
+        }
+        clear
+    }
+
+    /// The listeners of a property whose transport is not a flag's business.
+    pub(super) fn any_listeners(&mut self, name: &str) -> Vec<Listen> {
+        // What is not a listener has been noted by the check of all properties.
+        let listeners = parse_listeners(name, self.text(name).unwrap_or("off")).unwrap_or_default();
+        for listen in &listeners {
+            for flag in &listen.idle_flags {
+                self.warn(format!("{name}: the flag `{flag}` of {} has no effect", listen.addr));
+            }
+        }
+        listeners
+    }
+
+    /// Kong listens for TLS by default; nobody asked for it. Who does ask must not get cleartext, or less.
+    fn without_tls(&mut self, name: &str, skipped: &[Listen]) {
+        let addrs: Vec<_> = skipped.iter().map(|listen| listen.addr.to_string()).collect();
+        let addrs = addrs.join(", ");
+        if self.is_set(name) {
+            self.wrong(name, format!("listeners that speak TLS to clients are not part of this version; remove {addrs} and let something in front of the gateway speak TLS"));
+        } else {
+            self.inform(format!("{name}: {addrs}, which would speak TLS, is not opened: listeners that speak TLS to clients are not part of this version"));
+        }
+    }
+
+    pub(super) fn require_listener(&mut self, name: &str, role: &str) {
+        if self.text(name).is_none_or(|text| text.trim() == "off") {
+            self.wrong(name, format!("{name} must be specified when role = \"{role}\""));
+        }
+    }
+
+    /// Two properties that want one address are a mistake of configuration, not of the network.
+    pub(super) fn refuse_shared_addresses(&mut self, role: &Role, status: &[Listen]) {
+        let all = bound(role, status);
+        for (at, (name, listen)) in all.iter().enumerate() {
+            let clash = all.iter().take(at).find(|(_, other)| overlap(listen.addr, other.addr));
+            if let Some((other_name, other)) = clash {
+                self.wrong(
+                    name,
+                    format!("{} is taken by {} of {other_name}", listen.addr, other.addr),
+                );
+            }
+        }
+    }
+}
+
+fn bound<'a>(role: &'a Role, status: &'a [Listen]) -> Vec<(&'static str, &'a Listen)> {
+    let none: &[Listen] = &[];
+    let (proxy, admin, cluster) = match role {
+        Role::Traditional { admin, proxy } => {
+            (proxy.listen.as_slice(), admin.listen.as_slice(), none)
+        }
+        Role::ControlPlane { admin, cluster } => {
+            (none, admin.listen.as_slice(), cluster.listen.as_slice())
+        }
+        Role::DataPlane { proxy, .. } => (proxy.listen.as_slice(), none, none),
+    };
+    let named = [
+        ("proxy_listen", proxy),
+        ("admin_listen", admin),
+        ("cluster_listen", cluster),
+        ("status_listen", status),
+    ];
+    named
+        .into_iter()
+        .flat_map(|(name, listeners)| listeners.iter().map(move |listen| (name, listen)))
+        .collect()
+}
+
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_ip = a.ip() == b.ip()
+        || (a.is_ipv4() == b.is_ipv4() && (a.ip().is_unspecified() || b.ip().is_unspecified()));
+    a.port() != 0 && a.port() == b.port() && same_ip
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_come_in_any_order() {
+        let listen: Listen = "127.0.0.1:8443  backlog=16384 http2   ssl reuseport".parse().unwrap();
+        let expected = Listen {
+            tls: true,
+            http2: true,
+            backlog: Some(16384),
+            ..Listen::plain("127.0.0.1:8443".parse().unwrap())
+        };
+        assert_eq!(listen, expected);
+    }
+
+    #[test]
+    fn what_is_no_address_or_flag_is_named() {
+        for (text, error) in [
+            ("", ListenError::Empty),
+            ("127.0.0.1", ListenError::Address("127.0.0.1".to_owned())),
+            ("127.0.0.1:99999", ListenError::Address("127.0.0.1:99999".to_owned())),
+            ("::1:80", ListenError::Address("::1:80".to_owned())),
+            ("unix:/run/x", ListenError::Address("unix:/run/x".to_owned())),
+            ("127.0.0.1:1 fast", ListenError::Flag("fast".to_owned())),
+            ("127.0.0.1:1 backlog=many", ListenError::Flag("backlog=many".to_owned())),
+            ("127.0.0.1:1 so_keepalive=1:2", ListenError::Flag("so_keepalive=1:2".to_owned())),
+        ] {
+            assert_eq!(text.parse::<Listen>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_may_be_ipv6_any_or_a_name() {
+        for (text, addr) in
+            [("[::1]:80", "[::1]:80"), ("*:80", "0.0.0.0:80"), ("[::]:80 ipv6only=on", "[::]:80")]
+        {
+            assert_eq!(text.parse::<Listen>().unwrap().addr.to_string(), addr);
+        }
+        assert!("localhost:80".parse::<Listen>().unwrap().addr.ip().is_loopback());
+    }
+
+    #[test]
+    fn off_is_no_listener() {
+        assert_eq!(parse_listeners("proxy_listen", " off "), Ok(vec![]));
+        assert_eq!(
+            parse_listeners("proxy_listen", "127.0.0.1:1, 127.0.0.1:2,").map(|l| l.len()),
+            Ok(2)
+        );
+    }
+
+    #[test]
+    fn one_address_serves_one_purpose() {
+        for (a, b, clash) in [
+            ("127.0.0.1:1", "127.0.0.1:1", true),
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "127.0.0.2:1", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("[::]:1", "127.0.0.1:1", false),
+        ] {
+            assert_eq!(overlap(a.parse().unwrap(), b.parse().unwrap()), clash, "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Which lines are logged, and where to.
+
+use std::path::{Path, PathBuf};
+
+use super::Mode;
+use super::reader::Reader;
+
+/// Where log lines go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logs {
+    /// The least severe ones that count.
+    pub level: Level,
+    /// Everything but what has a place of its own.
+    pub error: Destination,
+    /// What the Admin API says.
+    pub admin_error: Destination,
+    /// Requests of clients.
+    pub access: Destination,
+    /// Requests of the Admin API.
+    pub admin_access: Destination,
+}
+
+/// One place for log lines.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Destination {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file, appended to; absolute.
+    File(PathBuf),
+}
+
+/// How severe a line is, in nginx's and Kong's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the words are their own explanation")]
+pub enum Level {
+    Debug,
+    Info,
+    Notice,
+    Warn,
+    Error,
+    Crit,
+    Alert,
+    Emerg,
+}
+
+impl Reader<'_> {
+    pub(super) fn logs(&mut self, prefix: &Path, mode: Mode) -> Logs {
+        Logs {
+            level: self.level(),
+            error: self.destination("proxy_error_log", prefix, mode, Destination::Stderr),
+            admin_error: self.destination("admin_error_log", prefix, mode, Destination::Stderr),
+            access: self.destination("proxy_access_log", prefix, mode, Destination::Stdout),
+            admin_access: self.destination("admin_access_log", prefix, mode, Destination::Stdout),
+        }
+    }
+
+    fn level(&mut self) -> Level {
+        match self.choice("log_level") {
+            "debug" => Level::Debug,
+            "info" => Level::Info,
+            "warn" => Level::Warn,
+            "error" => Level::Error,
+            "crit" => Level::Crit,
+            "alert" => Level::Alert,
+            "emerg" => Level::Emerg,
+            _ => Level::Notice,
+        }
+    }
+
+    /// Where a log goes: as said, else to the terminal if there is one, else to the default file.
+    fn destination(
+        &mut self,
+        name: &str,
+        prefix: &Path,
+        mode: Mode,
+        terminal: Destination,
+    ) -> Destination {
+        if mode == Mode::Foreground && !self.is_set(name) {
+            return terminal;
+        }
+        let text = self.text(name).unwrap_or("off");
+        let (place, format) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        if !format.trim().is_empty() {
+            self.warn(format!(
+                "{name}: the format `{}` has no effect: lines have the default format",
+                format.trim()
+            ));
+        }
+        if place.starts_with("syslog:") {
+            self.wrong(name, "logging to syslog is not part of this version; use a file, /dev/stdout, /dev/stderr or off");
+        }
+        match place {
+            "off" => Destination::Off,
+            "/dev/stdout" | "/proc/self/fd/1" => Destination::Stdout,
+            "/dev/stderr" | "/proc/self/fd/2" => Destination::Stderr,
+            file => Destination::File(prefix.join(file)),
+        }
+    }
+}

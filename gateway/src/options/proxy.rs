@@ -1,0 +1,258 @@
+//! What serves clients: listeners, workers, and the rules every request follows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::listen::Listen;
+use super::reader::Reader;
+
+/// The data plane's half of a node.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Where clients are served. Empty for `off`, which a data plane may not say.
+    pub listen: Vec<Listen>,
+    /// How many threads serve them, and where.
+    pub workers: Workers,
+    /// What is added to responses.
+    pub headers: BTreeSet<Header>,
+    /// What is added to upstream requests.
+    pub headers_upstream: BTreeSet<UpstreamHeader>,
+    /// Who may say where a request came from.
+    pub forwarding: Forwarding,
+    /// Idle connections to upstreams.
+    pub keepalive: Keepalive,
+    /// Largest request body, bytes; `None` for any.
+    pub max_body: Option<u64>,
+    /// The public port, by the port listened on.
+    pub public_ports: BTreeMap<u16, u16>,
+}
+
+/// Worker threads.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Workers {
+    /// How many; `None` for as many as the CPUs and the quota allow.
+    pub count: Option<usize>,
+    /// The CPUs they are pinned to; `None` for those the process may use.
+    pub cores: Option<Vec<usize>>,
+}
+
+/// A header the gateway adds to responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Header {
+    /// `Server`, where the gateway itself answers.
+    Server,
+    /// `Via`, where an upstream answered.
+    Via,
+    /// `X-Kong-Proxy-Latency`.
+    ProxyLatency,
+    /// `X-Kong-Upstream-Latency`.
+    UpstreamLatency,
+    /// `X-Kong-Response-Latency`.
+    ResponseLatency,
+    /// `X-Kong-Admin-Latency`.
+    AdminLatency,
+    /// `X-Kong-Upstream-Status`.
+    UpstreamStatus,
+    /// `X-Kong-Request-Id`.
+    RequestId,
+}
+
+/// A header the gateway adds to upstream requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UpstreamHeader {
+    /// `X-Kong-Request-Id`.
+    RequestId,
+}
+
+/// Whom to believe about where a request came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forwarding {
+    /// Peers whose X-Forwarded-* headers are believed.
+    pub trusted: Vec<IpNet>,
+    /// `unix:`: peers on local sockets are believed too.
+    pub trusts_unix: bool,
+    /// Where a trusted peer says the client's address is.
+    pub real_ip: RealIp,
+    /// Whether trusted addresses in it are skipped, from the right.
+    pub recursive: bool,
+}
+
+/// Where the client's address is found behind a trusted peer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RealIp {
+    /// In this header; lower case.
+    Header(String),
+    /// In the PROXY header the connection began with.
+    ProxyProtocol,
+}
+
+/// Idle connections to upstreams, per worker and address.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keepalive {
+    /// How many are kept; 0 for none.
+    pub pool_size: usize,
+    /// Requests after which one is closed; `None` for never.
+    pub max_requests: Option<u64>,
+    /// How long one may be idle; `None` for as long as it likes.
+    pub idle_timeout: Option<Duration>,
+}
+
+const SERVER_TOKENS: &[Header] = &[Header::Server, Header::Via];
+const LATENCY_TOKENS: &[Header] =
+    &[Header::ProxyLatency, Header::UpstreamLatency, Header::ResponseLatency, Header::AdminLatency];
+
+impl Reader<'_> {
+    pub(super) fn proxy(&mut self) -> Proxy {
+        Proxy {
+            listen: self.listeners("proxy_listen"),
+            workers: Workers { count: self.worker_count(), cores: self.worker_cores() },
+            headers: self.headers(),
+            headers_upstream: self.headers_upstream(),
+            forwarding: self.forwarding(),
+            keepalive: self.keepalive(),
+            max_body: self.size("nginx_http_client_max_body_size"),
+            public_ports: self.public_ports(),
+        }
+    }
+
+    fn worker_count(&mut self) -> Option<usize> {
+        match self.text("workers")? {
+            "auto" => None,
+            text => {
+                let count = text.parse().ok().filter(|count| (1..=1024).contains(count));
+                if count.is_none() {
+                    self.wrong("workers", "expected auto, or a number from 1 to 1024");
+                }
+                count
+            }
+        }
+    }
+
+    fn worker_cores(&mut self) -> Option<Vec<usize>> {
+        let items = self.list("worker_cores");
+        if items.is_empty() {
+            return None;
+        }
+        let cores: Option<Vec<_>> = items.into_iter().map(range).collect();
+        if cores.is_none() {
+            self.wrong("worker_cores", "expected CPU numbers and ranges, such as 2-7,9");
+        }
+        let cores: BTreeSet<usize> = cores?.into_iter().flatten().collect();
+        Some(cores.into_iter().collect())
+    }
+
+    fn headers(&mut self) -> BTreeSet<Header> {
+        let mut headers = BTreeSet::new();
+        for token in self.list("headers") {
+            match header(token) {
+                Some(added) => headers.extend(added),
+                None => self.wrong("headers", format!("invalid entry '{token}'")),
+            }
+        }
+        headers
+    }
+
+    fn headers_upstream(&mut self) -> BTreeSet<UpstreamHeader> {
+        let mut headers = BTreeSet::new();
+        for token in self.list("headers_upstream") {
+            match token.to_ascii_lowercase().as_str() {
+                "off" => {}
+                "x-kong-request-id" => drop(headers.insert(UpstreamHeader::RequestId)),
+                _ => self.wrong("headers_upstream", format!("invalid entry '{token}'")),
+            }
+        }
+        headers
+    }
+
+    fn forwarding(&mut self) -> Forwarding {
+        let items = self.list("trusted_ips");
+        let trusts_unix = items.contains(&"unix:");
+        let mut trusted = Vec::new();
+        for item in items.into_iter().filter(|item| *item != "unix:") {
+            match network(item) {
+                Some(net) => trusted.push(net),
+                None => self.wrong(
+                    "trusted_ips",
+                    format!("`{item}` is not an IPv4 or IPv6 address, a CIDR block or unix:"),
+                ),
+            }
+        }
+        Forwarding {
+            trusted,
+            trusts_unix,
+            real_ip: self.real_ip(),
+            recursive: self.flag("real_ip_recursive"),
+        }
+    }
+
+    fn real_ip(&mut self) -> RealIp {
+        let text = self.text("real_ip_header").unwrap_or_default();
+        if text == "proxy_protocol" {
+            return RealIp::ProxyProtocol;
+        }
+        if !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
+            self.wrong("real_ip_header", "expected the name of a header, or proxy_protocol");
+        }
+        RealIp::Header(text.to_ascii_lowercase())
+    }
+
+    fn keepalive(&mut self) -> Keepalive {
+        let max_requests = self.whole("upstream_keepalive_max_requests", 0..=u64::from(u32::MAX));
+        let idle = Duration::try_from_secs_f64(self.number("upstream_keepalive_idle_timeout"))
+            .unwrap_or(Duration::MAX);
+        Keepalive {
+            pool_size: self.whole("upstream_keepalive_pool_size", 0..=1 << 20) as usize,
+            max_requests: (max_requests > 0).then_some(max_requests),
+            idle_timeout: (!idle.is_zero()).then_some(idle),
+        }
+    }
+
+    fn public_ports(&mut self) -> BTreeMap<u16, u16> {
+        let mut ports = BTreeMap::new();
+        for item in self.list("port_maps") {
+            match port_map(item) {
+                Some((public, listening)) => drop(ports.insert(listening, public)),
+                None => {
+                    self.wrong("port_maps", format!("invalid port mapping (`port_maps`): {item}"))
+                }
+            }
+        }
+        ports
+    }
+}
+
+fn range(text: &str) -> Option<Vec<usize>> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let (from, to): (usize, usize) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
+    (from <= to && to < 4096).then(|| (from..=to).collect())
+}
+
+fn header(token: &str) -> Option<Vec<Header>> {
+    Some(match token.to_ascii_lowercase().as_str() {
+        "off" => vec![],
+        "server_tokens" => SERVER_TOKENS.to_vec(),
+        "latency_tokens" => LATENCY_TOKENS.to_vec(),
+        "server" => vec![Header::Server],
+        "via" => vec![Header::Via],
+        "x-kong-proxy-latency" => vec![Header::ProxyLatency],
+        "x-kong-upstream-latency" => vec![Header::UpstreamLatency],
+        "x-kong-response-latency" => vec![Header::ResponseLatency],
+        "x-kong-admin-latency" => vec![Header::AdminLatency],
+        "x-kong-upstream-status" => vec![Header::UpstreamStatus],
+        "x-kong-request-id" => vec![Header::RequestId],
+        _ => return None,
+    })
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+fn port_map(text: &str) -> Option<(u16, u16)> {
+    let (public, listening) = text.split_once(':')?;
+    let port = |text: &str| text.trim().parse().ok().filter(|port| *port != 0);
+    Some((port(public)?, port(listening)?))
+}

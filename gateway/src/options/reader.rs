@@ -1,0 +1,214 @@
+//! Reads properties as types, noting each mistake and going on with the default.
+//!
+//! A property is read by its own name; what was said under a name mapped to it counts where nothing
+//! was said under its own. Mistakes name what the operator wrote, not what it stands for.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::{iter, mem};
+
+use super::listen::parse_listeners;
+use super::{Mistake, Mistakes, Notice};
+use crate::conf::{Setting, Settings};
+use crate::properties::{self, Kind, Property, Standing, TABLE};
+
+/// What is shown in place of a secret.
+const MASK: &str = "******";
+
+pub(super) struct Reader<'a> {
+    pub(super) settings: &'a Settings,
+    mistakes: Vec<Mistake>,
+    notices: Vec<Notice>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(settings: &'a Settings) -> Self {
+        let notices = settings.warnings.iter().cloned().map(Notice::Warning).collect();
+        Self { settings, mistakes: Vec::new(), notices }
+    }
+
+    pub(super) fn into_result<T>(self, value: T) -> Result<T, Mistakes> {
+        if self.mistakes.is_empty() { Ok(value) } else { Err(Mistakes(self.mistakes)) }
+    }
+
+    pub(super) fn notices(&mut self) -> Vec<Notice> {
+        mem::take(&mut self.notices)
+    }
+
+    pub(super) fn inform(&mut self, text: String) {
+        self.notices.push(Notice::Info(text));
+    }
+
+    pub(super) fn warn(&mut self, text: String) {
+        self.notices.push(Notice::Warning(text));
+    }
+
+    /// Notes that what was said about `name`, or that nothing was, is wrong.
+    pub(super) fn wrong(&mut self, name: &str, what: impl Display) {
+        let what = what.to_string();
+        let mistake = match self.said(name) {
+            Some((used, setting)) => {
+                Mistake { property: used.to_owned(), said: Some(show(used, setting)), what }
+            }
+            None => Mistake { property: name.to_owned(), said: None, what },
+        };
+        // A value of the wrong kind is met when all are checked and again when it is read.
+        if !self.mistakes.contains(&mistake) {
+            self.mistakes.push(mistake);
+        }
+    }
+
+    /// What was said about `name`, under it or under a name mapped to it, and under which.
+    pub(super) fn said<'n>(&self, name: &'n str) -> Option<(&'n str, &'a Setting)> {
+        let mapped =
+            TABLE.iter().filter(|p| matches!(p.standing, Standing::Mapped(to) if to == name));
+        let mut names = iter::once(name).chain(mapped.map(|property| property.name));
+        names.find_map(|name| Some((name, self.settings.get(name)?)))
+    }
+
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.said(name).is_some()
+    }
+
+    /// The text that counts: what was said, else the default, else nothing.
+    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+        let default = Some(property(name).default).filter(|text| !text.is_empty());
+        self.said(name).map(|(_, setting)| setting.text.as_str()).or(default)
+    }
+
+    pub(super) fn list(&self, name: &str) -> Vec<&'a str> {
+        let items = self.text(name).unwrap_or_default().split(',').map(str::trim);
+        items.filter(|item| !item.is_empty()).collect()
+    }
+
+    /// A path; relative ones start where the process was started.
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.text(name).map(|text| self.settings.directory.join(text))
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        matches!(self.text(name), Some("on" | "true"))
+    }
+
+    /// One of the property's choices; its default where the text is none of them.
+    pub(super) fn choice(&self, name: &str) -> &'static str {
+        let property = property(name);
+        let Kind::Choice(choices) = property.kind else { return property.default };
+        let text = self.text(name).unwrap_or_default();
+        choices.iter().copied().find(|choice| *choice == text).unwrap_or(property.default)
+    }
+
+    pub(super) fn whole(&mut self, name: &str, range: RangeInclusive<u64>) -> u64 {
+        let Some(number) = self.text(name).and_then(|text| text.parse().ok()) else {
+            return *range.start();
+        };
+        if !range.contains(&number) {
+            let (from, to) = range.clone().into_inner();
+            let upper = if to >= u64::from(u32::MAX) {
+                String::new()
+            } else {
+                format!(" and {to} or less")
+            };
+            self.wrong(name, format!("must be {from} or greater{upper}"));
+            return from;
+        }
+        number
+    }
+
+    pub(super) fn number(&self, name: &str) -> f64 {
+        self.text(name).and_then(parse_number).unwrap_or_default()
+    }
+
+    /// Bytes; `None` for the 0 that means "no limit".
+    pub(super) fn size(&self, name: &str) -> Option<u64> {
+        self.text(name).and_then(parse_size).filter(|size| *size > 0)
+    }
+
+    /// Notes a value that is not what its kind asks for, if the property matters at all.
+    pub(super) fn check_kind(&mut self, property: &Property) {
+        if matches!(property.standing, Standing::Inert(_) | Standing::Refused(_)) {
+            return;
+        }
+        let Some(setting) = self.settings.get(property.name) else { return };
+        if setting.text.starts_with("{vault://") {
+            return self.wrong(
+                property.name,
+                "references to vaults are not part of this version; give the value itself",
+            );
+        }
+        if let Err(expected) = fits(property, &setting.text) {
+            self.wrong(property.name, expected);
+        }
+    }
+
+    /// Notes a value that is possible in Kong and not here.
+    pub(super) fn only(&mut self, name: &str, text: &str, values: &[&str], why: &str) {
+        let fits = fits(property(name), text).is_ok(); // if not, `check_kind` says so
+        if fits && !values.contains(&text) {
+            self.wrong(name, why);
+        }
+    }
+
+    /// Notes a name that is not in the table. Kong's images set variables that are no properties, so
+    /// those are pointed out only where they look like a slip.
+    pub(super) fn unknown(&mut self, name: &str, setting: &Setting) {
+        let from = &setting.origin;
+        match properties::nearest(name) {
+            Some(near) => {
+                self.warn(format!("{name} ({from}) is not a property; did you mean {near}?"))
+            }
+            None if from.to_string().starts_with("KONG_") => {}
+            None => self.warn(format!("{name} ({from}) is not a property")),
+        }
+    }
+}
+
+/// The property of that name; only names in the table are ever read.
+fn property(name: &str) -> &'static Property {
+    properties::find(name).expect("code reads only properties that are in the table")
+}
+
+/// Whether `text` is of the property's kind; else what would be.
+fn fits(property: &Property, text: &str) -> Result<(), String> {
+    let expected = match property.kind {
+        Kind::Flag if !matches!(text, "on" | "off" | "true" | "false") => {
+            "expected on or off".to_owned()
+        }
+        Kind::Whole if text.parse::<u64>().is_err() => "expected a whole number".to_owned(),
+        Kind::Number if parse_number(text).is_none() => "expected a number of 0 or more".to_owned(),
+        Kind::Size if parse_size(text).is_none() => {
+            "expected bytes, such as 512k, 10m or 0".to_owned()
+        }
+        Kind::Choice(choices) if !choices.contains(&text) => {
+            format!("expected one of: {}", choices.join(", "))
+        }
+        Kind::Listen => return parse_listeners(property.name, text).map(drop),
+        _ => return Ok(()),
+    };
+    Err(expected)
+}
+
+fn parse_number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let text = text.to_ascii_lowercase();
+    let (digits, shift) = match text.as_bytes().last()? {
+        b'k' => (text.trim_end_matches('k'), 10),
+        b'm' => (text.trim_end_matches('m'), 20),
+        b'g' => (text.trim_end_matches('g'), 30),
+        _ => (text.as_str(), 0),
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// A value as an operator is shown it: one line, not too long, secrets hidden, and where it came from.
+pub fn show(name: &str, setting: &Setting) -> String {
+    let secret = properties::find(name).is_some_and(Property::is_secret);
+    let line = if secret { MASK } else { setting.text.lines().next().unwrap_or_default() };
+    let cut: String = line.chars().take(120).collect();
+    let more = if !secret && cut.len() < setting.text.len() { "…" } else { "" };
+    format!("\"{cut}{more}\" ({})", setting.origin)
+}

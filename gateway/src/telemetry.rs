@@ -1,0 +1,243 @@
+//! Log lines: which, in what form, and where to.
+//!
+//! A line looks like nginx's and Kong's: `2026/11/21 12:00:00 [notice] 1234#0: message`. Writing is
+//! left to [`sink`], so that nobody who logs waits for a disk. Our own crates log at the level the
+//! operator asked for; libraries only what is wrong, and what they do where that level is `debug`.
+
+pub mod sink;
+
+use std::fmt;
+use std::io;
+use std::panic;
+use std::process;
+
+use chrono::Local;
+use tracing::{Event, Level as Severity, Metadata, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+use crate::options::{Level, Logs};
+use sink::{Sink, Sinks};
+
+/// Crates whose lines are ours.
+const OURS: [&str; 5] = ["gateway", "admin", "cluster", "engine", "model"];
+
+/// The logs of this process. Lines still queued are written when it is dropped.
+#[derive(Debug)]
+pub struct Telemetry {
+    filter: reload::Handle<Targets, Registry>,
+    sinks: Sinks,
+    access: Sink,
+    admin_access: Sink,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// A file of the configuration could not be opened.
+    #[error(transparent)]
+    Open(#[from] sink::OpenError),
+    /// Something in this process logs already.
+    #[error("logging is set up already")]
+    Twice(#[from] tracing_subscriber::util::TryInitError),
+}
+
+impl Telemetry {
+    /// Opens every destination and takes in what this process logs from now on, panics included.
+    pub fn start(logs: &Logs) -> Result<Self, TelemetryError> {
+        let mut sinks = Sinks::new();
+        let writers = Writers {
+            error: sinks.open(&logs.error)?,
+            admin_error: sinks.open(&logs.admin_error)?,
+        };
+        let (access, admin_access) = (sinks.open(&logs.access)?, sinks.open(&logs.admin_access)?);
+
+        let (filter, handle) = reload::Layer::new(targets(logs.level));
+        let lines = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .event_format(Line)
+            .with_writer(writers);
+        tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
+        panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+        Ok(Self { filter: handle, sinks, access, admin_access })
+    }
+
+    /// Changes the least severe level that is logged.
+    pub fn set_level(&self, level: Level) {
+        // It fails only once logging has ended, and then there is no level to change.
+        let _ = self.filter.reload(targets(level));
+    }
+
+    /// Opens all files anew, after they have been moved away.
+    pub fn reopen(&self) {
+        self.sinks.reopen();
+    }
+
+    /// Where requests of clients are logged, a line each.
+    pub fn access(&self) -> &Sink {
+        &self.access
+    }
+
+    /// Where requests of the Admin API are logged, a line each.
+    pub fn admin_access(&self) -> &Sink {
+        &self.admin_access
+    }
+}
+
+/// Kong has more levels than tracing. What tracing calls info is what an operator should see by
+/// default, which Kong calls notice; nothing here is worse than an error, so nothing hides errors.
+fn targets(level: Level) -> Targets {
+    let (ours, others) = match level {
+        Level::Debug => (LevelFilter::DEBUG, LevelFilter::INFO),
+        Level::Info | Level::Notice => (LevelFilter::INFO, LevelFilter::WARN),
+        Level::Warn => (LevelFilter::WARN, LevelFilter::WARN),
+        Level::Error | Level::Crit | Level::Alert | Level::Emerg => {
+            (LevelFilter::ERROR, LevelFilter::ERROR)
+        }
+    };
+    Targets::new().with_default(others).with_targets(OURS.map(|name| (name, ours)))
+}
+
+fn word(severity: &Severity) -> &'static str {
+    match *severity {
+        Severity::ERROR => "error",
+        Severity::WARN => "warn",
+        Severity::INFO => "notice",
+        Severity::DEBUG | Severity::TRACE => "debug",
+    }
+}
+
+/// The form of a line.
+struct Line;
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        ctx: &FmtContext<'_, S, N>,
+        mut to: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let now = Local::now().format("%Y/%m/%d %H:%M:%S");
+        write!(to, "{now} [{}] {}#0: ", word(event.metadata().level()), process::id())?;
+        ctx.format_fields(to.by_ref(), event)?;
+        for span in ctx.event_scope().into_iter().flatten() {
+            if let Some(fields) =
+                span.extensions().get::<FormattedFields<N>>().filter(|fields| !fields.is_empty())
+            {
+                write!(to, ", {}: {fields}", span.name())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which sink a line goes to, by the crate that logs it.
+struct Writers {
+    error: Sink,
+    admin_error: Sink,
+}
+
+impl<'a> MakeWriter<'a> for Writers {
+    type Writer = LineWriter<'a>;
+
+    fn make_writer(&'a self) -> LineWriter<'a> {
+        LineWriter(&self.error)
+    }
+
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> LineWriter<'a> {
+        let is_admin = meta.target() == "admin" || meta.target().starts_with("admin::");
+        LineWriter(if is_admin { &self.admin_error } else { &self.error })
+    }
+}
+
+/// One line on its way to a sink; the library writes it in one piece.
+pub struct LineWriter<'a>(&'a Sink);
+
+impl io::Write for LineWriter<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.line(String::from_utf8_lossy(line).into_owned());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::options::Destination;
+
+    #[test]
+    fn a_line_has_kongs_form_and_its_crates_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (error, admin) = (dir.path().join("error.log"), dir.path().join("admin.log"));
+        let mut sinks = Sinks::new();
+        let writers = Writers {
+            error: sinks.open(&Destination::File(error.clone())).unwrap(),
+            admin_error: sinks.open(&Destination::File(admin.clone())).unwrap(),
+        };
+        let lines = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .event_format(Line)
+            .with_writer(writers);
+        let subscriber =
+            tracing_subscriber::registry().with(lines.with_filter(targets(Level::Notice)));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(version = 7, "published\nforged line");
+            tracing::debug!("not asked for");
+            tracing::info!(target: "hyper", "not ours");
+            let _span = tracing::info_span!("data_plane", id = "dp-1").entered();
+            tracing::warn!(target: "admin::write", "refused");
+        });
+        drop(sinks);
+
+        let lines = fs::read_to_string(error).unwrap();
+        let (date, rest) = lines.split_at(19);
+        assert!(date.chars().all(|c| c.is_ascii_digit() || "/: ".contains(c)), "{lines}");
+        assert_eq!(
+            rest,
+            format!(" [notice] {}#0: published\\nforged line version=7\n", process::id())
+        );
+        let lines = fs::read_to_string(admin).unwrap();
+        assert!(
+            lines.ends_with(&format!(
+                " [warn] {}#0: refused, data_plane: id=\"dp-1\"\n",
+                process::id()
+            )),
+            "{lines}"
+        );
+    }
+
+    #[test]
+    fn libraries_are_heard_only_when_something_is_wrong() {
+        for (level, target, severity, heard) in [
+            (Level::Notice, "engine::door", Severity::INFO, true),
+            (Level::Notice, "sqlx::query", Severity::INFO, false),
+            (Level::Notice, "sqlx::query", Severity::WARN, true),
+            (Level::Debug, "cluster", Severity::DEBUG, true),
+            (Level::Debug, "hyper", Severity::DEBUG, false),
+            (Level::Emerg, "admin", Severity::ERROR, true),
+            (Level::Error, "admin", Severity::WARN, false),
+        ] {
+            assert_eq!(
+                targets(level).would_enable(target, &severity),
+                heard,
+                "{level:?} {target} {severity}"
+            );
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! The command line as an operator meets it: the real binary, its output and its exit codes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+const GATEWAY: &str = env!("CARGO_BIN_EXE_gateway");
+
+/// What a command said and how it ended.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn well(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.out
+    }
+
+    #[track_caller]
+    fn badly(self) -> String {
+        assert_eq!(self.code, Some(1), "{self:?}");
+        assert!(self.err.contains("Error: "), "{self:?}");
+        self.err
+    }
+}
+
+/// The program, without the settings of whoever runs the tests.
+fn program(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("GATEWAY_") || name.starts_with("KONG_") || name == "NOTIFY_SOCKET" {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+fn said(command: &mut Command) -> Said {
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn gateway(args: &[&str]) -> Said {
+    said(program(Path::new(GATEWAY)).args(args))
+}
+
+/// A control plane of its own, in a directory of its own, on ports the system chooses.
+struct Node {
+    dir: TempDir,
+}
+
+impl Node {
+    fn new() -> Self {
+        let node = Self { dir: tempfile::tempdir().unwrap() };
+        gateway(&["hybrid", "gen_cert", &node.at("c.crt"), &node.at("c.key")]).well();
+        node.configure("");
+        node
+    }
+
+    fn configure(&self, more: &str) {
+        let text = format!(
+            "role = control_plane\nprefix = {}\ncluster_cert = {}\ncluster_cert_key = {}\n\
+             admin_listen = 127.0.0.1:0\ncluster_listen = 127.0.0.1:0\nstatus_listen = 127.0.0.1:0\n{more}\n",
+            self.prefix(),
+            self.at("c.crt"),
+            self.at("c.key")
+        );
+        fs::write(self.path("g.conf"), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    fn prefix(&self) -> String {
+        self.at("prefix")
+    }
+
+    fn run(&self, args: &[&str]) -> Said {
+        let mut all = args.to_vec();
+        let conf = self.at("g.conf");
+        all.extend(["--conf", &conf]);
+        gateway(&all)
+    }
+
+    /// Runs in the foreground; returns once it serves.
+    fn foreground(&self) -> Child {
+        let name = format!("gateway-cli-test-{}", uuid::Uuid::new_v4());
+        let socket =
+            UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let log = fs::File::create(self.path("stderr")).unwrap();
+        let mut command = program(Path::new(GATEWAY));
+        command.args(["start", "-c", &self.at("g.conf")]).env("NOTIFY_SOCKET", format!("@{name}"));
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        until_ready(&socket);
+        child
+    }
+}
+
+fn until_ready(socket: &UnixDatagram) {
+    let mut buffer = [0; 4096];
+    loop {
+        let length = socket.recv(&mut buffer).unwrap();
+        if buffer[..length].starts_with(b"READY=1") {
+            return;
+        }
+    }
+}
+
+/// A test that failed half-way leaves no process behind.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = said(program(Path::new(GATEWAY)).args(["stop", "--prefix", &self.prefix()]));
+    }
+}
+
+#[test]
+fn version_is_ours_and_names_kongs() {
+    assert_eq!(gateway(&["version"]).well(), format!("{}\n", model::VERSION));
+    assert_eq!(
+        gateway(&["version", "-a"]).well(),
+        format!("{}\nKong compatibility: 3.10.0\n", model::VERSION)
+    );
+}
+
+#[test]
+fn help_names_every_command() {
+    let help = gateway(&["--help"]).well();
+    for command in [
+        "start", "stop", "quit", "restart", "reload", "prepare", "drain", "health", "check",
+        "version", "hybrid",
+    ] {
+        assert!(help.contains(&format!("  {command} ")), "{command}: {help}");
+        assert!(gateway(&[command, "--help"]).well().contains("Usage: gateway"), "{command}");
+    }
+    let hybrid = gateway(&["hybrid", "--help"]).well();
+    assert!(hybrid.contains("gen_cert") && hybrid.contains("--days"), "{hybrid}");
+}
+
+#[test]
+fn an_unknown_command_is_named() {
+    assert!(gateway(&["dance"]).badly().starts_with("Error: No such command: dance\n"));
+    assert!(
+        gateway(&["hybrid", "dance"])
+            .badly()
+            .starts_with("Error: No such command for hybrid: dance\n")
+    );
+    assert!(
+        gateway(&["start", "--dance"]).badly().starts_with("Error: unexpected argument '--dance'")
+    );
+    assert_eq!(gateway(&[]).code, Some(1));
+}
+
+#[test]
+fn called_by_the_name_kong_it_says_kong() {
+    let dir = tempfile::tempdir().unwrap();
+    let kong = dir.path().join("kong");
+    symlink(GATEWAY, &kong).unwrap();
+    let said = said(program(&kong).args(["health", "-p", &dir.path().display().to_string()]));
+    assert!(said.badly().contains("Kong is not running at"));
+}
+
+#[test]
+fn check_says_that_a_file_is_valid() {
+    let node = Node::new();
+    let file = node.at("g.conf");
+    assert_eq!(gateway(&["check", &file]).well(), format!("configuration at {file} is valid\n"));
+    assert!(!node.path("prefix").exists(), "check makes nothing");
+}
+
+#[test]
+fn check_lists_every_mistake_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("g.conf").display().to_string();
+    fs::write(&file, "role = boss\nlog_level = loud\nproxy_listn = off\nproxy_listen = nowhere\n")
+        .unwrap();
+    let mut command = program(Path::new(GATEWAY));
+    let error = said(
+        command.args(["check", &file]).env("KONG_WORKERS", "many").env("GATEWAY_ROLE", "chief"),
+    )
+    .badly();
+    for line in [
+        "Error: 4 mistakes in the configuration:".to_owned(),
+        r#"  role = "chief" (GATEWAY_ROLE): expected one of: traditional, control_plane, data_plane"#.to_owned(),
+        format!(r#"  log_level = "loud" ({file}:2): expected one of: debug, info"#),
+        format!(r#"  proxy_listen = "nowhere" ({file}:4): proxy_listen must be of form: [off] | <ip>:<port>"#),
+        r#"  workers = "many" (KONG_WORKERS): expected auto, or a number from 1 to 1024"#.to_owned(),
+    ] {
+        assert!(error.contains(&line), "{line}\n{error}");
+    }
+}
+
+#[test]
+fn check_warns_of_what_does_nothing() {
+    let node = Node::new();
+    node.configure("cluster_oscp = off\nmem_cache_size = 1g");
+    let said = gateway(&["check", &node.at("g.conf")]);
+    assert!(
+        said.err.contains("cluster_oscp") && said.err.contains("did you mean cluster_ocsp?"),
+        "{said:?}"
+    );
+    assert!(said.err.contains("mem_cache_size") && said.err.contains("has no effect"), "{said:?}");
+    assert_eq!(said.code, Some(0));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_an_error() {
+    assert!(
+        gateway(&["check", "/no/such.conf"])
+            .badly()
+            .starts_with("Error: no file at: /no/such.conf\n")
+    );
+    assert!(
+        gateway(&["start", "-c", "/no/such.conf"])
+            .badly()
+            .starts_with("Error: no file at: /no/such.conf\n")
+    );
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let mut command = program(Path::new(GATEWAY));
+    let error =
+        said(command.args(["check", "/dev/null", "--vv"]).env("KONG_PG_PASSWORD", "hunter2"))
+            .badly();
+    assert!(error.contains("pg_password = \"******\" (KONG_PG_PASSWORD)"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn gen_cert_writes_a_pair_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = |args: &[&str]| said(program(Path::new(GATEWAY)).args(args).current_dir(dir.path()));
+    let mode =
+        |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+
+    assert_eq!(
+        here(&["hybrid", "gen_cert"]).well(),
+        "Successfully generated certificate/key pairs, they have been written to: './cluster.crt' and './cluster.key'.\n"
+    );
+    assert_eq!((mode("cluster.crt"), mode("cluster.key")), (0o644, 0o600));
+    let before = fs::read(dir.path().join("cluster.key")).unwrap();
+    let error = here(&["hybrid", "gen_cert"]).badly();
+    assert!(
+        error.starts_with("Error: ./cluster.crt already exists.\nWill not overwrite it.\n"),
+        "{error}"
+    );
+    assert_eq!(fs::read(dir.path().join("cluster.key")).unwrap(), before);
+    let error = here(&["hybrid", "gen_cert", "only.crt"]).badly();
+    assert!(error.starts_with("Error: both cert and key path needs to be provided\n"), "{error}");
+}
+
+#[test]
+fn gen_cert_makes_what_kong_makes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (
+        dir.path().join("a.crt").display().to_string(),
+        dir.path().join("a.key").display().to_string(),
+    );
+    gateway(&["hybrid", "gen_cert", &cert, &key, "--days", "10"]).well();
+    let Ok(output) =
+        Command::new("openssl").args(["x509", "-in", &cert, "-noout", "-text"]).output()
+    else {
+        return; // no openssl on this machine; the cluster crate reads the pair with its own tools
+    };
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in ["Issuer: CN = kong_clustering", "Subject: CN = kong_clustering", "secp384r1"] {
+        let unspaced = part.replace(" = ", "="); // as newer releases write it
+        assert!(text.contains(part) || text.contains(&unspaced), "{part}\n{text}");
+    }
+    for (seconds, holds) in [(86_400 * 10 - 3600, true), (86_400 * 10 + 3600, false)] {
+        let mut command = Command::new("openssl");
+        let status = command
+            .args(["x509", "-in", &cert, "-noout", "-checkend", &seconds.to_string()])
+            .stdout(Stdio::null())
+            .status();
+        assert_eq!(status.unwrap().success(), holds, "{seconds}");
+    }
+    assert!(fs::read_to_string(&key).unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
+}
+
+#[test]
+fn a_node_that_does_not_run_is_said_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let prefix = dir.path().display().to_string();
+    let health = gateway(&["health", "-p", &prefix]);
+    assert_eq!(health.out, "gateway.......not running\n\n");
+    assert!(health.badly().starts_with(&format!("Error: Gateway is not running at {prefix}\n")));
+    for command in ["stop", "quit", "reload"] {
+        let error = gateway(&[command, "-p", &prefix]).badly();
+        assert!(
+            error.starts_with(&format!("Error: Gateway is not running at {prefix}\n")),
+            "{command}: {error}"
+        );
+        let error = gateway(&[command, "-p", "/no/such"]).badly();
+        assert!(error.starts_with("Error: no such prefix: /no/such\n"), "{command}: {error}");
+    }
+}
+
+#[test]
+fn prepare_makes_the_prefix_for_its_owner_only() {
+    let node = Node::new();
+    node.run(&["prepare"]).well();
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(node.path("prefix")), 0o700);
+    assert_eq!(mode(node.path("prefix/.gateway_env")), 0o600);
+}
+
+#[test]
+fn a_node_in_the_foreground_lives_until_it_is_stopped() {
+    let node = Node::new();
+    let mut child = node.foreground();
+    let prefix = node.prefix();
+
+    let pid = fs::read_to_string(node.path("prefix/pids/gateway.pid")).unwrap();
+    assert_eq!(pid.trim(), child.id().to_string());
+    assert_eq!(
+        gateway(&["health", "-p", &prefix]).well(),
+        format!("gateway.......running\n\nGateway is healthy at {prefix}\n")
+    );
+    let error = node.run(&["start"]).badly();
+    assert!(
+        error.starts_with(&format!(
+            "Error: Gateway is already running in {prefix} (pid {})\n",
+            child.id()
+        )),
+        "{error}"
+    );
+
+    assert_eq!(gateway(&["stop", "-p", &prefix]).well(), "Gateway stopped\n");
+    assert!(child.wait().unwrap().success());
+    assert!(!node.path("prefix/pids/gateway.pid").exists());
+    let log = fs::read_to_string(node.path("stderr")).unwrap();
+    assert!(log.contains(&format!(" [notice] {}#0: database = sqlite (", pid.trim())), "{log}");
+}
+
+#[test]
+fn a_node_leaves_the_terminal_and_quits_when_asked() {
+    let node = Node::new();
+    assert_eq!(node.run(&["start", "--daemon"]).well(), "Gateway started\n");
+    assert!(
+        node.run(&["start", "--daemon"])
+            .badly()
+            .starts_with("Error: Gateway is already running in ")
+    );
+    assert_eq!(node.run(&["quit"]).well(), "Gateway stopped (gracefully)\n");
+    assert_eq!(gateway(&["health", "-p", &node.prefix()]).code, Some(1));
+    let log = fs::read_to_string(node.path("prefix/logs/error.log")).unwrap();
+    assert!(log.contains("[notice]"), "{log}");
+}
+
+#[test]
+fn a_restart_leaves_a_new_process_with_the_settings_of_the_old() {
+    let node = Node::new();
+    node.run(&["start", "--daemon"]).well();
+    let pid = || fs::read_to_string(node.path("prefix/pids/gateway.pid")).unwrap();
+    let before = pid();
+    assert_eq!(gateway(&["restart", "-p", &node.prefix()]).well(), "Gateway started\n");
+    assert_ne!(pid(), before);
+    node.run(&["stop"]).well();
+}
+
+#[test]
+fn a_start_that_fails_after_leaving_the_terminal_says_why() {
+    let node = Node::new();
+    node.configure("proxy_error_log = /no/such/directory/error.log");
+    let error = node.run(&["start", "--daemon"]).badly();
+    assert!(
+        error.starts_with("Error: could not open the log file /no/such/directory/error.log"),
+        "{error}"
+    );
+    assert_eq!(gateway(&["health", "-p", &node.prefix()]).code, Some(1));
+}
+
+#[test]
+fn a_reload_with_a_mistake_changes_nothing() {
+    let node = Node::new();
+    node.run(&["start", "--daemon"]).well();
+    let remembered = fs::read(node.path("prefix/.gateway_env")).unwrap();
+
+    node.configure("log_level = loud");
+    assert!(node.run(&["reload"]).badly().contains("log_level = \"loud\""));
+    assert_eq!(fs::read(node.path("prefix/.gateway_env")).unwrap(), remembered);
+
+    node.configure("role = data_plane");
+    let error = node.run(&["reload"]).badly();
+    assert!(error.contains("the role of a running node can not change; restart it"), "{error}");
+
+    node.configure("log_level = debug");
+    assert_eq!(node.run(&["reload"]).well(), "Gateway reloaded\n");
+    assert!(fs::read_to_string(node.path("prefix/.gateway_env")).unwrap().contains("\"debug\""));
+    node.run(&["stop"]).well();
+}
+
+#[test]
+fn drain_needs_a_listener_that_answers() {
+    let node = Node::new();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(); // nobody's by now
+    node.configure(&format!("status_listen = 127.0.0.1:{port}"));
+    let error = node.run(&["drain"]).badly();
+    assert!(
+        error.contains(&format!(
+            "Error: failed to send request to http://127.0.0.1:{port}/status/ready"
+        )),
+        "{error}"
+    );
+    node.configure("status_listen = off");
+    assert!(
+        node.run(&["drain"]).badly().contains("Error: no status listeners found in configuration")
+    );
+}
+
+#[test]
+fn nginx_templates_are_refused() {
+    let error = gateway(&["start", "--nginx-conf", "x"]).badly();
+    assert!(error.contains("there is no nginx underneath"), "{error}");
+}
+
+fn packaged(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging").join(name))
+        .unwrap()
+}
+
+#[test]
+fn packaged_configurations_are_valid_and_show_the_defaults() {
+    let node = Node::new();
+    for name in ["gateway-cp.conf", "gateway-dp.conf"] {
+        let place = |text: String| {
+            text.replace("/etc/gateway/cluster.crt", &node.at("c.crt"))
+                .replace("/etc/gateway/cluster.key", &node.at("c.key"))
+        };
+        fs::write(node.path(name), place(packaged(name))).unwrap();
+        let said = gateway(&["check", &node.at(name)]);
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{name}: {said:?}");
+
+        // With every example taken up, nothing is unknown or without effect either.
+        let all = packaged(name).replace("\n#", "\n").replace("cluster_trust_key =\n", "");
+        let lines = all
+            .lines()
+            .filter(|line| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')));
+        let text: Vec<_> = lines
+            .filter(|line| !line.starts_with("declarative_config"))
+            .map(str::to_owned)
+            .collect();
+        fs::write(node.path(name), place(text.join("\n"))).unwrap();
+        let said = gateway(&["check", &node.at(name)]);
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{name}: {said:?}");
+    }
+}
+
+/// `systemd-analyze verify` wants the program to exist, so a copy points at the one just built.
+#[test]
+fn units_are_what_systemd_expects() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["gateway-cp.service", "gateway-dp.service"] {
+        let unit = packaged(&format!("systemd/{name}"));
+        assert!(unit.contains("ExecStart=/usr/bin/gateway start "), "{unit}");
+        let copy = dir.path().join(name);
+        fs::write(&copy, unit.replace("/usr/bin/gateway", GATEWAY)).unwrap();
+        let mut command = Command::new("systemd-analyze");
+        let Ok(output) = command.args(["verify", "--man=no"]).arg(&copy).output() else {
+            return; // no systemd on this machine
+        };
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && !said.contains(name), "{said}");
+    }
+}

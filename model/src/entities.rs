@@ -1,0 +1,96 @@
+//! The list of entities: one line per entity, after whatever it refers to.
+//!
+//! Everything that must know every entity visits this list; nothing else
+//! enumerates them.
+
+mod certificate;
+mod service;
+mod route;
+
+pub use certificate::Certificate;
+pub use route::Route;
+pub use service::Service;
+
+use crate::Config;
+use crate::config::Table;
+use crate::entity::Entity;
+use crate::schema::{Record, Schema};
+
+/// Something to do with one kind of entity, chosen at run time.
+pub trait Visit {
+    /// What comes back.
+    type Output;
+
+    /// Called with the type that belongs to the kind.
+    fn visit<E: Entity>(self) -> Self::Output;
+}
+
+macro_rules! entities {
+    ($($table:ident : $entity:ident),* $(,)?) => {
+        /// Which kind of entity. The order is that of dependency: a kind comes
+        /// after every kind it refers to.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum EntityKind {
+            $(
+                #[doc = concat!("`", stringify!($table), "`")]
+                $entity
+            ),*
+        }
+
+        impl EntityKind {
+            /// Every kind, in dependency order.
+            pub const ALL: &'static [EntityKind] = &[$(EntityKind::$entity),*];
+
+            /// The name of the table, the URL and the hash: `services`.
+            pub const fn name(self) -> &'static str {
+                match self { $(EntityKind::$entity => stringify!($table)),* }
+            }
+
+            /// The schema of this kind.
+            pub fn schema(self) -> &'static Schema {
+                match self { $(EntityKind::$entity => <$entity as Record>::SCHEMA),* }
+            }
+
+            /// Runs a visitor with this kind's type.
+            pub fn visit<V: Visit>(self, visitor: V) -> V::Output {
+                match self { $(EntityKind::$entity => visitor.visit::<$entity>()),* }
+            }
+        }
+
+        /// The tables of a [`Config`], one per entity.
+        #[derive(Clone, Debug, Default)]
+        pub(crate) struct Tables {
+            $( $table: Table<$entity> ),*
+        }
+
+        $(
+            impl $entity {
+                pub(crate) fn table_of(config: &Config) -> &Table<Self> {
+                    &config.tables.$table
+                }
+
+                pub(crate) fn table_of_mut(config: &mut Config) -> &mut Table<Self> {
+                    &mut config.tables.$table
+                }
+            }
+        )*
+    };
+}
+
+entities! {
+    services: Service,
+    routes: Route,
+}
+
+impl EntityKind {
+    /// The kind with this table name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+}
+
+impl std::fmt::Display for EntityKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

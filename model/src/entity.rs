@@ -1,0 +1,70 @@
+//! What every entity has. An entity is declared once, as a [`Record`]; the
+//! store, the API, sync and the cache are written for any `E: Entity`.
+//!
+//! To add one: a file under `entities/` and a line in `entities.rs`.
+
+use std::fmt::Debug;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::config::Table;
+use crate::schema::{Field, Kind, OnDelete, Record};
+use crate::{Config, EntityKind, Id};
+
+/// An entity of the configuration.
+///
+/// `Record` (derived) carries what the schema knows: the fields, which of them
+/// are unique and which point at other entities.
+pub trait Entity:
+    Record + Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send + Sync + 'static
+{
+    /// Which of the kinds this is.
+    const KIND: EntityKind;
+
+    /// The field that may stand for the id in a URL, such as `name`.
+    const ENDPOINT_KEY: Option<&'static str>;
+
+    /// Its identity.
+    fn id(&self) -> Id<Self>;
+
+    /// Where a [`Config`] keeps entities of this type.
+    fn table(config: &Config) -> &Table<Self>;
+
+    /// The same, to be changed.
+    fn table_mut(config: &mut Config) -> &mut Table<Self>;
+
+    /// The value of the endpoint key, where it has one.
+    fn endpoint_key(&self) -> Option<String> {
+        let mut found = None;
+        self.visit_unique(&mut |field, value| {
+            if Some(field) == Self::ENDPOINT_KEY {
+                found = Some(value.to_owned());
+            }
+        });
+        found
+    }
+}
+
+/// A field that points at another entity.
+#[derive(Clone, Copy, Debug)]
+pub struct ForeignKey {
+    /// The field's name, such as `service`.
+    pub field: &'static str,
+    /// What it points at.
+    pub target: EntityKind,
+    /// What becomes of the pointing entity when the target is deleted.
+    pub on_delete: OnDelete,
+}
+
+/// The foreign keys a schema declares, in field order.
+pub fn foreign_keys(fields: &'static [Field]) -> impl Iterator<Item = ForeignKey> {
+    fields.iter().filter_map(|field| match field.kind {
+        Kind::Foreign { entity } => EntityKind::from_name(entity).map(|target| ForeignKey {
+            field: field.name,
+            target,
+            on_delete: field.on_delete,
+        }),
+        _ => None,
+    })
+}

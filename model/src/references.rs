@@ -1,0 +1,1 @@
+//! Does everything pointed at exist, is every name free?

@@ -1,0 +1,196 @@
+//! From what a client sent to the struct: shorthands expanded, defaults filled
+//! in, every rule applied, and everything that is wrong reported together.
+//!
+//! Kong's distinctions hold: missing is not null, nothing is ever coerced, and
+//! a key nobody declared is an error.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::rules::first_refusal;
+use super::{Element, Field, Kind, Object, Record, Rule, Schema, Shorthand};
+use crate::id::parse_hyphenated;
+use crate::value::unrepeated;
+use crate::violation::{Violation, Violations};
+
+const REQUIRED: &str = "required field missing";
+const UNKNOWN: &str = "unknown field";
+
+/// The whole write path of a record: JSON in, the struct or all violations out.
+///
+/// Fields the server fills in must be there: see [`super::stamp()`].
+pub fn check<R: Record + DeserializeOwned>(input: Value) -> Result<R, Violations> {
+    let Value::Object(input) = input else {
+        return Err(Violations::entity("expected a record"));
+    };
+    let checked = check_object(R::SCHEMA, input)?;
+    // The schema is derived from the struct, so this does not fail; if a type's
+    // rules and its parser ever disagree, the client learns what the parser said.
+    R::deserialize(Value::Object(checked)).map_err(|error| Violations::entity(error.to_string()))
+}
+
+/// Checks an object against a schema. What comes back has every field, defaults
+/// included, and nothing else.
+pub fn check_object(schema: &Schema, mut input: Object) -> Result<Object, Violations> {
+    let mut found = Violations::default();
+    for shorthand in schema.shorthands {
+        expand(shorthand, &mut input, &mut found);
+    }
+    if let Some(prepare) = schema.prepare {
+        prepare(&mut input);
+    }
+    let mut record = Object::new();
+    for field in schema.fields {
+        let value = input.remove(field.name).unwrap_or_else(|| field.absent());
+        let value = check_field(field, value).unwrap_or_else(|(value, violation)| {
+            found.set(field.name, violation);
+            value
+        });
+        record.insert(field.name.to_owned(), value);
+    }
+    for unknown in input.keys().filter(|key| *key != "updated_at") {
+        found.set(unknown, UNKNOWN);
+    }
+    schema.checks.iter().for_each(|check| check.run(&record, &mut found));
+    found.or(record)
+}
+
+fn expand(shorthand: &Shorthand, input: &mut Object, found: &mut Violations) {
+    match input.remove(shorthand.name) {
+        None | Some(Value::Null) => {}
+        Some(Value::String(text)) if text.is_empty() => {
+            found.set(shorthand.name, "length must be at least 1");
+        }
+        Some(Value::String(text)) => (shorthand.expand)(&text, input),
+        Some(_) => found.set(shorthand.name, "expected a string"),
+    }
+}
+
+/// A refused value comes back with the reason: checks across fields still look at it.
+type Checked = Result<Value, (Value, Violation)>;
+
+fn check_field(field: &Field, value: Value) -> Checked {
+    if value.is_null() {
+        return if field.required { refuse(value, REQUIRED) } else { Ok(value) };
+    }
+    check_value(field.kind, field.all_rules(), value)
+}
+
+fn check_element(element: &Element, value: Value) -> Checked {
+    if value.is_null() {
+        return refuse(value, REQUIRED);
+    }
+    check_value(element.kind, element.rules.iter(), value)
+}
+
+/// Shape first, then what is inside, then the rules.
+fn check_value<'a>(kind: Kind, rules: impl Iterator<Item = &'a Rule>, value: Value) -> Checked {
+    let value = match (kind, value) {
+        (Kind::String, value @ Value::String(_))
+        | (Kind::Boolean, value @ Value::Bool(_))
+        | (Kind::Number, value @ Value::Number(_))
+        | (Kind::Json, value) => whole_or_same(value),
+        (Kind::Integer, value @ Value::Number(_)) => match whole(&value) {
+            Some(whole) => whole.into(),
+            None => return refuse(value, expected(kind)),
+        },
+        (Kind::Array(element), Value::Array(values)) => check_elements(element, values)?,
+        (Kind::Set(element), Value::Array(values)) => check_elements(element, unrepeated(values))?,
+        (Kind::Map { keys, values }, Value::Object(entries)) => {
+            check_entries(keys, values, entries)?
+        }
+        (Kind::Record(schema), Value::Object(object)) => match check_object(schema, object.clone())
+        {
+            Ok(record) => Value::Object(record),
+            Err(violations) => return refuse(Value::Object(object), violations),
+        },
+        (Kind::Foreign { .. }, Value::Object(object)) => check_foreign(object)?,
+        (kind, value) => return refuse(value, expected(kind)),
+    };
+    match first_refusal(kind, rules, &value) {
+        Some(invalid) => refuse(value, invalid.0),
+        None => Ok(value),
+    }
+}
+
+fn check_elements(element: &Element, values: Vec<Value>) -> Checked {
+    let mut violations = vec![None; values.len()];
+    let values: Value = values
+        .into_iter()
+        .zip(&mut violations)
+        .map(|(value, place)| {
+            check_element(element, value).unwrap_or_else(|(value, violation)| {
+                *place = Some(violation);
+                value
+            })
+        })
+        .collect();
+    // Holes after the last bad element say nothing.
+    while violations.last().is_some_and(Option::is_none) {
+        violations.pop();
+    }
+    if violations.is_empty() { Ok(values) } else { refuse(values, Violation::List(violations)) }
+}
+
+/// The first bad key or value speaks for the whole map, as in Kong.
+fn check_entries(keys: &Element, values: &Element, entries: Object) -> Checked {
+    let mut checked = Object::new();
+    for (key, value) in &entries {
+        let entry = check_element(keys, key.as_str().into())
+            .and_then(|_| check_element(values, value.clone()));
+        match entry {
+            Ok(value) => checked.insert(key.clone(), value),
+            Err((_, violation)) => return refuse(Value::Object(entries), violation),
+        };
+    }
+    Ok(Value::Object(checked))
+}
+
+/// Only the id matters; other keys were for whoever resolved it.
+fn check_foreign(mut object: Object) -> Checked {
+    let id = object.remove("id").unwrap_or_default();
+    let message = match id.as_str().map(parse_hyphenated) {
+        Some(Some(_)) => return Ok(Value::Object(Object::from_iter([("id".to_owned(), id)]))),
+        None if id.is_null() => "missing primary key",
+        _ => "expected a valid UUID",
+    };
+    refuse(Value::Object(object), Violations::field("id", message))
+}
+
+fn refuse(value: Value, violation: impl Into<Violation>) -> Checked {
+    Err((value, violation.into()))
+}
+
+fn expected(kind: Kind) -> &'static str {
+    match kind {
+        Kind::String => "expected a string",
+        Kind::Integer => "expected an integer",
+        Kind::Number => "expected a number",
+        Kind::Boolean => "expected a boolean",
+        Kind::Json => "expected a value",
+        Kind::Array(_) => "expected an array",
+        Kind::Set(_) => "expected a set",
+        Kind::Map { .. } => "expected a map",
+        Kind::Record(_) | Kind::Foreign { .. } => "expected a record",
+    }
+}
+
+/// The number without a fraction that this is, however it was written: `1e3` is 1000.
+fn whole(value: &Value) -> Option<i64> {
+    // Beyond 2^53 a float no longer names one integer.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let exact = |number: &f64| number.fract() == 0.0 && number.abs() <= EXACT;
+    value.as_i64().or_else(|| value.as_f64().filter(exact).map(|number| number as i64))
+}
+
+/// Clients decode `1.0` into integers badly, so what is whole is written whole.
+fn whole_or_same(value: Value) -> Value {
+    match value {
+        Value::Number(_) => whole(&value).map_or(value, Value::from),
+        Value::Array(values) => values.into_iter().map(whole_or_same).collect(),
+        Value::Object(entries) => Value::Object(
+            entries.into_iter().map(|(key, value)| (key, whole_or_same(value))).collect(),
+        ),
+        other => other,
+    }
+}

@@ -1,0 +1,153 @@
+//! What `GET /schemas/{entity}` says: declarations in Kong's own vocabulary.
+//! decK reads defaults here, so they must be exactly those [`super::check()`] uses.
+
+use serde_json::{Value, json};
+
+use super::{Check, Element, Field, Kind, Literal, Object, OnDelete, Rule, Schema};
+
+impl Schema {
+    /// The description: `fields` and `entity_checks`, and `shorthand_fields`
+    /// where there are any. What only code can say is left out.
+    pub fn describe(&self) -> Value {
+        let mut description = self.describe_record();
+        description.entry("entity_checks").or_insert_with(|| json!([]));
+        Value::Object(description)
+    }
+
+    fn describe_record(&self) -> Object {
+        let fields: Vec<Value> =
+            self.fields.iter().map(|field| single(field.name, field.describe())).collect();
+        let shorthands: Vec<Value> = self
+            .shorthands
+            .iter()
+            .map(|s| single(s.name, json!({ "type": "string", "description": s.doc })))
+            .collect();
+        let checks: Vec<Value> = self.checks.iter().filter_map(Check::describe).collect();
+        let mut description = Object::from_iter([("fields".to_owned(), fields.into())]);
+        if !shorthands.is_empty() {
+            description.insert("shorthand_fields".to_owned(), shorthands.into());
+        }
+        if !checks.is_empty() {
+            description.insert("entity_checks".to_owned(), checks.into());
+        }
+        description
+    }
+}
+
+impl Field {
+    fn describe(&self) -> Value {
+        let mut attributes = describe_kind(self.kind);
+        let mut set = |name: &str, value: Value| attributes.insert(name.to_owned(), value);
+        set("description", self.doc.into());
+        // Kong calls a field required if a client may have to send it; what the
+        // server fills in is not.
+        if self.required && !self.auto {
+            set("required", true.into());
+        }
+        if let Some(default) = self.default {
+            set("default", default.to_json());
+        }
+        if self.unique {
+            set("unique", true.into());
+        }
+        if self.auto {
+            set("auto", true.into());
+        }
+        if let (Kind::Foreign { .. }, OnDelete::Cascade) = (self.kind, self.on_delete) {
+            set("on_delete", "cascade".into());
+        }
+        self.all_rules().for_each(|rule| rule.describe(&mut attributes));
+        Value::Object(attributes)
+    }
+}
+
+impl Element {
+    fn describe(&self) -> Value {
+        let mut attributes = describe_kind(self.kind);
+        attributes.insert("required".to_owned(), true.into());
+        self.rules.iter().for_each(|rule| rule.describe(&mut attributes));
+        Value::Object(attributes)
+    }
+}
+
+fn describe_kind(kind: Kind) -> Object {
+    let description = match kind {
+        Kind::String => json!({ "type": "string" }),
+        Kind::Integer => json!({ "type": "integer" }),
+        Kind::Number => json!({ "type": "number" }),
+        Kind::Boolean => json!({ "type": "boolean" }),
+        Kind::Json => json!({ "type": "json" }),
+        Kind::Array(element) => json!({ "type": "array", "elements": element.describe() }),
+        Kind::Set(element) => json!({ "type": "set", "elements": element.describe() }),
+        Kind::Map { keys, values } => {
+            json!({ "type": "map", "keys": keys.describe(), "values": values.describe() })
+        }
+        Kind::Foreign { entity } => json!({ "type": "foreign", "reference": entity }),
+        Kind::Record(schema) => {
+            let mut description = schema.describe_record();
+            description.insert("type".to_owned(), "record".into());
+            return description;
+        }
+    };
+    match description {
+        Value::Object(attributes) => attributes,
+        _ => Object::new(),
+    }
+}
+
+impl Rule {
+    fn describe(&self, attributes: &mut Object) {
+        let (name, value) = match self {
+            Rule::Null => ("eq", Value::Null),
+            Rule::Not(literal) => ("ne", literal.to_json()),
+            Rule::NotOneOf(words) => ("not_one_of", Literal::List(words).to_json()),
+            Rule::OneOf(words) => ("one_of", Literal::List(words).to_json()),
+            Rule::Above(low) => ("gt", (*low).into()),
+            Rule::Timestamp => ("timestamp", true.into()),
+            Rule::Uuid => ("uuid", true.into()),
+            Rule::Between(low, high) => ("between", json!([low, high])),
+            Rule::LenEq(n) => ("len_eq", (*n).into()),
+            Rule::LenMin(n) => ("len_min", (*n).into()),
+            Rule::LenMax(n) => ("len_max", (*n).into()),
+            Rule::StartsWith(prefix) => ("starts_with", (*prefix).into()),
+            Rule::Each(rule) => ("elements", rule.described()),
+            Rule::Contains(literal) => ("contains", literal.to_json()),
+            Rule::Subsets(groups) => ("mutually_exclusive_subsets", json!(groups)),
+            Rule::Parses(_) => return,
+        };
+        attributes.insert(name.to_owned(), value);
+    }
+
+    fn described(&self) -> Value {
+        let mut attributes = Object::new();
+        self.describe(&mut attributes);
+        Value::Object(attributes)
+    }
+}
+
+impl Check {
+    fn describe(&self) -> Option<Value> {
+        Some(match self {
+            Check::When { field, is, then, must, message } => {
+                let mut condition = json!({
+                    "if_field": field, "if_match": is.described(),
+                    "then_field": then, "then_match": must.described(),
+                });
+                if let (Some(message), Some(condition)) = (message, condition.as_object_mut()) {
+                    condition.insert("then_err".to_owned(), (*message).into());
+                }
+                single("conditional", condition)
+            }
+            Check::AtLeastOneOf(names) => single("at_least_one_of", json!(names)),
+            Check::ExactlyOneOf(names) => single("only_one_of", json!(names)),
+            Check::AtMostOneOf(names) => single("mutually_exclusive", json!(names)),
+            Check::AllOrNone(names) => single("mutually_required", json!(names)),
+            Check::Distinct(names) => single("distinct", json!(names)),
+            Check::Custom(_) => return None,
+        })
+    }
+}
+
+fn single(name: &str, value: Value) -> Value {
+    Value::Object(Object::from_iter([(name.to_owned(), value)]))
+}

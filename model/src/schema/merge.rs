@@ -1,0 +1,23 @@
+//! What a partial body (PATCH) means.
+
+use serde_json::Value;
+
+use super::{Kind, Object, Schema};
+
+/// Lays `patch` over `current`: records are merged at any depth; arrays, sets,
+/// maps and references are replaced whole; null clears. Check the result: keys
+/// nobody declared are still in it.
+pub fn merge(schema: &Schema, current: Object, patch: Object) -> Object {
+    let mut merged = current;
+    for (name, value) in patch {
+        let kind = schema.field(&name).map(|field| field.kind);
+        let value = match (kind, merged.remove(&name), value) {
+            (Some(Kind::Record(inner)), Some(Value::Object(old)), Value::Object(new)) => {
+                Value::Object(merge(inner, old, new))
+            }
+            (_, _, value) => value,
+        };
+        merged.insert(name, value);
+    }
+    merged
+}

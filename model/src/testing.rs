@@ -1,0 +1,3 @@
+//! What the tests of every crate share.
+
+pub mod cases; // the .case runner

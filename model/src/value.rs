@@ -1,0 +1,36 @@
+//! The types of fields, each impossible to hold wrong: a value of such a type
+//! has passed its rule, whether it came from a client, a peer or a cache.
+//!
+//! A type that is text keeps it as it was written, because that is what reading
+//! it back must show.
+
+#[macro_use]
+mod text; // how a validated string type is declared
+mod address; // IP addresses, ranges, and what a stream route matches
+mod header; // header names
+mod host; // host names, with and without wildcards
+mod method; // HTTP methods
+mod name; // names and tags of entities
+mod number; // numbers and durations
+pub mod path; // paths, and their normal form
+mod protocol; // protocols and their groups
+mod reference; // a pointer to another entity
+mod set; // a list without repetitions
+mod time; // points in time
+pub mod url; // a URL taken apart
+
+pub use address::{AddressMatch, IpRange};
+pub use header::{HeaderName, RouteHeaderName};
+pub use host::{Host, HostMatch, HostPattern, SniPattern};
+pub use method::Method;
+pub use name::{Name, Tag};
+pub use number::{Decimal, Millis};
+pub use path::{Path, PathMatch, RoutePath};
+pub use protocol::{PathHandling, Protocol};
+pub use reference::Reference;
+pub use set::Set;
+pub(crate) use set::unrepeated;
+pub use time::Timestamp;
+
+/// Labels an operator gives to entities, to list them by.
+pub type Tags = Set<Tag>;

@@ -1,0 +1,36 @@
+//! Names and tags of entities.
+
+use crate::schema::Invalid;
+
+text! {
+    /// What an entity is called: letters, digits, `.`, `-`, `_`, `~` and anything
+    /// beyond ASCII.
+    Name, admit_name
+}
+
+text! {
+    /// A label: any printable text without `,` and `/`, which separate tags in
+    /// queries.
+    Tag, admit_tag
+}
+
+fn admit_name(name: &str) -> Result<(), Invalid> {
+    let allowed =
+        |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '~');
+    if !name.is_empty() && name.chars().all(allowed) {
+        return Ok(());
+    }
+    Err(Invalid(format!(
+        "invalid value '{name}': the only accepted ascii characters are alphanumerics or ., -, _, and ~"
+    )))
+}
+
+fn admit_tag(tag: &str) -> Result<(), Invalid> {
+    let allowed = |c: char| !c.is_ascii() || (matches!(c, ' '..='~') && c != ',' && c != '/');
+    if !tag.is_empty() && tag.chars().all(allowed) {
+        return Ok(());
+    }
+    Err(Invalid(format!(
+        "invalid tag '{tag}': expected printable ascii (except `,` and `/`) or valid utf-8 sequences"
+    )))
+}

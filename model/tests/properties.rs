@@ -1,0 +1,170 @@
+//! What holds for any input: paths have one normal form, and what the schema
+//! accepts survives JSON and msgpack unchanged.
+
+use std::borrow::Cow;
+
+use model::entities::{Route, Service};
+use model::schema::{self, Object, Record};
+use model::value::Timestamp;
+use model::value::path::normal_form;
+use proptest::collection::{btree_map, vec};
+use proptest::option::of;
+use proptest::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+#[test]
+fn normal_forms() {
+    for (path, expected) in [
+        ("/h%65llo", "/hello"),
+        ("/a/%2e%2E/b", "/b"),
+        ("/foo//bar///", "/foo/bar/"),
+        ("/endel%2fst", "/endel%2Fst"),
+        ("/a%20b", "/a b"),
+        ("/x%25", "/x%25"),
+        ("/", "/"),
+        ("/.", "/"),
+        ("/..", "/"),
+        ("/../a", "/a"),
+        ("/a/.", "/a/"),
+        ("/a/..", "/"),
+        ("/a/b/..", "/a/"),
+        ("/a//../b", "/a/b"),
+        ("/a/./b/.c/..d", "/a/b/.c/..d"),
+        ("/%zz%4", "/%zz%4"),
+        ("/%2525", "/%2525"),
+        ("*", "*"),
+    ] {
+        assert_eq!(String::from_utf8_lossy(&normal_form(path.as_bytes())), expected, "{path}");
+    }
+    assert_eq!(normal_form(b"/%ff").as_ref(), b"/\xff");
+}
+
+/// Paths made of the pieces that matter.
+fn path() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("/".to_owned()),
+        Just(".".to_owned()),
+        Just("..".to_owned()),
+        any::<u8>().prop_map(|byte| format!("%{byte:02x}")),
+        any::<u8>().prop_map(|byte| format!("%{byte:02X}")),
+        "[a-z:@~é]{1,3}",
+    ];
+    vec(piece, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()))
+}
+
+fn service() -> impl Strategy<Value = Value> {
+    (
+        "[a-z][a-z0-9-]{0,8}[a-z0-9]\\.io",
+        of("[A-Za-z0-9._~-]{1,12}"),
+        of(0..=32767u16),
+        any::<u16>(),
+        of(1..=2147483646u32),
+        of(vec("[a-z é]{1,5}", 0..4)),
+        any::<bool>(),
+        prop_oneof![Just("http"), Just("https"), Just("tls_passthrough")],
+    )
+        .prop_map(|(host, name, retries, port, timeout, tags, enabled, protocol)| {
+            json!({
+                "host": host, "name": name, "retries": retries, "port": port, "enabled": enabled,
+                "read_timeout": timeout, "tags": tags, "protocol": protocol,
+            })
+        })
+}
+
+fn route() -> impl Strategy<Value = Value> {
+    (
+        vec(path().prop_map(|path| normal_text(&path)), 1..4),
+        of(vec("[A-Z]{1,7}", 0..4)),
+        of(vec("(\\*\\.)?[a-z]{1,5}\\.io(:[1-9][0-9]{0,3})?", 0..3)),
+        of(btree_map("x-[a-z]{1,3}", vec("[ -~]{1,5}", 0..3), 0..3)),
+        any::<i32>(),
+        of(any::<u128>().prop_map(|id| json!({ "id": uuid::Uuid::from_u128(id) }))),
+    )
+        .prop_map(|(paths, methods, hosts, headers, priority, service)| {
+            json!({
+                "paths": paths, "methods": methods, "hosts": hosts, "headers": headers,
+                "regex_priority": priority, "service": service,
+            })
+        })
+}
+
+/// The normal form as a route may have it: UTF-8 that starts like a prefix.
+fn normal_text(path: &str) -> String {
+    let text = String::from_utf8_lossy(&normal_form(path.as_bytes())).into_owned();
+    String::from_utf8_lossy(&normal_form(text.as_bytes())).into_owned()
+}
+
+proptest! {
+    #[test]
+    fn a_normal_form_is_its_own(path in path()) {
+        let normal = normal_form(path.as_bytes()).into_owned();
+        prop_assert!(matches!(normal_form(&normal), Cow::Borrowed(_)), "{path}");
+        prop_assert!(normal.starts_with(b"/"));
+        prop_assert!(!normal.windows(2).any(|pair| pair == b"//"));
+    }
+
+    #[test]
+    fn nothing_is_allocated_for_what_is_normal(path in ".{0,20}") {
+        if let Cow::Owned(normal) = normal_form(format!("/{path}").as_bytes()) {
+            prop_assert_ne!(normal, format!("/{path}").into_bytes());
+        }
+    }
+
+    #[test]
+    fn any_bytes_have_a_normal_form(path in vec(any::<u8>(), 0..40)) {
+        normal_form(&path);
+    }
+
+    #[test]
+    fn services_survive(input in service()) {
+        survives::<Service>(&input)?;
+    }
+
+    #[test]
+    fn routes_survive(input in route()) {
+        survives::<Route>(&input)?;
+    }
+
+    #[test]
+    fn no_input_panics(host in ".*", path in ".*", tag in ".*", url in ".*", header in ".*") {
+        let service = json!({ "host": host, "path": path, "tags": [tag], "url": url });
+        let route = json!({ "paths": [path], "hosts": [host], "snis": [host], "headers": { header: [] },
+            "sources": [{ "ip": host }] });
+        let _ = schema::check_object(Service::SCHEMA, object(&service));
+        let _ = schema::check_object(Route::SCHEMA, object(&route));
+    }
+}
+
+/// Accepted, it comes back from either format as it was, and checks again to itself.
+fn survives<E>(input: &Value) -> Result<(), TestCaseError>
+where
+    E: Record + Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    let mut body = object(input);
+    schema::stamp(E::SCHEMA, &mut body, Timestamp::from_seconds(1_700_000_000));
+    let entity = schema::check::<E>(Value::Object(body))
+        .map_err(|violations| TestCaseError::fail(violations.to_string()))?;
+
+    let json = serde_json::to_value(&entity).expect("JSON");
+    for (name, value) in object(input) {
+        // Sets lose repetitions; everything else is as it was sent.
+        prop_assert!(
+            json[&name] == value || value.is_array(),
+            "{name}: {value} became {}",
+            json[&name]
+        );
+    }
+    prop_assert_eq!(&schema::check::<E>(json).expect("accepted again"), &entity);
+
+    let bytes = rmp_serde::to_vec_named(&entity).expect("msgpack");
+    let back: E = rmp_serde::from_slice(&bytes).expect("readable");
+    prop_assert_eq!(&back, &entity);
+    prop_assert_eq!(rmp_serde::to_vec_named(&back).expect("msgpack"), bytes);
+    Ok(())
+}
+
+fn object(value: &Value) -> Object {
+    value.as_object().cloned().expect("an object")
+}
