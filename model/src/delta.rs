@@ -128,11 +128,7 @@ pub fn changes(from: &Config, to: &Config) -> Vec<Change> {
                     Difference::Put(new) => (new, Some(new.bytes.clone())),
                     Difference::Deleted(old) => (old, None),
                 };
-                self.2.push(Change {
-                    kind: E::KIND.into(),
-                    id: stored.entity.id().uuid(),
-                    bytes,
-                });
+                self.2.push(Change { kind: E::KIND.into(), id: stored.entity.id().uuid(), bytes });
             }
         }
     }

@@ -21,7 +21,7 @@ pub mod revision; // (epoch, version, hash) and a Config
 pub mod delta; // the step from one revision to another
 pub mod judge; // would the engine accept this?
 pub mod vitals; // how things fare: verdicts and node reports
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing; // builders and the .case runner
 
 pub use config::Config;
