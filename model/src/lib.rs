@@ -19,6 +19,7 @@ pub mod references; // does everything pointed at exist, is every name free
 pub mod encode; // an entity's bytes, written once; the content hash
 pub mod revision; // (epoch, version, hash) and a Config
 pub mod delta; // the step from one revision to another
+pub mod declarative; // a whole configuration as one document
 pub mod judge; // would the engine accept this?
 pub mod vitals; // how things fare: verdicts and node reports
 #[cfg(any(test, feature = "testing"))]
