@@ -6,6 +6,7 @@
 
 mod cluster;
 mod database;
+mod effective;
 mod listen;
 mod log;
 mod mistake;
@@ -27,6 +28,8 @@ pub use pem::Pem;
 pub use proxy::{Forwarding, Header, Keepalive, Proxy, RealIp, UpstreamHeader, Workers};
 
 pub use reader::show;
+
+use serde_json::{Map, Value};
 
 use crate::conf::Settings;
 use crate::conf::saved::Saved;
@@ -50,6 +53,8 @@ pub struct Options {
     pub daemon: Option<bool>,
     /// What the operator should read once, at start.
     pub notices: Vec<Notice>,
+    /// Every property with the value that counts, secrets hidden.
+    pub effective: Map<String, Value>,
 }
 
 /// The three kinds of node.
@@ -161,6 +166,21 @@ impl Role {
     }
 }
 
+impl Role {
+    /// Where the configuration is kept, as the property `database` spells it.
+    fn database(&self) -> &'static str {
+        match self {
+            Self::Traditional { admin, .. } | Self::ControlPlane { admin, .. } => {
+                match admin.database {
+                    Database::Sqlite(_) => "sqlite",
+                    Database::Off(_) => "off",
+                }
+            }
+            Self::DataPlane { .. } => "off",
+        }
+    }
+}
+
 impl Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -178,12 +198,13 @@ impl Reader<'_> {
         self.refuse_shared_addresses(&role, &status);
         Options {
             mode,
-            role,
             status,
             logs: self.logs(&prefix, mode),
             daemon: self.is_set("nginx_daemon").then(|| self.flag("nginx_daemon")),
             notices: self.notices(),
+            effective: self.effective(role.database()),
             prefix,
+            role,
         }
     }
 

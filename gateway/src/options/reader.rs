@@ -14,7 +14,7 @@ use crate::conf::{Setting, Settings};
 use crate::properties::{self, Kind, Property, Standing, TABLE};
 
 /// What is shown in place of a secret.
-const MASK: &str = "******";
+pub(super) const MASK: &str = "******";
 
 pub(super) struct Reader<'a> {
     pub(super) settings: &'a Settings,

@@ -1,0 +1,83 @@
+//! What each worker counts, summed by whoever asks.
+//!
+//! A worker writes its own [`Counters`] only, so counting never waits for
+//! another core; a reader sees each number as it was a moment ago.
+
+use crossbeam::utils::CachePadded;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// One worker's counters.
+#[derive(Debug, Default)]
+pub(crate) struct Counters(CachePadded<Cells>);
+
+#[derive(Debug, Default)]
+struct Cells {
+    accepted: AtomicU64,
+    open: AtomicU64,
+    given: AtomicU64,
+    requests: AtomicU64,
+    panics: AtomicU64,
+}
+
+/// What one worker has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerStats {
+    /// The CPU it is pinned to; none where pinning was refused.
+    pub core: Option<usize>,
+    /// Connections it has served or serves, those it was given included.
+    pub accepted: u64,
+    /// Connections open now.
+    pub open: u64,
+    /// Connections it accepted and gave to another worker.
+    pub given: u64,
+    /// Requests begun, refused ones included.
+    pub requests: u64,
+    /// Connections lost to a panic.
+    pub panics: u64,
+}
+
+impl Counters {
+    pub(crate) fn count_request(&self) {
+        self.0.requests.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_given(&self) {
+        self.0.given.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn open(&self) -> u64 {
+        self.0.open.load(Relaxed)
+    }
+
+    /// Counts a connection in; it counts itself out.
+    pub(crate) fn connection(self: &std::sync::Arc<Self>) -> Connection {
+        self.0.accepted.fetch_add(1, Relaxed);
+        self.0.open.fetch_add(1, Relaxed);
+        Connection(self.clone())
+    }
+
+    pub(crate) fn stats(&self, core: Option<usize>) -> WorkerStats {
+        WorkerStats {
+            core,
+            accepted: self.0.accepted.load(Relaxed),
+            open: self.0.open.load(Relaxed),
+            given: self.0.given.load(Relaxed),
+            requests: self.0.requests.load(Relaxed),
+            panics: self.0.panics.load(Relaxed),
+        }
+    }
+}
+
+/// A connection that is open for as long as this lives. Dropped by a panic, it
+/// counts that: the runtime catches the panic itself, at the task's edge.
+#[derive(Debug)]
+pub(crate) struct Connection(std::sync::Arc<Counters>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.0.open.fetch_sub(1, Relaxed);
+        if std::thread::panicking() {
+            self.0.0.panics.fetch_add(1, Relaxed);
+        }
+    }
+}

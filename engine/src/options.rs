@@ -1,0 +1,163 @@
+//! What is fixed when the engine starts: listeners, workers, limits, header rules.
+//!
+//! Plain values, filled in by whoever reads the properties. What an operator may
+//! change while running is configuration and arrives as a revision instead.
+
+use crate::door;
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Settings of the engine. The defaults are Kong's, with no listener.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where clients are served. Port 0 takes a free one, the same for every worker.
+    pub listen: Vec<Listen>,
+    /// How many threads serve them, and where.
+    pub workers: Workers,
+    /// How clients are treated at the door.
+    pub door: door::Options,
+    /// What is added to responses.
+    pub headers: Headers,
+    /// Whether upstream requests carry `X-Kong-Request-Id`.
+    pub upstream_request_id: UpstreamRequestId,
+    /// Whom to believe about where a request came from.
+    pub forwarding: Forwarding,
+    /// Idle connections to upstreams.
+    pub keepalive: Keepalive,
+    /// Largest request body in bytes; `None` for any.
+    pub max_body: Option<u64>,
+    /// The port clients know, by the port listened on, behind a port mapping.
+    pub public_ports: BTreeMap<u16, u16>,
+    /// Whether each request is logged, as an event of target [`crate::ACCESS_LOG`].
+    pub access_log: bool,
+}
+
+/// One address clients connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Where to bind.
+    pub addr: SocketAddr,
+    /// Whether HTTP/2 may be spoken with prior knowledge. Kong's default for
+    /// cleartext is no.
+    pub http2: bool,
+    /// How many connections the kernel holds until they are accepted.
+    pub backlog: u32,
+}
+
+impl Listen {
+    /// A listener with Kong's defaults.
+    pub fn plain(addr: SocketAddr) -> Listen {
+        Listen { addr, http2: false, backlog: 16_384 }
+    }
+}
+
+/// Worker threads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Workers {
+    /// How many; `None` for as many as the CPUs and the quota allow.
+    pub count: Option<usize>,
+    /// The CPUs they are pinned to; `None` for those the process may use.
+    pub cores: Option<Vec<usize>>,
+}
+
+/// Which headers are added to responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headers {
+    /// `Server`, where the gateway answers itself or the upstream named none.
+    pub server: bool,
+    /// `Via`, where an upstream answered.
+    pub via: bool,
+    /// `X-Kong-Proxy-Latency`.
+    pub proxy_latency: bool,
+    /// `X-Kong-Upstream-Latency`.
+    pub upstream_latency: bool,
+    /// `X-Kong-Response-Latency`.
+    pub response_latency: bool,
+    /// `X-Kong-Upstream-Status`.
+    pub upstream_status: bool,
+    /// `X-Kong-Request-Id`.
+    pub request_id: bool,
+}
+
+impl Headers {
+    /// None of them.
+    pub const OFF: Headers = Headers {
+        server: false,
+        via: false,
+        proxy_latency: false,
+        upstream_latency: false,
+        response_latency: false,
+        upstream_status: false,
+        request_id: false,
+    };
+}
+
+impl Default for Headers {
+    fn default() -> Headers {
+        Headers {
+            server: true,
+            via: true,
+            proxy_latency: true,
+            upstream_latency: true,
+            response_latency: true,
+            upstream_status: false,
+            request_id: true,
+        }
+    }
+}
+
+/// Whether upstream requests carry the request's id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpstreamRequestId {
+    /// As `X-Kong-Request-Id`, over whatever the client sent.
+    #[default]
+    Sent,
+    /// What the client sent, if anything, passes.
+    Off,
+}
+
+/// Whom to believe about where a request came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarding {
+    /// Peers whose `X-Forwarded-*` headers are believed.
+    pub trusted: Vec<IpNet>,
+    /// The header in which a trusted peer says the client's address.
+    pub real_ip_header: String,
+    /// Whether trusted addresses in it are skipped, from the right.
+    pub recursive: bool,
+}
+
+impl Default for Forwarding {
+    fn default() -> Forwarding {
+        Forwarding {
+            trusted: Vec::new(),
+            real_ip_header: "X-Real-IP".to_owned(),
+            recursive: false,
+        }
+    }
+}
+
+impl Forwarding {
+    /// Whether this peer's word is taken.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trusted.iter().any(|net| net.contains(&peer))
+    }
+}
+
+/// Idle connections to upstreams, per worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// How many are kept; 0 for none.
+    pub pool_size: usize,
+    /// How long one may be idle; `None` for as long as it likes.
+    pub idle_timeout: Option<Duration>,
+}
+
+impl Default for Keepalive {
+    fn default() -> Keepalive {
+        Keepalive { pool_size: 512, idle_timeout: Some(Duration::from_secs(60)) }
+    }
+}
