@@ -1,1 +1,201 @@
-//! placeholder
+//! The control plane: owns the configuration, in a database, behind the Admin
+//! API. Modules are listed in the order a change meets them.
+
+#![forbid(unsafe_code)]
+
+mod serve; // connections, and what every response says
+mod api; // every URL of the Admin API
+mod write; // one write: parse, check, refer
+mod commit; // the one that writes
+mod store; // the database
+mod signing; // the key that signs revisions
+mod clock; // the time
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::judge::Judge;
+use model::vitals::Vitals;
+use model::{Revision, RevisionId};
+use serde_json::Value;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::info;
+use uuid::Uuid;
+
+use api::Api;
+use commit::Committer;
+use serve::Listening;
+use store::{Keep, Store};
+
+pub use clock::Clock;
+pub use serve::Access;
+pub use store::{OpenError, StoreError};
+
+/// What a control plane needs.
+pub struct Options {
+    /// Where the Admin API is served (`admin_listen`), already bound. May be empty.
+    pub listeners: Vec<std::net::TcpListener>,
+    /// The SQLite file, `<prefix>/gateway.db`; made if it is not there.
+    pub database: PathBuf,
+    /// What `GET /` says of the machine.
+    pub hostname: String,
+    /// What `GET /` says of the properties, secrets already hidden.
+    pub configuration: Value,
+    /// Whether data planes connect here: otherwise `/clustering` answers 400.
+    pub control_plane: bool,
+    /// What the engine would accept.
+    pub judge: Arc<dyn Judge>,
+    /// Steps kept for deltas and rollback (`revision_log_keep`).
+    pub revision_log_keep: u64,
+    /// How long it is kept who changed what (`audit_keep_days`).
+    pub audit_keep: Duration,
+    /// Largest request body in bytes (`nginx_admin_client_max_body_size`); `None` for any.
+    pub max_body: Option<u64>,
+    /// Whether responses say `Server` (`server_tokens` of `headers`).
+    pub server_tokens: bool,
+    /// Whether responses say `X-Kong-Admin-Latency` (`latency_tokens` of `headers`).
+    pub latency_tokens: bool,
+    /// Called once per request, after it was answered.
+    pub access_log: Option<Box<dyn Fn(&Access<'_>) + Send + Sync>>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl Options {
+    /// Kong's defaults for a control plane with this database and judge: nobody listens.
+    pub fn new(database: PathBuf, judge: Arc<dyn Judge>) -> Self {
+        Self {
+            listeners: Vec::new(),
+            database,
+            hostname: String::new(),
+            configuration: Value::Object(serde_json::Map::new()),
+            control_plane: true,
+            judge,
+            revision_log_keep: 1000,
+            audit_keep: Duration::from_secs(90 * 86_400),
+            max_body: Some(10 << 20),
+            server_tokens: true,
+            latency_tokens: true,
+            access_log: None,
+            clock: Clock::default(),
+        }
+    }
+}
+
+/// Why a control plane does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// A listener cannot be used.
+    #[error("admin_listen cannot be used")]
+    Listen(#[source] io::Error),
+    /// There is no thread to write with.
+    #[error("the thread that writes to the database cannot be started")]
+    Thread(#[source] io::Error),
+}
+
+/// A running control plane. Dropped, it stops listening, and ends what is in flight.
+pub struct Server {
+    api: Arc<Api>,
+    revisions: watch::Receiver<Arc<Revision>>,
+    trust: [u8; 32],
+    node_id: Uuid,
+    listening: Listening,
+    heeding: JoinSet<()>,
+    committer: Committer,
+    committed: oneshot::Receiver<()>,
+}
+
+impl Server {
+    /// Opens the database and serves the Admin API, on the tokio runtime this is called on.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let keep =
+            Keep { revisions: options.revision_log_keep.max(1), audit: options.audit_keep };
+        let opened = Store::open(&options.database, keep, options.clock.now()).await?;
+        let (trust, node_id) = (opened.key.public(), opened.node_id);
+        info!("[admin] {} is at revision {}", options.database.display(), opened.head.id);
+
+        let (committer, revisions, committed) =
+            Committer::start(opened, options.judge, options.clock).map_err(StartError::Thread)?;
+        let api = Arc::new(Api::new(
+            api::About {
+                hostname: options.hostname,
+                node_id,
+                configuration: options.configuration,
+                control_plane: options.control_plane,
+            },
+            options.max_body,
+            revisions.clone(),
+            committer.clone(),
+        ));
+        let front = serve::Front {
+            router: api::router(&api),
+            traffic: api.traffic(),
+            server: options.server_tokens.then(serve::server),
+            latency_tokens: options.latency_tokens,
+            access_log: options.access_log,
+        };
+        let listening =
+            Listening::start(options.listeners, front).map_err(StartError::Listen)?;
+        let heeding = JoinSet::new();
+        Ok(Self { api, revisions, trust, node_id, listening, heeding, committer, committed })
+    }
+
+    /// The newest revision, and every one after it that is not overtaken.
+    pub fn revisions(&self) -> watch::Receiver<Arc<Revision>> {
+        self.revisions.clone()
+    }
+
+    /// The public half of the key that signs revisions.
+    pub fn trust(&self) -> [u8; 32] {
+        self.trust
+    }
+
+    /// This control plane's id, which the database keeps.
+    pub fn node_id(&self) -> Uuid {
+        self.node_id
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.listening.addresses()
+    }
+
+    /// Shows these data planes from now on.
+    pub fn observe(&self, vitals: Arc<dyn Vitals>) {
+        self.api.observe(vitals);
+    }
+
+    /// Listens to what data planes prove to have. A revision ahead of the head means that the database
+    /// was restored: the epoch is raised above it, so that all data planes take what is there now.
+    pub fn heed(&mut self, mut ahead: watch::Receiver<Option<RevisionId>>) {
+        let committer = self.committer.clone();
+        self.heeding.spawn(async move {
+            loop {
+                let latest = *ahead.borrow_and_update();
+                if let Some(latest) = latest {
+                    committer.raise(latest).await;
+                }
+                if ahead.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Stops listening, lets requests in flight finish (for ten seconds at most), and closes the
+    /// database.
+    pub async fn shutdown(self) {
+        let Self { api, listening, mut heeding, committer, committed, .. } = self;
+        listening.shutdown().await;
+        heeding.shutdown().await;
+        drop((api, committer)); // with them goes the last of the queue
+        let _ = committed.await;
+    }
+}

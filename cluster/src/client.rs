@@ -38,6 +38,11 @@ pub use session::Ended;
 
 /// Where a revision is kept for the next start, once the engine serves it.
 pub trait Keep: Send + Sync + 'static {
+    /// Whether anything is kept here at all. Where not, revisions are reported as not cached, which is no failure.
+    fn keeps(&self) -> bool {
+        true
+    }
+
     /// Writes the revision durably. Called off the async threads, one revision at a time, in order.
     fn keep(&self, revision: &Arc<Revision>) -> Result<(), Box<dyn Error + Send + Sync>>;
 }

@@ -12,8 +12,9 @@ pub mod protocol; // what they say
 mod log; // how it is logged
 pub mod server; // the control plane's end
 pub mod client; // the data plane's end
-// pub mod cache; // what a data plane serves after a restart
+pub mod cache; // what a data plane serves after a restart
 
 pub use client::Client;
+pub use identity::Identity;
 pub use server::Server;
 pub use tls::generate::{GenerateError, KeyPairPem, gen_cert};

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use model::revision::Signature;
 use model::{Revision, RevisionId};
 
-use crate::ed25519::{NotAKey, PublicKey};
+use crate::ed25519::PublicKey;
 use crate::identity::create_once;
 
 const FILE: &str = "cluster_trust.pub";
@@ -28,20 +28,6 @@ pub struct Trust {
 /// Why a key or a revision is not believed.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// `cluster_trust_key` is neither a key nor a file with one.
-    #[error("cluster_trust_key is neither base64 of 32 bytes nor a file with that")]
-    Given(#[source] NotAKey),
-
-    /// `cluster_trust_key` names a file that cannot be read.
-    #[error("cluster_trust_key: cannot read {path}", path = path.display())]
-    GivenFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-
     /// The pin file cannot be read or written.
     #[error("cannot use {path}", path = path.display())]
     Io {
@@ -89,11 +75,11 @@ pub enum TrustError {
 }
 
 impl Trust {
-    /// What this node trusts at start: `given` (`cluster_trust_key`: a key or a path) or the pin under `prefix`.
-    pub fn load(prefix: &Path, given: Option<&str>) -> Result<Self, TrustError> {
+    /// What this node trusts at start: `given` (`cluster_trust_key`), else the pin under `prefix`.
+    pub fn load(prefix: &Path, given: Option<PublicKey>) -> Result<Self, TrustError> {
         let path = prefix.join(FILE);
         let key = match given {
-            Some(text) => Some(read_given(text)?),
+            Some(key) => Some(key),
             None => read_pin(&path)?,
         };
         Ok(Self { path, key: Mutex::new(key) })
@@ -150,19 +136,6 @@ pub fn verify(key: &PublicKey, id: &RevisionId, signature: &Signature) -> bool {
     key.verifies(&id.signed_bytes(), signature.as_bytes())
 }
 
-fn read_given(text: &str) -> Result<PublicKey, TrustError> {
-    let not_a_key = match text.parse() {
-        Ok(key) => return Ok(key),
-        Err(error) => TrustError::Given(error),
-    };
-    let path = Path::new(text.trim());
-    match fs::read_to_string(path) {
-        Ok(content) => content.parse().map_err(TrustError::Given),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(not_a_key),
-        Err(source) => Err(TrustError::GivenFile { path: path.to_owned(), source }),
-    }
-}
-
 fn read_pin(path: &Path) -> Result<Option<PublicKey>, TrustError> {
     match fs::read_to_string(path) {
         Ok(text) => {
@@ -205,17 +178,12 @@ mod tests {
     }
 
     #[test]
-    fn a_given_key_is_text_or_a_file() {
+    fn a_given_key_needs_no_pin() {
         let prefix = tempfile::tempdir().expect("has a place");
-        let key = key().public();
-        let file = prefix.path().join("trust");
-        fs::write(&file, key.to_string()).expect("writes");
-
-        for given in [key.to_string(), file.display().to_string()] {
-            let trust = Trust::load(prefix.path(), Some(&given)).expect("loads");
-            assert_eq!(trust.key(), Some(key));
-        }
-        assert!(matches!(Trust::load(prefix.path(), Some("nonsense")), Err(TrustError::Given(_))));
+        let (given, other) = (key().public(), key().public());
+        let trust = Trust::load(prefix.path(), Some(given)).expect("loads");
+        assert_eq!(trust.key(), Some(given));
+        assert!(matches!(trust.meet(other), Err(TrustError::OtherKey { .. })));
     }
 
     #[test]

@@ -2,5 +2,21 @@
 
 #![forbid(unsafe_code)]
 
+pub mod options; // what is fixed at start
+mod start; // workers, background, and the handle on both
+
+mod worker; // a pinned core accepts the connection
 pub mod door; // a connection's life: wait, read one head, let it be carried, repeat
 pub mod proxy; // the pipeline: what happens to a request, in order
+pub mod snapshot; // the frozen configuration this request will see
+pub mod router; // which route?
+mod lanes; // what carries a request
+mod resolve; // names to addresses, in the background
+mod metrics; // what each worker counts
+
+pub use metrics::WorkerStats;
+pub use options::Options;
+pub use proxy::log::ACCESS_LOG;
+pub use snapshot::judge;
+pub use start::{Engine, Handle, StartError, Stats};
+pub use worker::listen::ListenError;

@@ -18,10 +18,8 @@ pub struct Options {
     pub workers: Workers,
     /// How clients are treated at the door.
     pub door: door::Options,
-    /// What is added to responses.
+    /// What is added to responses and to upstream requests.
     pub headers: Headers,
-    /// Whether upstream requests carry `X-Kong-Request-Id`.
-    pub upstream_request_id: UpstreamRequestId,
     /// Whom to believe about where a request came from.
     pub forwarding: Forwarding,
     /// Idle connections to upstreams.
@@ -39,9 +37,6 @@ pub struct Options {
 pub struct Listen {
     /// Where to bind.
     pub addr: SocketAddr,
-    /// Whether HTTP/2 may be spoken with prior knowledge. Kong's default for
-    /// cleartext is no.
-    pub http2: bool,
     /// How many connections the kernel holds until they are accepted.
     pub backlog: u32,
 }
@@ -49,7 +44,7 @@ pub struct Listen {
 impl Listen {
     /// A listener with Kong's defaults.
     pub fn plain(addr: SocketAddr) -> Listen {
-        Listen { addr, http2: false, backlog: 16_384 }
+        Listen { addr, backlog: 16_384 }
     }
 }
 
@@ -62,7 +57,7 @@ pub struct Workers {
     pub cores: Option<Vec<usize>>,
 }
 
-/// Which headers are added to responses.
+/// Which headers are added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Headers {
     /// `Server`, where the gateway answers itself or the upstream named none.
@@ -79,6 +74,8 @@ pub struct Headers {
     pub upstream_status: bool,
     /// `X-Kong-Request-Id`.
     pub request_id: bool,
+    /// `X-Kong-Request-Id` towards the upstream, over whatever the client sent.
+    pub upstream_request_id: bool,
 }
 
 impl Headers {
@@ -91,6 +88,7 @@ impl Headers {
         response_latency: false,
         upstream_status: false,
         request_id: false,
+        upstream_request_id: false,
     };
 }
 
@@ -104,18 +102,9 @@ impl Default for Headers {
             response_latency: true,
             upstream_status: false,
             request_id: true,
+            upstream_request_id: true,
         }
     }
-}
-
-/// Whether upstream requests carry the request's id.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UpstreamRequestId {
-    /// As `X-Kong-Request-Id`, over whatever the client sent.
-    #[default]
-    Sent,
-    /// What the client sent, if anything, passes.
-    Off,
 }
 
 /// Whom to believe about where a request came from.

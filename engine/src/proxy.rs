@@ -4,3 +4,14 @@
 
 pub mod head; // a message head as received, and what was changed
 pub mod hygiene; // what is refused or stripped before anyone looks
+
+pub(crate) mod exchange; // one request and its response passing through
+pub(crate) mod access; // find its route; maybe reply
+pub(crate) mod upstream; // pick an address; decide on retries
+pub(crate) mod request; // what goes upstream
+pub(crate) mod response; // what comes back
+pub(crate) mod log; // counted, and logged
+pub(crate) mod reply; // responses the gateway writes itself
+
+mod forwarded; // where a request comes from, as upstreams are told
+mod path; // the upstream's path

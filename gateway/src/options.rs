@@ -14,12 +14,13 @@ mod pem;
 mod proxy;
 mod reader;
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use cluster::{ClusterClient, ClusterServer, Endpoint, Pair, TrustKey};
+pub use cluster::{ClusterClient, ClusterServer, Endpoint, Pair};
 pub use database::{Database, Declarative};
 pub use listen::Listen;
 pub use log::{Destination, Level, Logs};
@@ -100,6 +101,8 @@ pub struct Admin {
     pub audit_kept: Duration,
     /// When a data plane that is gone is forgotten.
     pub purge_delay: Duration,
+    /// What is added to responses.
+    pub headers: BTreeSet<Header>,
 }
 
 /// Whether the process has a terminal, or whoever started it, to write to.
@@ -244,6 +247,7 @@ impl Reader<'_> {
             purge_delay: Duration::from_secs(
                 self.whole("cluster_data_plane_purge_delay", 60..=u64::from(u32::MAX)),
             ),
+            headers: self.headers(),
         }
     }
 

@@ -1,24 +1,125 @@
-//! Connects sources of configuration to their sinks, by role.
+//! Connects sources of configuration to their sinks, by role. The program on one screen.
 
-use tokio::signal::unix::{SignalKind, signal};
+mod bind; // listeners that are not the workers'
+mod convert; // our options → those of each crate
+mod initial; // what a data plane starts from
+mod node; // what each role says of itself
+mod signals; // when to stop, and what a reload changes
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::Engine;
+use model::vitals::{NoVitals, Verdict};
+use tokio::sync::watch;
 
 use crate::notify;
-use crate::options::Options;
+use crate::options::{ClusterClient, Declarative, Options, Role};
+use crate::status;
 use crate::telemetry::Telemetry;
+use bind::Binder;
+use node::{ControlPlane, DataPlane, Node, Traditional};
+use signals::{Signals, Stop};
 
-/// Runs the node until it is told to stop.
-pub async fn run(options: Options, _telemetry: &Telemetry) -> anyhow::Result<()> {
-    let (mut term, mut quit) = (signal(SignalKind::terminate())?, signal(SignalKind::quit())?);
-    let mut hup = signal(SignalKind::hangup())?;
-    tracing::info!("{} started", options.role.name());
-    notify::ready();
-    loop {
-        tokio::select! {
-            _ = term.recv() => break,
-            _ = quit.recv() => break,
-            _ = hup.recv() => tracing::info!("reloading"),
+/// Runs the node until it is told to stop. An error is one of starting: what runs, runs.
+pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> {
+    let mut signals = Signals::install()?; // first: until then a HUP would end us
+    match &options.role {
+        Role::Traditional { admin, proxy } => {
+            let mut binder = Binder::default();
+            let api = binder.bind("admin_listen", &admin.listen);
+            let status = binder.bind("status_listen", &options.status);
+            binder.probe("proxy_listen", &proxy.listen);
+            binder.finish()?;
+
+            let mut admin = admin::Server::start(convert::admin(&options, admin, api, telemetry)?).await?;
+            let engine = Engine::start(convert::engine(proxy, telemetry), admin.revisions())?;
+            admin.observe(Arc::new(NoVitals));
+            let verdicts = engine.verdicts();
+            let node = Traditional::new(admin.revisions(), engine.stats(), verdicts.clone());
+            status::serve(status, Arc::new(node))?;
+            settled(verdicts).await;
+
+            let stop = signals.serving(&options, telemetry).await;
+            end(signals, stop, async |patience| {
+                engine.shutdown(patience).await;
+                admin.shutdown().await;
+            })
+            .await;
+        }
+        Role::ControlPlane { admin, cluster } => {
+            let mut binder = Binder::default();
+            let api = binder.bind("admin_listen", &admin.listen);
+            let link = binder.bind("cluster_listen", &cluster.listen);
+            let status = binder.bind("status_listen", &options.status);
+            binder.finish()?;
+
+            let purge_delay = admin.purge_delay;
+            let mut admin = admin::Server::start(convert::admin(&options, admin, api, telemetry)?).await?;
+            let server = convert::cluster_server(cluster, link, admin.trust(), purge_delay)?;
+            let server = cluster::Server::start(server, admin.revisions())?;
+            admin.observe(server.vitals());
+            admin.heed(server.ahead());
+            status::serve(status, Arc::new(ControlPlane::new(admin.revisions(), server.vitals())))?;
+
+            let stop = signals.serving(&options, telemetry).await;
+            end(signals, stop, async |patience| {
+                admin.shutdown().await; // no more changes, then no more links
+                server.shutdown().await;
+            })
+            .await;
+        }
+        Role::DataPlane { cluster, proxy, fallback } => {
+            let mut binder = Binder::default();
+            let status = binder.bind("status_listen", &options.status);
+            binder.probe("proxy_listen", &proxy.listen);
+            binder.finish()?;
+
+            let client = connect(&options, cluster, fallback.as_ref())?;
+            let engine = Engine::start(convert::engine(proxy, telemetry), client.revisions())?;
+            client.report(engine.verdicts());
+            let node = DataPlane::new(&client, engine.stats());
+            status::serve(status, Arc::new(node))?;
+            settled(engine.verdicts()).await;
+
+            let stop = signals.serving(&options, telemetry).await;
+            end(signals, stop, async |patience| {
+                engine.shutdown(patience).await; // the link stays up: the control plane sees us drain
+                client.shutdown().await;
+            })
+            .await;
         }
     }
-    notify::stopping();
     Ok(())
+}
+
+/// A data plane's end of the link, with what it starts from.
+fn connect(
+    options: &Options,
+    cluster: &ClusterClient,
+    fallback: Option<&Declarative>,
+) -> anyhow::Result<cluster::Client> {
+    let identity = cluster::Identity::load_or_create(&options.prefix)?;
+    let start = initial::initial(options, cluster, fallback)?;
+    let client = convert::cluster_client(cluster, identity, start)?;
+    Ok(cluster::Client::start(client)?)
+}
+
+/// Waits until the workers serve what there was at start, or have refused it.
+async fn settled(mut verdicts: watch::Receiver<Verdict>) {
+    let settled = |verdict: &Verdict| verdict.effective.is_some() || verdict.refused.is_some();
+    let _ = verdicts.wait_for(settled).await; // an engine that is gone has said why
+}
+
+/// Ends what runs: at once, or when everything in flight is finished or a second signal comes.
+async fn end(mut signals: Signals, stop: Stop, shutdown: impl AsyncFnOnce(Duration)) {
+    notify::stopping();
+    match stop {
+        Stop::AtOnce => shutdown(Duration::ZERO).await,
+        Stop::Graceful => tokio::select! {
+            () = shutdown(Duration::MAX) => {}
+            () = signals.at_once() => tracing::warn!("told to stop at once: cutting what is in flight"),
+        },
+    }
+    tracing::info!("stopped");
 }

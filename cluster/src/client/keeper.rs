@@ -81,7 +81,7 @@ impl Keeper {
         id: RevisionId,
         revision: Option<Arc<Revision>>,
     ) -> Option<Arc<Revision>> {
-        let unkept = match revision.filter(|revision| revision.signature.is_some()) {
+        let unkept = match revision.filter(|revision| self.keep.keeps() && revision.signature.is_some()) {
             Some(revision) if self.store(&revision).await => {
                 self.cached = Some(id);
                 None

@@ -16,7 +16,7 @@ pub(crate) fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
 pub(crate) fn upstream(service: Option<&str>, path: &[u8], prefix: Option<usize>, out: &mut Vec<u8>) {
     let base = service.unwrap_or("/").as_bytes();
     let without_slash = base.strip_suffix(b"/");
-    let ends_in_slash = path.len() > 1 && path.ends_with(b"/");
+    let ends_in_slash = path.ends_with(b"/");
     let Some(prefix) = prefix else {
         let rest = path.strip_prefix(b"/").unwrap_or(path);
         return match without_slash {
@@ -32,7 +32,7 @@ pub(crate) fn upstream(service: Option<&str>, path: &[u8], prefix: Option<usize>
         (Some(bare), None) => escape(&[bare], out),
         (Some(bare), Some(b'/')) => escape(&[bare, rest], out),
         (Some(_), Some(_)) => escape(&[base, rest], out),
-        (None, None) if ends_in_slash => escape(&[base, b"/"], out),
+        (None, None) if ends_in_slash && path.len() > 1 => escape(&[base, b"/"], out),
         (None, None) => escape(&[base], out),
         (None, Some(b'/')) => escape(&[base, rest], out),
         (None, Some(_)) => escape(&[base, b"/", rest], out),
@@ -48,7 +48,17 @@ fn without_leading_dots(rest: &[u8]) -> &[u8] {
     }
 }
 
+/// Appends a query as it came, but for the few bytes that no URI may hold and that
+/// lanes would refuse to carry.
+pub(crate) fn append_query(query: &[u8], out: &mut Vec<u8>) {
+    write(&[query], |byte| byte.is_ascii_graphic() && !b"\"#<>".contains(&byte), out);
+}
+
 fn escape(parts: &[&[u8]], out: &mut Vec<u8>) {
+    write(parts, passes, out);
+}
+
+fn write(parts: &[&[u8]], passes: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let digit = |nibble: u8| HEX[usize::from(nibble & 0x0f)];
     for &byte in parts.iter().copied().flatten() {
@@ -82,6 +92,7 @@ mod tests {
         check("", "/route", Some("/route"), "/");
         check("/base/", "/route/", Some("/route/"), "/base/");
         check("/base/", "/route", Some("/route"), "/base");
+        check("/base/", "/", Some("/"), "/base/");
         check("/base/", "/route/x", Some("/route"), "/base/x");
         check("/base/", "/routex", Some("/route"), "/base/x");
         check("/base/", "/route/x", None, "/base/route/x");
@@ -112,6 +123,22 @@ mod tests {
         check("", "/a b\"<>", None, "/a%20b%22%3C%3E");
         check("", "/%2F%25", None, "/%2F%25");
         check("", "/é", None, "/%C3%A9");
+    }
+
+    #[test]
+    fn whatever_a_client_asks_is_written_as_a_uri() {
+        let every: Vec<u8> = (0..=255).collect();
+        let mut out = Vec::new();
+        upstream(None, &[b"/", every.as_slice()].concat(), None, &mut out);
+        append_query(&[b"?", every.as_slice()].concat(), &mut out);
+        assert!(http::uri::PathAndQuery::try_from(out.as_slice()).is_ok());
+    }
+
+    #[test]
+    fn a_query_passes_as_it_came() {
+        let mut out = Vec::new();
+        append_query(b"?a=%41&b=|{}^`'[]\\&&c", &mut out);
+        assert_eq!(out, b"?a=%41&b=|{}^`'[]\\&&c");
     }
 
     #[test]

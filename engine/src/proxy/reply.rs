@@ -81,6 +81,11 @@ impl Reply {
         Reply::server(413, "Payload too large")
     }
 
+    /// The body did not come.
+    pub(crate) const fn body_timeout() -> Reply {
+        Reply::server(408, "Request timeout")
+    }
+
     /// Something of ours failed.
     pub(crate) const fn internal() -> Reply {
         Reply::server(500, "An unexpected error occurred")

@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// The CPU of each worker; none where it is not known which there are.
-pub(super) fn plan(workers: &Workers) -> Vec<Option<usize>> {
+pub(crate) fn plan(workers: &Workers) -> Vec<Option<usize>> {
     let allowed = allowed();
     let cores = workers.cores.clone().filter(|cores| !cores.is_empty()).unwrap_or(allowed);
     let known = if cores.is_empty() {

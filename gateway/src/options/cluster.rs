@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{fmt, fs};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use ::cluster::ed25519::PublicKey;
 
 use super::listen::Listen;
 use super::pem::Pem;
@@ -34,7 +33,7 @@ pub struct ClusterClient {
     /// What this node shows, and expects to be shown.
     pub pair: Pair,
     /// The key revisions must be signed with; `None` to keep the first one seen.
-    pub trust: Option<TrustKey>,
+    pub trust: Option<PublicKey>,
     /// What this node is called on the control plane.
     pub labels: BTreeMap<String, String>,
     /// The cache's directory; `None` for no cache.
@@ -58,10 +57,6 @@ pub struct Endpoint {
     /// Never 0.
     pub port: u16,
 }
-
-/// The public half of the key a control plane signs revisions with.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrustKey(pub [u8; 32]);
 
 impl Reader<'_> {
     pub(super) fn cluster_server(&mut self) -> ClusterServer {
@@ -105,14 +100,16 @@ impl Reader<'_> {
         }
     }
 
-    fn trust_key(&mut self) -> Option<TrustKey> {
+    fn trust_key(&mut self) -> Option<PublicKey> {
         let text = self.text("cluster_trust_key")?;
-        let parsed = text.parse().or_else(|_| {
-            let file = fs::read_to_string(self.settings.directory.join(text))
-                .map_err(|_| TrustKeyError)?;
-            file.parse()
+        let parsed = text.trim().parse().ok().or_else(|| {
+            let file = fs::read_to_string(self.settings.directory.join(text)).ok()?;
+            file.trim().parse().ok()
         });
-        parsed.map_err(|error: TrustKeyError| self.wrong("cluster_trust_key", error)).ok()
+        if parsed.is_none() {
+            self.wrong("cluster_trust_key", "expected base64 of 32 bytes, or a file that holds it");
+        }
+        parsed
     }
 
     fn labels(&mut self) -> BTreeMap<String, String> {
@@ -203,20 +200,6 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Why a text is not a public key.
-#[derive(Debug, PartialEq, thiserror::Error)]
-#[error("expected base64 of 32 bytes, or a file that holds it")]
-pub struct TrustKeyError;
-
-impl FromStr for TrustKey {
-    type Err = TrustKeyError;
-
-    fn from_str(text: &str) -> Result<Self, TrustKeyError> {
-        let bytes = STANDARD.decode(text.trim()).map_err(|_| TrustKeyError)?;
-        bytes.try_into().map(Self).map_err(|_| TrustKeyError)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,12 +243,5 @@ mod tests {
         ] {
             assert_eq!(label(item).is_ok(), good, "{item}");
         }
-    }
-
-    #[test]
-    fn a_trust_key_is_32_bytes() {
-        assert_eq!(STANDARD.encode([7; 32]).parse(), Ok(TrustKey([7; 32])));
-        assert_eq!(STANDARD.encode([7; 31]).parse::<TrustKey>(), Err(TrustKeyError));
-        assert_eq!("nonsense!".parse::<TrustKey>(), Err(TrustKeyError));
     }
 }

@@ -110,6 +110,7 @@ fn address(text: &str) -> Result<SocketAddr, ListenError> {
     }
     // A name, such as `localhost`, stands for the first of its addresses, as in nginx.
     let is_name = host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
+    #[expect(clippy::disallowed_methods, reason = "at start, when nothing waits for this thread")]
     let found = is_name.then(|| (host, port).to_socket_addrs().ok()?.next()).flatten();
     found.ok_or_else(bad)
 }

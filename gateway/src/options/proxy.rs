@@ -144,7 +144,7 @@ impl Reader<'_> {
         Some(cores.into_iter().collect())
     }
 
-    fn headers(&mut self) -> BTreeSet<Header> {
+    pub(super) fn headers(&mut self) -> BTreeSet<Header> {
         let mut headers = BTreeSet::new();
         for token in self.list("headers") {
             match header(token) {

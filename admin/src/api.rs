@@ -1,0 +1,219 @@
+//! Every URL of the Admin API.
+//!
+//! What entities have in common is written once, for any [`Entity`]: the tables
+//! of URLs below visit the list of entities and their foreign keys.
+
+mod call; // a request, as handlers see it
+mod query; // paging and tags
+mod body; // JSON or form → one object
+mod crud; // list, get, create, replace, merge, delete
+mod nested; // the same below a parent
+mod extra; // what is not CRUD
+mod problem; // what goes wrong → status and body
+
+use std::marker::PhantomData;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::{MethodRouter, get, post, put};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_REQUEST_HEADERS,
+    ALLOW, CONTENT_TYPE,
+};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use model::entities::Visit;
+use model::entity::foreign_keys;
+use model::vitals::{NoVitals, Vitals};
+use model::{Entity, EntityKind, Revision};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::commit::Committer;
+use crate::serve::Traffic;
+use extra::{info, nodes, schemas};
+use problem::Problem;
+
+/// What handlers share.
+pub(crate) struct Api {
+    about: About,
+    max_body: Option<u64>,
+    revisions: watch::Receiver<Arc<Revision>>,
+    committer: Committer,
+    vitals: RwLock<Arc<dyn Vitals>>,
+    traffic: Arc<Traffic>,
+    /// Every path, its parameters in braces.
+    endpoints: OnceLock<Vec<String>>,
+}
+
+/// What this control plane says of itself.
+pub(crate) struct About {
+    pub(crate) hostname: String,
+    pub(crate) node_id: Uuid,
+    pub(crate) configuration: Value,
+    pub(crate) control_plane: bool,
+}
+
+impl Api {
+    pub(crate) fn new(
+        about: About,
+        max_body: Option<u64>,
+        revisions: watch::Receiver<Arc<Revision>>,
+        committer: Committer,
+    ) -> Self {
+        Self {
+            about,
+            max_body,
+            revisions,
+            committer,
+            vitals: RwLock::new(Arc::new(NoVitals)),
+            traffic: Arc::default(),
+            endpoints: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn observe(&self, vitals: Arc<dyn Vitals>) {
+        *self.vitals.write().unwrap_or_else(PoisonError::into_inner) = vitals;
+    }
+
+    pub(crate) fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
+    }
+
+    fn vitals(&self) -> Arc<dyn Vitals> {
+        Arc::clone(&self.vitals.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What all reading is served from: the newest revision.
+    fn revision(&self) -> Arc<Revision> {
+        Arc::clone(&self.revisions.borrow())
+    }
+}
+
+/// The table of URLs.
+pub(crate) fn router(api: &Arc<Api>) -> Router {
+    let mut map = Map::default();
+    map.at("/", READ, get(info::root));
+    map.at("/status", READ, get(info::status));
+    map.at("/endpoints", READ, get(info::endpoints));
+    map.at("/clustering/data-planes", READ, get(nodes::data_planes));
+    map.at("/clustering/status", READ, get(nodes::status));
+    map.at("/schemas/{name}", READ, get(schemas::describe));
+    map.at("/schemas/{name}/validate", SUBMIT, post(schemas::validate));
+    for kind in EntityKind::ALL {
+        kind.visit(Entities(&mut map));
+    }
+    let mut endpoints = map.endpoints;
+    endpoints.sort();
+    let _ = api.endpoints.set(endpoints); // once per Api
+    map.router.fallback(|| async { Problem::NotFound }).with_state(Arc::clone(api))
+}
+
+const READ: &str = "GET, HEAD, OPTIONS";
+const SUBMIT: &str = "OPTIONS, POST";
+const COLLECTION: &str = "GET, HEAD, OPTIONS, POST";
+const ITEM: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT";
+
+/// Adds the URLs of one kind of entity, and those that its foreign keys make.
+struct Entities<'a>(&'a mut Map);
+
+impl Visit for Entities<'_> {
+    type Output = ();
+
+    fn visit<E: Entity>(self) {
+        let (map, name) = (self.0, E::KIND.name());
+        map.at(&format!("/{name}"), COLLECTION, get(crud::list::<E>).post(crud::create::<E>));
+        map.at(
+            &format!("/{name}/{{{name}}}"),
+            ITEM,
+            get(crud::get::<E>)
+                .put(crud::replace::<E>)
+                .patch(crud::merge::<E>)
+                .delete(crud::delete::<E>),
+        );
+        for key in foreign_keys(E::SCHEMA.fields) {
+            key.target.visit(Family { map: &mut *map, field: key.field, child: PhantomData::<E> });
+        }
+    }
+}
+
+/// Adds the URLs of a child `E` below its parent, and of the parent below its child.
+struct Family<'a, E> {
+    map: &'a mut Map,
+    field: &'static str,
+    child: PhantomData<E>,
+}
+
+impl<E: Entity> Visit for Family<'_, E> {
+    type Output = ();
+
+    fn visit<P: Entity>(self) {
+        let (map, field) = (self.map, self.field);
+        let (parents, children) = (P::KIND.name(), E::KIND.name());
+        map.at(
+            &format!("/{parents}/{{{parents}}}/{children}"),
+            COLLECTION,
+            get(move |call| nested::list::<P, E>(call, field))
+                .post(move |call| nested::create::<P, E>(call, field)),
+        );
+        map.at(
+            &format!("/{parents}/{{{parents}}}/{children}/{{{children}}}"),
+            ITEM,
+            get(move |call| nested::get::<P, E>(call, field))
+                .put(move |call| nested::replace::<P, E>(call, field))
+                .patch(move |call| nested::merge::<P, E>(call, field))
+                .delete(move |call| nested::delete::<P, E>(call, field)),
+        );
+        map.at(
+            &format!("/{children}/{{{children}}}/{field}"),
+            ITEM,
+            put(move |call| nested::replace_parent::<P, E>(call, field))
+                .get(move |call| nested::get_parent::<P, E>(call, field))
+                .patch(move |call| nested::merge_parent::<P, E>(call, field))
+                .delete(move |call| nested::delete_parent::<P, E>(call, field)),
+        );
+    }
+}
+
+/// Paths and what answers there.
+#[derive(Default)]
+struct Map {
+    router: Router<Arc<Api>>,
+    endpoints: Vec<String>,
+}
+
+impl Map {
+    /// Adds a path. `allow` names the methods of `handlers`, in order.
+    fn at(&mut self, path: &str, allow: &'static str, handlers: MethodRouter<Arc<Api>>) {
+        let handlers = handlers
+            .options(move |headers: HeaderMap| async move { options(allow, &headers) })
+            .fallback(move || async move { Problem::NotAllowed(allow) });
+        self.router = std::mem::take(&mut self.router).route(path, handlers);
+        self.endpoints.push(path.to_owned());
+    }
+}
+
+/// What may be done at a path, for people and for browsers.
+fn options(allow: &'static str, asked: &HeaderMap) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static(allow));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
+    let wanted = asked.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let wanted = wanted.unwrap_or(HeaderValue::from_static("Content-Type"));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted);
+    response
+}
+
+/// A response with a JSON body.
+fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    let text = serde_json::to_vec(body).expect("what is shown is plain values, written to memory");
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}

@@ -1,0 +1,108 @@
+//! A request, as handlers see it: parsed as far as it can be without knowing
+//! which entity it is about.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, RawPathParams};
+use http::{Method, Request};
+use model::id::Key;
+use model::schema::{Field, Object, Rule, Schema};
+use model::value::Timestamp;
+use model::{Config, Entity, Revision};
+
+use super::body::Body;
+use super::problem::Problem;
+use super::query::Query;
+use super::Api;
+use crate::serve::Peer;
+use crate::store::Author;
+use crate::write::Refusal;
+
+/// One request.
+pub(super) struct Call {
+    api: Arc<Api>,
+    /// The path as the client typed it, but for a trailing slash.
+    pub(super) path: String,
+    /// What follows the question mark.
+    pub(super) query: Query,
+    segments: Vec<(String, String)>,
+    body: Body,
+    author: Author,
+}
+
+impl FromRequest<Arc<Api>> for Call {
+    type Rejection = Problem;
+
+    async fn from_request(
+        request: Request<axum::body::Body>,
+        api: &Arc<Api>,
+    ) -> Result<Self, Problem> {
+        use axum::extract::FromRequestParts;
+        let (mut parts, body) = request.into_parts();
+        // A segment that is not UTF-8 names nothing.
+        let params = RawPathParams::from_request_parts(&mut parts, api).await;
+        let params = params.map_err(|_| Problem::Malformed("Bad request"))?;
+        let segments = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let peer = parts.extensions.get::<Peer>();
+        let path = parts.uri.path().to_owned();
+        let who = peer.map_or_else(|| "unknown".into(), |peer| peer.0.to_string().into());
+        let author = Author { who, what: format!("{} {path}", parts.method).into() };
+        let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
+        Ok(Self {
+            segments: segments.collect(),
+            query: Query::parse(parts.uri.query().unwrap_or_default())?,
+            // What a GET or DELETE carries says nothing.
+            body: if has_body { Body::read(&parts.headers, body, api.max_body).await? } else { Body::None },
+            api: Arc::clone(api),
+            path,
+            author,
+        })
+    }
+}
+
+impl Call {
+    pub(super) fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// The newest revision.
+    pub(super) fn revision(&self) -> Arc<Revision> {
+        self.api.revision()
+    }
+
+    /// The path segment that stands for this.
+    pub(super) fn segment(&self, name: &str) -> &str {
+        self.segments.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+    }
+
+    /// The path segment that names an entity: its id, or a possible value of its endpoint key.
+    pub(super) fn key<E: Entity>(&self) -> Result<Key, Problem> {
+        let key = Key::from(self.segment(E::KIND.name()));
+        let Key::Name(name) = &key else { return Ok(key) };
+        let field = E::ENDPOINT_KEY.and_then(|name| E::SCHEMA.field(name)).ok_or(Problem::NotAnId)?;
+        match refusal(field, name) {
+            Some(message) => Err(Problem::NotAKey { field: field.name, message }),
+            None => Ok(key),
+        }
+    }
+
+    /// The body as an object, its values typed by the schema where it was a form.
+    pub(super) fn object(&mut self, schema: &Schema) -> Object {
+        std::mem::take(&mut self.body).into_object(schema)
+    }
+
+    /// Has a write applied and committed.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Config, Timestamp) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Problem> {
+        Ok(self.api.committer.write(self.author.clone(), change).await?)
+    }
+}
+
+/// What the rules of a field have against this text, the first of them speaking.
+fn refusal(field: &Field, text: &str) -> Option<String> {
+    let mut rules: Vec<&Rule> = field.all_rules().collect();
+    rules.sort_by_key(|rule| rule.order());
+    rules.into_iter().find_map(|rule| rule.test(&text.into()).err()).map(|invalid| invalid.0)
+}

@@ -1,0 +1,73 @@
+//! List, get, create, replace, merge and delete: written once, for any entity.
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use model::Entity;
+
+use super::call::Call;
+use super::json;
+use super::problem::Problem;
+use crate::write;
+
+type Reply = Result<Response<Body>, Problem>;
+
+/// `GET /routes`
+pub(super) async fn list<E: Entity>(call: Call) -> Reply {
+    let (page, tags) = (call.query.page()?, call.query.tags()?);
+    let revision = call.revision();
+    let table = revision.config.all::<E>();
+    let after = page.after.map(Into::into);
+    let listing = page.within(&call.path, &["tags", "size"], &call.query);
+    let shown = match tags {
+        None => listing.of(table.after(after), |entity: &&E| entity.id().uuid()),
+        Some(tags) => {
+            let rest = table.stored().filter(|stored| Some(stored.entity.id()) > after);
+            let tagged = rest.filter(|stored| tags.are_on(&stored.bytes));
+            listing.of(tagged.map(|stored| &stored.entity), |entity| entity.id().uuid())
+        }
+    };
+    Ok(json(StatusCode::OK, &shown))
+}
+
+/// `GET /routes/{id or name}`
+pub(super) async fn get<E: Entity>(call: Call) -> Reply {
+    let key = call.key::<E>()?;
+    let revision = call.revision();
+    let entity = write::find::<E>(&revision.config, &key).ok_or(Problem::NotFound)?;
+    Ok(json(StatusCode::OK, entity))
+}
+
+/// `POST /routes`
+pub(super) async fn create<E: Entity>(mut call: Call) -> Reply {
+    let body = call.object(E::SCHEMA);
+    let created = call.write(|config, now| write::create::<E>(config, now, body)).await?;
+    Ok(json(StatusCode::CREATED, &created))
+}
+
+/// `PUT /routes/{id or name}`: 200 whether it was there or not.
+pub(super) async fn replace<E: Entity>(mut call: Call) -> Reply {
+    let (key, body) = (call.key::<E>()?, call.object(E::SCHEMA));
+    let put = call.write(move |config, now| write::replace::<E>(config, now, &key, body)).await?;
+    Ok(json(StatusCode::OK, &put))
+}
+
+/// `PATCH /routes/{id or name}`
+pub(super) async fn merge<E: Entity>(mut call: Call) -> Reply {
+    let (key, body) = (call.key::<E>()?, call.object(E::SCHEMA));
+    let merged = call.write(move |config, now| write::merge::<E>(config, now, &key, body)).await?;
+    Ok(json(StatusCode::OK, &merged))
+}
+
+/// `DELETE /routes/{id or name}`: 204 whether it was there or not.
+pub(super) async fn delete<E: Entity>(call: Call) -> Reply {
+    let key = call.key::<E>()?;
+    call.write(move |config, _| write::delete::<E>(config, &key)).await?;
+    Ok(no_content())
+}
+
+/// Done, and nothing to show for it.
+pub(super) fn no_content() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}

@@ -1,0 +1,251 @@
+//! What goes wrong, as clients are told: code, status and body. The only file
+//! that knows error codes and their status.
+//!
+//! Codes, names and messages are Kong's; programs compare them.
+
+use axum::body::Body;
+use axum::response::IntoResponse;
+use http::header::{ALLOW, HeaderValue};
+use http::{Response, StatusCode};
+use model::references::{Dangling, Taken};
+use model::violation::Violations;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::commit::Failure;
+use crate::write::{Named, Refusal, Unresolved};
+
+/// Why a request does not get what it asked for.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// Nothing is at this URL.
+    NotFound,
+    /// Something is, but not for this method. Carries those it has.
+    NotAllowed(&'static str),
+    /// The same, at a URL that could not say so before.
+    NotAllowedHere,
+    /// The request cannot be understood.
+    Malformed(&'static str),
+    /// The body is of no type that is read.
+    Unsupported,
+    /// The body is too large.
+    TooLarge,
+    /// The body did not come in time.
+    TooSlow,
+    /// Only control planes have this.
+    NotAControlPlane,
+    /// There is no such schema.
+    NoSuchSchema(String),
+    /// A URL segment must be a UUID here.
+    NotAnId,
+    /// A URL segment cannot be a value of the endpoint key.
+    NotAKey { field: &'static str, message: String },
+    /// `offset` is not one that was given out.
+    Offset { given: String, why: &'static str },
+    /// `size` is out of range.
+    Size(&'static str),
+    /// Another option is wrong.
+    Option { name: &'static str, why: &'static str },
+    /// The body is not what the schema wants.
+    Invalid(Violations),
+    /// The write may not be.
+    Refused(Refusal),
+    /// The database did not take it.
+    NotKept,
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Problem::Refused(refusal)
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(refusal) => Problem::Refused(refusal),
+            Failure::NotKept => Problem::NotKept,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let Told { status, body } = self.told();
+        let mut response = match body {
+            Some(body) => super::json(status, &body),
+            None => Response::new(Body::empty()),
+        };
+        *response.status_mut() = status;
+        if let Problem::NotAllowed(allow) = self {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+}
+
+/// What a client is told.
+struct Told {
+    status: StatusCode,
+    body: Option<Value>,
+}
+
+impl Problem {
+    fn told(&self) -> Told {
+        match self {
+            Problem::NotFound => plain(StatusCode::NOT_FOUND, "Not found"),
+            Problem::NotAllowed(_) | Problem::NotAllowedHere => {
+                plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
+            }
+            Problem::Malformed(why) => plain(StatusCode::BAD_REQUEST, why),
+            Problem::Unsupported => Told { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, body: None },
+            Problem::TooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "Payload too large"),
+            Problem::TooSlow => plain(StatusCode::REQUEST_TIMEOUT, "Request timeout"),
+            Problem::NotAControlPlane => plain(
+                StatusCode::BAD_REQUEST,
+                "this endpoint is only available when Kong is configured to run as Control Plane for the cluster",
+            ),
+            Problem::NoSuchSchema(name) => {
+                plain(StatusCode::NOT_FOUND, &format!("No entity named '{name}'"))
+            }
+            Problem::NotAnId => {
+                let fields = [("id", "expected a valid UUID")];
+                let message = format!("invalid primary key: '{}'", table(&fields));
+                coded(1, "invalid primary key", message, object(&fields))
+            }
+            Problem::NotAKey { field, message } => {
+                coded(10, &format!("invalid unique {field}"), message.clone(), Value::Null)
+            }
+            Problem::Offset { given, why } => {
+                coded(7, "invalid offset", format!("'{given}' is not a valid offset: {why}"), Value::Null)
+            }
+            Problem::Size(why) => coded(9, "invalid size", (*why).to_owned(), Value::Null),
+            Problem::Option { name, why } => wrong_option(name, why),
+            Problem::Invalid(violations) => invalid(violations),
+            Problem::Refused(refusal) => refused(refusal),
+            Problem::NotKept => {
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "An unexpected error occurred")
+            }
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Told {
+    match refusal {
+        Refusal::Invalid(violations) => invalid(violations),
+        Refusal::IdInUse(id) => {
+            let id = id.to_string();
+            let fields = [("id", id.as_str())];
+            let message = format!("primary key violation on key '{}'", table(&fields));
+            coded(3, "primary key violation", message, object(&fields))
+        }
+        Refusal::Taken(Taken { field, value, .. }) => {
+            let fields = [(*field, value.as_str())];
+            let message = format!("UNIQUE violation detected on '{}'", table(&fields));
+            coded(5, "unique constraint violation", message, object(&fields))
+        }
+        Refusal::Dangling(Dangling { field, table, id }) => dangling(field, table, *id),
+        Refusal::Unresolved(unresolved) => not_resolved(unresolved),
+        Refusal::Referenced { kind, by } => coded(
+            4,
+            "foreign key violation",
+            format!("an existing '{by}' entity references this '{kind}' entity"),
+            json!({ "@referenced_by": by.name() }),
+        ),
+        Refusal::Missing(named) => missing(named),
+        Refusal::NotFound => Problem::NotFound.told(),
+        Refusal::NotAllowed => Problem::NotAllowedHere.told(),
+        Refusal::Unservable(problems) => {
+            let mut violations = Violations::default();
+            problems.iter().for_each(|problem| violations.add_entity(problem.to_string()));
+            invalid(&violations)
+        }
+    }
+}
+
+fn invalid(violations: &Violations) -> Told {
+    coded(2, "schema violation", violations.to_string(), violations.to_json())
+}
+
+fn dangling(field: &str, kind: &str, id: Uuid) -> Told {
+    let id = id.to_string();
+    let key = [("id", id.as_str())];
+    let message = format!(
+        "the foreign key '{}' does not reference an existing '{kind}' entity.",
+        table(&key)
+    );
+    coded(4, "foreign key violation", message, json!({ field: object(&key) }))
+}
+
+fn missing(named: &Named) -> Told {
+    let (field, value, which) = match named {
+        Named::Id(id) => ("id", id.to_string(), "primary key "),
+        Named::Key(field, value) => (*field, value.clone(), ""),
+    };
+    let fields = [(field, value.as_str())];
+    let message = format!("could not find the entity with {which}'{}'", table(&fields));
+    coded(6, "not found", message, object(&fields))
+}
+
+fn not_resolved(unresolved: &[Unresolved]) -> Told {
+    let mut fields = Map::new();
+    let mut messages = Vec::new();
+    for Unresolved { field, by, value, kind } in unresolved {
+        let key = table(&[(by, value)]);
+        let message =
+            format!("the foreign key cannot be resolved with '{key}' for an existing '{kind}' entity");
+        messages.push(format!("{field}.{by}: {message}"));
+        fields.insert((*field).to_owned(), json!({ *by: message }));
+    }
+    let messages = messages.join("; ");
+    let message = match unresolved.len() {
+        1 => format!("foreign key unresolved ({messages})"),
+        n => format!("{n} foreign keys unresolved ({messages})"),
+    };
+    coded(13, "foreign keys unresolved", message, Value::Object(fields))
+}
+
+/// Options have a member of their own in place of `fields`.
+fn wrong_option(name: &str, why: &str) -> Told {
+    let body = json!({
+        "code": 11,
+        "name": "invalid options",
+        "message": format!("invalid option ({name}: {why})"),
+        "options": { name: why },
+    });
+    Told { status: StatusCode::BAD_REQUEST, body: Some(body) }
+}
+
+/// A message without a code.
+fn plain(status: StatusCode, message: &str) -> Told {
+    Told { status, body: Some(json!({ "message": message })) }
+}
+
+/// One of Kong's numbered errors. Its status follows from the number.
+fn coded(code: u8, name: &str, message: String, fields: Value) -> Told {
+    let status = match code {
+        5 => StatusCode::CONFLICT,
+        6 => StatusCode::NOT_FOUND,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let mut body = json!({ "code": code, "name": name, "message": message });
+    if let (false, Some(body)) = (fields.is_null(), body.as_object_mut()) {
+        body.insert("fields".to_owned(), fields);
+    }
+    Told { status, body: Some(body) }
+}
+
+fn object(fields: &[(&str, &str)]) -> Value {
+    fields.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect()
+}
+
+/// How messages show a key: a Lua table on one line, `{id="…"}`.
+fn table(fields: &[(&str, &str)]) -> String {
+    let cells: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| {
+            format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+        })
+        .collect();
+    format!("{{{}}}", cells.join(","))
+}

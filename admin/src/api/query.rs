@@ -1,0 +1,163 @@
+//! What follows the question mark: paging, tags and options.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::problem::Problem;
+
+/// More arguments than this are an attack or a mistake.
+pub(super) const ARGUMENTS: usize = 1000;
+
+const SIZE: usize = 100;
+const TAGS: usize = 5;
+
+/// What stays as it is in a query value (RFC 3986 §2.3).
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The arguments, in order.
+#[derive(Debug)]
+pub(super) struct Query(Vec<(String, String)>);
+
+/// Which part of a list is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Page {
+    size: usize,
+    /// The id it goes on after.
+    pub(super) after: Option<Uuid>,
+}
+
+/// Which entities are wanted.
+#[derive(Debug, PartialEq)]
+pub(super) enum Tags {
+    /// Those with every one of these.
+    All(Vec<String>),
+    /// Those with any of these.
+    Any(Vec<String>),
+}
+
+/// A page, and where its list is.
+pub(super) struct Listing {
+    size: usize,
+    path: String,
+    /// What the address of the next page repeats.
+    repeated: String,
+}
+
+/// A page of a list, as clients see it. `offset` is there only if another page is.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown<T> {
+    data: Vec<T>,
+    next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<String>,
+}
+
+impl Query {
+    pub(super) fn parse(text: &str) -> Result<Self, Problem> {
+        let pairs: Vec<_> =
+            form_urlencoded::parse(text.as_bytes()).into_owned().take(ARGUMENTS + 1).collect();
+        if pairs.len() > ARGUMENTS {
+            return Err(Problem::Malformed("Too many arguments"));
+        }
+        Ok(Self(pairs))
+    }
+
+    /// The last argument of this name.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// `size` and `offset`.
+    pub(super) fn page(&self) -> Result<Page, Problem> {
+        let size = self.get("size").map(size).transpose()?.unwrap_or(SIZE);
+        let after = self.get("offset").map(offset).transpose()?;
+        Ok(Page { size, after })
+    }
+
+    /// `tags`: `a,b` for both, `a/b` for either.
+    pub(super) fn tags(&self) -> Result<Option<Tags>, Problem> {
+        self.get("tags").map(tags).transpose()
+    }
+}
+
+impl Page {
+    /// A page of the list at this path. Its `next` repeats these arguments, where they were given.
+    pub(super) fn within(self, path: &str, repeat: &[&str], query: &Query) -> Listing {
+        let argument = |name: &&str| {
+            let value = query.get(name)?;
+            Some(format!("&{name}={}", utf8_percent_encode(value, ESCAPED)))
+        };
+        let repeated = repeat.iter().filter_map(argument).collect();
+        Listing { size: self.size, path: path.to_owned(), repeated }
+    }
+}
+
+impl Listing {
+    /// Takes as much of `rest`, all that comes after the last page, as the page holds.
+    pub(super) fn of<T>(self, rest: impl Iterator<Item = T>, id: impl Fn(&T) -> Uuid) -> Shown<T> {
+        let mut data: Vec<T> = rest.take(self.size + 1).collect();
+        let is_last = data.len() <= self.size;
+        data.truncate(self.size);
+        let offset = data.last().filter(|_| !is_last).map(|last| {
+            STANDARD_NO_PAD.encode(format!("[\"{}\"]", id(last)))
+        });
+        let next = offset.as_ref().map(|offset| {
+            let offset = utf8_percent_encode(offset, ESCAPED);
+            format!("{}?offset={offset}{}", self.path, self.repeated)
+        });
+        Shown { data, next, offset }
+    }
+}
+
+impl Tags {
+    /// Whether an entity with these bytes is wanted.
+    pub(super) fn are_on(&self, bytes: &[u8]) -> bool {
+        #[derive(Deserialize)]
+        struct Tagged {
+            #[serde(default)]
+            tags: Vec<String>,
+        }
+        let Ok(Tagged { tags: on }) = rmp_serde::from_slice(bytes) else { return false };
+        match self {
+            Tags::All(tags) => tags.iter().all(|tag| on.contains(tag)),
+            Tags::Any(tags) => tags.iter().any(|tag| on.contains(tag)),
+        }
+    }
+}
+
+fn size(text: &str) -> Result<usize, Problem> {
+    let number: f64 = text.parse().map_err(|_| Problem::Size("size must be a number"))?;
+    if number.fract() == 0.0 && (1.0..=1000.0).contains(&number) {
+        Ok(number as usize)
+    } else {
+        Err(Problem::Size("size must be an integer between 1 and 1000"))
+    }
+}
+
+fn offset(text: &str) -> Result<Uuid, Problem> {
+    let wrong = |why| Problem::Offset { given: text.to_owned(), why };
+    let key = STANDARD_NO_PAD.decode(text).map_err(|_| wrong("bad base64 encoding"))?;
+    let [id]: [Uuid; 1] = serde_json::from_slice(&key).map_err(|_| wrong("bad content"))?;
+    Ok(id)
+}
+
+fn tags(text: &str) -> Result<Tags, Problem> {
+    let wrong = |why| Problem::Option { name: "tags", why };
+    let split = |mark| text.split(mark).map(str::to_owned).collect::<Vec<_>>();
+    let (tags, is_any) = match (text.contains(','), text.contains('/')) {
+        _ if text.is_empty() => return Err(wrong("cannot be null")),
+        (true, true) => return Err(wrong("invalid filter syntax")),
+        (_, true) => (split('/'), true),
+        _ => (split(','), false),
+    };
+    if tags.iter().any(|tag| tag.is_empty() || tag.chars().any(char::is_control)) {
+        return Err(wrong("invalid filter syntax"));
+    }
+    if tags.len() > TAGS {
+        return Err(wrong("cannot query more than 5 tags"));
+    }
+    Ok(if is_any { Tags::Any(tags) } else { Tags::All(tags) })
+}

@@ -1,0 +1,329 @@
+//! The one that writes: takes what has queued, decides each write against the
+//! exact configuration before it, and commits them together.
+//!
+//! Nothing is published before it is on the disk, and nobody is answered before
+//! it is published. A write that is refused, or that fails, harms no other.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use model::judge::Judge;
+use model::value::Timestamp;
+use model::vitals::Problem;
+use model::{Config, Revision, RevisionId, delta};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{error, info, warn};
+
+use crate::clock::Clock;
+use crate::signing::SigningKey;
+use crate::store::{Appended, Author, Group, Opened, Store, StoreError};
+use crate::write::Refusal;
+
+/// How many writes share a transaction, at most.
+const GROUP: usize = 64;
+
+/// How many writes wait for one; whoever comes later waits to get in line.
+const QUEUE: usize = 1024;
+
+/// The queue of writes. It ends when the last of these is gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Committer {
+    queue: mpsc::Sender<Job>,
+}
+
+/// Why a write has no effect.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It may not be.
+    Refused(Refusal),
+    /// The database did not take it. The log says why.
+    NotKept,
+}
+
+enum Job {
+    Write { author: Author, change: Change },
+    Raise { above: RevisionId },
+    Probe(oneshot::Sender<bool>),
+}
+
+type Change = Box<dyn FnOnce(&mut Config, Timestamp) -> Decided + Send>;
+
+/// What a change came to, not told to anybody yet.
+struct Decided {
+    accepted: bool,
+    answer: Answer,
+}
+
+/// Tells the one who asked: what came out, or the engine's objection. Dropped, it tells that the write
+/// was not kept.
+type Answer = Box<dyn FnOnce(Option<Refusal>) + Send>;
+
+impl Committer {
+    /// Starts the committer on a thread of its own, since deciding takes time that no connection should
+    /// wait for. The receiver resolves when it has ended.
+    pub(crate) fn start(
+        opened: Opened,
+        judge: Arc<dyn Judge>,
+        clock: Clock,
+    ) -> std::io::Result<(Self, watch::Receiver<Arc<Revision>>, oneshot::Receiver<()>)> {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let (head, revisions) = watch::channel(opened.head);
+        let (ended, end) = oneshot::channel();
+        let work = Work { store: opened.store, key: opened.key, head, judge, clock };
+        let runtime = Handle::current();
+        thread::Builder::new().name("committer".to_owned()).spawn(move || {
+            runtime.block_on(work.run(jobs));
+            let _ = ended.send(()); // nobody may be waiting
+        })?;
+        Ok((Self { queue }, revisions, end))
+    }
+
+    /// Has `change` applied to the newest configuration. Returns when the revision it makes is
+    /// published; one that changes nothing makes none.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        author: Author,
+        change: impl FnOnce(&mut Config, Timestamp) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (tell, told) = oneshot::channel();
+        let change = Box::new(|config: &mut Config, now| {
+            let outcome = change(config, now);
+            Decided {
+                accepted: outcome.is_ok(),
+                answer: Box::new(move |objection| {
+                    let _ = tell.send(objection.map_or(outcome, Err)); // the client may have left
+                }),
+            }
+        });
+        let job = Job::Write { author, change };
+        self.queue.send(job).await.map_err(|_| Failure::NotKept)?;
+        told.await.map_err(|_| Failure::NotKept)?.map_err(Failure::Refused)
+    }
+
+    /// Raises the epoch above that of a revision that is ahead of the head.
+    pub(crate) async fn raise(&self, above: RevisionId) {
+        let _ = self.queue.send(Job::Raise { above }).await; // without a committer there is nothing to raise
+    }
+
+    /// Whether the database answers.
+    pub(crate) async fn is_database_reachable(&self) -> bool {
+        let (tell, told) = oneshot::channel();
+        self.queue.send(Job::Probe(tell)).await.is_ok() && told.await.unwrap_or(false)
+    }
+}
+
+struct Work {
+    store: Store,
+    key: SigningKey,
+    head: watch::Sender<Arc<Revision>>,
+    judge: Arc<dyn Judge>,
+    clock: Clock,
+}
+
+/// What remains of a group until it is on the disk.
+struct Pending {
+    /// The revision the next write starts from.
+    head: Arc<Revision>,
+    answers: Vec<(Answer, Option<Refusal>)>,
+}
+
+impl Work {
+    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::with_capacity(GROUP);
+        while queue.recv_many(&mut jobs, GROUP).await > 0 {
+            let mut writes = Vec::with_capacity(jobs.len());
+            for job in jobs.drain(..) {
+                match job {
+                    Job::Probe(tell) => {
+                        let _ = tell.send(self.store.is_reachable().await);
+                    }
+                    write => writes.push(write),
+                }
+            }
+            if !writes.is_empty() {
+                self.commit(writes).await;
+            }
+        }
+        self.store.close().await;
+    }
+
+    /// Writes a group, publishes where it leads, and answers everybody. If the group is lost, the
+    /// answers are dropped, refusals too: they were decided on what is not there now.
+    async fn commit(&mut self, jobs: Vec<Job>) {
+        let now = self.clock.now();
+        let judge = Judgement { key: &self.key, judge: &*self.judge, now };
+        let before = self.head.borrow().clone();
+        match write_group(&mut self.store, &judge, Arc::clone(&before), jobs).await {
+            Ok(pending) => {
+                if pending.head.id != before.id {
+                    self.head.send_replace(pending.head);
+                }
+                for (answer, objection) in pending.answers {
+                    answer(objection);
+                }
+            }
+            Err(failure) => {
+                error!("[admin] nothing was written: {}", chain(&failure));
+                self.store.reset().await;
+            }
+        }
+    }
+}
+
+async fn write_group(
+    store: &mut Store,
+    judgement: &Judgement<'_>,
+    head: Arc<Revision>,
+    jobs: Vec<Job>,
+) -> Result<Pending, StoreError> {
+    let mut group = store.begin().await?;
+    let mut pending = Pending { head, answers: Vec::with_capacity(jobs.len()) };
+    for job in jobs {
+        match job {
+            Job::Write { author, change } => {
+                pending.write(&mut group, judgement, author, change).await?;
+            }
+            Job::Raise { above } => pending.raise(&mut group, judgement, above).await?,
+            Job::Probe(_) => {}
+        }
+    }
+    group.commit(judgement.now).await?;
+    Ok(pending)
+}
+
+impl Pending {
+    async fn write(
+        &mut self,
+        group: &mut Group<'_>,
+        judgement: &Judgement<'_>,
+        author: Author,
+        change: Change,
+    ) -> Result<(), StoreError> {
+        // A bug in a schema or in the engine must not end all writing.
+        let decide = || judgement.decide(&self.head, change);
+        let Ok((answer, verdict)) = catch_unwind(AssertUnwindSafe(decide)) else {
+            error!("[admin] `{}` was given up: deciding on it panicked", author.what);
+            return Ok(());
+        };
+        match verdict {
+            Verdict::Nothing => self.answers.push((answer, None)),
+            Verdict::Refused(refusal) => self.answers.push((answer, Some(refusal))),
+            Verdict::Next(config) => {
+                let id = &self.head.id;
+                let id = RevisionId { version: id.version + 1, hash: config.hash(), ..*id };
+                if self.append(group, judgement, id, config, &author).await? {
+                    self.answers.push((answer, None));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The database was restored: what it will count from now on must not be taken for what it counted
+    /// before.
+    async fn raise(
+        &mut self,
+        group: &mut Group<'_>,
+        judgement: &Judgement<'_>,
+        above: RevisionId,
+    ) -> Result<(), StoreError> {
+        let here = self.head.id;
+        if above.position() <= here.position() {
+            return Ok(());
+        }
+        let id = RevisionId { epoch: here.epoch.max(above.epoch) + 1, version: 1, ..here };
+        let what = format!("a data plane has revision {above}, which is ahead of {here}");
+        let author = Author { who: "gateway".into(), what: what.as_str().into() };
+        if self.append(group, judgement, id, self.head.config.clone(), &author).await? {
+            warn!("[admin] {what}: the database was restored; revisions now count from {id}");
+        }
+        Ok(())
+    }
+
+    /// Makes the revision the new head, unless the database objects to it alone.
+    async fn append(
+        &mut self,
+        group: &mut Group<'_>,
+        judgement: &Judgement<'_>,
+        id: RevisionId,
+        config: Config,
+        author: &Author,
+    ) -> Result<bool, StoreError> {
+        let signature = match judgement.key.sign(&id) {
+            Ok(signature) => signature,
+            Err(failure) => {
+                error!("[admin] `{}` was given up: signing failed: {failure}", author.what);
+                return Ok(false);
+            }
+        };
+        let next = Revision { id, signature: Some(signature), config };
+        match group.append(&self.head, &next, signature, author, judgement.now).await? {
+            Appended::Yes => {
+                info!("[admin] revision {id}: {} by {}", author.what, author.who);
+                self.head = Arc::new(next);
+                Ok(true)
+            }
+            Appended::No(failure) => {
+                error!("[admin] `{}` was not written: {}", author.what, chain(&failure));
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// Who decides, and when.
+struct Judgement<'a> {
+    key: &'a SigningKey,
+    judge: &'a dyn Judge,
+    now: Timestamp,
+}
+
+enum Verdict {
+    /// It changes nothing, or was refused already.
+    Nothing,
+    /// The engine objects.
+    Refused(Refusal),
+    /// What comes next.
+    Next(Config),
+}
+
+impl Judgement<'_> {
+    /// Applies a change. A write that leaves every byte as it was makes no revision; one that only
+    /// renews `updated_at` does, since that is part of what clients read.
+    fn decide(&self, head: &Revision, change: Change) -> (Answer, Verdict) {
+        let mut config = head.config.clone();
+        let Decided { accepted, answer } = change(&mut config, self.now);
+        if !accepted {
+            return (answer, Verdict::Nothing);
+        }
+        if config.hash() == head.id.hash {
+            return (answer, Verdict::Nothing);
+        }
+        match self.judge.rehearse(&config) {
+            Ok(()) => (answer, Verdict::Next(config)),
+            Err(problems) => {
+                let problems = as_seen_by_writer(problems, &head.config, &config);
+                (answer, Verdict::Refused(Refusal::Unservable(problems)))
+            }
+        }
+    }
+}
+
+/// Whoever writes an entity need not be told which one a problem is about.
+fn as_seen_by_writer(problems: Vec<Problem>, from: &Config, to: &Config) -> Vec<Problem> {
+    let written = delta::changes(from, to);
+    let is_written = |id| written.iter().any(|change| change.id == id);
+    let told = |problem: Problem| Problem {
+        entity: problem.entity.filter(|(_, id)| !is_written(*id)),
+        ..problem
+    };
+    problems.into_iter().map(told).collect()
+}
+
+/// An error with its causes, for a log line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

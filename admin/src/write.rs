@@ -1,0 +1,236 @@
+//! One admin write, decided against the configuration right before it: parse →
+//! check → does everything it points at exist, is every name free.
+//!
+//! Whether the engine would serve the result is asked afterwards, by
+//! [`crate::commit`], of the whole configuration.
+
+use model::entities::Visit;
+use model::entity::foreign_keys;
+use model::id::{Key, parse_hyphenated};
+use model::references::{self, Dangling, Taken};
+use model::schema::{self, Object};
+use model::value::Timestamp;
+use model::violation::Violations;
+use model::vitals::Problem;
+use model::{Config, Entity, EntityKind, Id};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Why a write changes nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Refusal {
+    /// The schema does not take it.
+    Invalid(Violations),
+    /// It is to be created, but its id is in use.
+    IdInUse(Uuid),
+    /// A unique value is in use.
+    Taken(Taken),
+    /// It points at nothing.
+    Dangling(Dangling),
+    /// It points at something by a name nobody has.
+    Unresolved(Vec<Unresolved>),
+    /// It is to be deleted, but something points at it.
+    Referenced {
+        /// What was to be deleted.
+        kind: EntityKind,
+        /// What points.
+        by: EntityKind,
+    },
+    /// It is to be updated, but is not there.
+    Missing(Named),
+    /// Something the URL names is not there.
+    NotFound,
+    /// The URL does not allow it.
+    NotAllowed,
+    /// The engine would not serve it.
+    Unservable(Vec<Problem>),
+}
+
+/// An entity as a client called it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// By id.
+    Id(Uuid),
+    /// By a unique field.
+    Key(&'static str, String),
+}
+
+/// A reference by a unique field that nobody has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unresolved {
+    /// The referring field, such as `service`.
+    pub(crate) field: &'static str,
+    /// The unique field that was given, such as `name`.
+    pub(crate) by: &'static str,
+    /// Its value.
+    pub(crate) value: String,
+    /// What it should refer to.
+    pub(crate) kind: EntityKind,
+}
+
+/// The entity a URL segment names.
+pub(crate) fn find<'a, E: Entity>(config: &'a Config, key: &Key) -> Option<&'a E> {
+    match key {
+        Key::Id(id) => config.get(Id::from(*id)),
+        Key::Name(name) => config.all::<E>().by_endpoint_key(name),
+    }
+}
+
+/// What a foreign key of this entity points at.
+pub(crate) fn target_of<E: Entity>(entity: &E, field: &str) -> Option<Uuid> {
+    let mut found = None;
+    entity.visit_references(&mut |name, target| {
+        if name == field {
+            found = Some(target);
+        }
+    });
+    found
+}
+
+/// POST: a new entity.
+pub(crate) fn create<E: Entity>(
+    config: &mut Config,
+    now: Timestamp,
+    mut body: Object,
+) -> Result<E, Refusal> {
+    resolve::<E>(config, &mut body)?;
+    let entity = parse::<E>(body, now)?;
+    if config.get(entity.id()).is_some() {
+        return Err(Refusal::IdInUse(entity.id().uuid()));
+    }
+    admit(config, entity)
+}
+
+/// PUT: what the URL names becomes what the body says, and nothing of what it was remains: absent
+/// fields, `created_at` among them, start anew. The URL's id or key wins over the body's.
+pub(crate) fn replace<E: Entity>(
+    config: &mut Config,
+    now: Timestamp,
+    key: &Key,
+    mut body: Object,
+) -> Result<E, Refusal> {
+    let existing = find::<E>(config, key).map(E::id);
+    if let (Key::Name(name), Some(field)) = (key, E::ENDPOINT_KEY) {
+        body.insert(field.to_owned(), name.as_str().into());
+    }
+    let id = match key {
+        Key::Id(id) => Some(*id),
+        Key::Name(_) => existing.map(Id::uuid),
+    };
+    match id {
+        Some(id) => {
+            body.insert("id".to_owned(), id.to_string().into());
+            resolve::<E>(config, &mut body)?;
+            let entity = parse::<E>(body, now)?;
+            admit(config, entity)
+        }
+        None => create(config, now, body),
+    }
+}
+
+/// PATCH: lays the body over the entity. Without one, says how it was called.
+pub(crate) fn merge<E: Entity>(
+    config: &mut Config,
+    now: Timestamp,
+    key: &Key,
+    mut body: Object,
+) -> Result<E, Refusal> {
+    let current = find::<E>(config, key).ok_or_else(|| Refusal::Missing(named::<E>(key)))?;
+    keep_id(current, &mut body)?;
+    resolve::<E>(config, &mut body)?;
+    let merged = schema::merge(E::SCHEMA, to_object(current), body);
+    let entity = parse::<E>(merged, now)?;
+    admit(config, entity)
+}
+
+/// DELETE: the entity and what cascades from it. One that is not there is gone already.
+pub(crate) fn delete<E: Entity>(config: &mut Config, key: &Key) -> Result<(), Refusal> {
+    let Some(id) = find::<E>(config, key).map(E::id) else { return Ok(()) };
+    let doomed = references::deletion(config, E::KIND, id.uuid())
+        .map_err(|restricted| Refusal::Referenced { kind: E::KIND, by: restricted.by })?;
+    for (kind, id) in doomed {
+        config.delete(kind, id);
+    }
+    Ok(())
+}
+
+/// What the server fills in, then the schema.
+fn parse<E: Entity>(mut body: Object, now: Timestamp) -> Result<E, Refusal> {
+    schema::stamp(E::SCHEMA, &mut body, now);
+    schema::check(Value::Object(body)).map_err(Refusal::Invalid)
+}
+
+/// The entity joins the configuration if it fits.
+fn admit<E: Entity>(config: &mut Config, entity: E) -> Result<E, Refusal> {
+    if let Some(taken) = references::taken(config, &entity) {
+        return Err(Refusal::Taken(taken));
+    }
+    if let Some(dangling) = references::dangling(config, &entity).into_iter().next() {
+        return Err(Refusal::Dangling(dangling));
+    }
+    config.write(entity.clone());
+    Ok(entity)
+}
+
+/// An id is for ever: a PATCH may repeat it, but not change it.
+fn keep_id<E: Entity>(current: &E, body: &mut Object) -> Result<(), Refusal> {
+    let Some(given) = body.get("id") else { return Ok(()) };
+    match given.as_str().and_then(parse_hyphenated) {
+        Some(id) if id != current.id().uuid() => Err(Refusal::Missing(Named::Id(id))),
+        None if given.is_null() => Err(Refusal::Invalid(Violations::field("id", "required field missing"))),
+        _ => Ok(()),
+    }
+}
+
+fn named<E: Entity>(key: &Key) -> Named {
+    match key {
+        Key::Id(id) => Named::Id(*id),
+        Key::Name(name) => Named::Key(E::ENDPOINT_KEY.unwrap_or("id"), name.clone()),
+    }
+}
+
+fn to_object<E: Entity>(entity: &E) -> Object {
+    match serde_json::to_value(entity) {
+        Ok(Value::Object(object)) => object,
+        _ => unreachable!("a record is an object of plain values"),
+    }
+}
+
+/// Replaces references by a unique field (`{"name": "x"}`) with references by id.
+fn resolve<E: Entity>(config: &Config, body: &mut Object) -> Result<(), Refusal> {
+    let mut unresolved = Vec::new();
+    for key in foreign_keys(E::SCHEMA.fields) {
+        let Some(Value::Object(given)) = body.get_mut(key.field) else { continue };
+        if given.get("id").and_then(Value::as_str).is_some_and(|id| parse_hyphenated(id).is_some()) {
+            continue;
+        }
+        match key.target.visit(Resolve { config, given }) {
+            None => {}
+            Some(Ok(id)) => {
+                given.insert("id".to_owned(), id.to_string().into());
+            }
+            Some(Err((by, value))) => {
+                unresolved.push(Unresolved { field: key.field, by, value, kind: key.target });
+            }
+        }
+    }
+    if unresolved.is_empty() { Ok(()) } else { Err(Refusal::Unresolved(unresolved)) }
+}
+
+struct Resolve<'a> {
+    config: &'a Config,
+    given: &'a Object,
+}
+
+impl Visit for Resolve<'_> {
+    /// Nothing if no unique field is given.
+    type Output = Option<Result<Uuid, (&'static str, String)>>;
+
+    fn visit<E: Entity>(self) -> Self::Output {
+        let unique = E::SCHEMA.fields.iter().filter(|field| field.unique);
+        let mut given = unique.filter_map(|field| Some((field.name, self.given.get(field.name)?.as_str()?)));
+        let (field, value) = given.next()?;
+        let found = self.config.all::<E>().by_unique(field, value);
+        Some(found.map(|entity| entity.id().uuid()).ok_or_else(|| (field, value.to_owned())))
+    }
+}

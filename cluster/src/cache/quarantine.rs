@@ -1,0 +1,60 @@
+//! Where damaged generations go: kept for a look, never read again, bounded.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::files;
+
+const QUARANTINE: &str = "quarantine";
+
+/// How many are kept; of more, the oldest go.
+const MOST: usize = 4;
+
+/// Moves a generation to `quarantine/<unix time>-<number>`. Returns that path.
+pub(super) fn take(dir: &Path, number: u64) -> io::Result<PathBuf> {
+    let quarantine = dir.join(QUARANTINE);
+    match fs::create_dir(&quarantine) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let path = free_name(&quarantine, &format!("{now}-{number}"));
+    fs::rename(files::generation(dir, number), &path)?;
+    files::sync_directory(&quarantine)?;
+    files::sync_directory(dir)?;
+    prune(&quarantine)?;
+    Ok(path)
+}
+
+/// Generation numbers start again in an emptied cache, so a name may be taken.
+fn free_name(quarantine: &Path, name: &str) -> PathBuf {
+    let names = (1..).map(|n| if n == 1 { name.to_owned() } else { format!("{name}.{n}") });
+    let mut paths = names.map(|name| quarantine.join(name));
+    paths.find(|path| path.symlink_metadata().is_err()).expect("names are endless")
+}
+
+fn prune(quarantine: &Path) -> io::Result<()> {
+    let mut aside: Vec<_> = files::entries(quarantine)?
+        .into_iter()
+        .filter_map(|name| Some((age(&name)?, name)))
+        .collect();
+    aside.sort_unstable_by(|a, b| b.cmp(a));
+    for (_, name) in aside.into_iter().skip(MOST) {
+        let path = quarantine.join(name);
+        if path.symlink_metadata()?.is_dir() {
+            fs::remove_dir_all(path)?;
+        } else {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a name of ours is ordered by: time, generation, turn.
+fn age(name: &str) -> Option<(u64, u64, u64)> {
+    let (time, rest) = name.split_once('-')?;
+    let (number, turn) = rest.split_once('.').unwrap_or((rest, "1"));
+    Some((time.parse().ok()?, number.parse().ok()?, turn.parse().ok()?))
+}

@@ -1,0 +1,74 @@
+//! What carries a request once the pipeline has decided, and which lane does.
+//!
+//! A [`Carrier`] is a connection's way through: for each request it begins an
+//! exchange, lets the pipeline decide, and either writes the pipeline's own reply
+//! or gives the request to a lane. There is one lane so far.
+
+pub(crate) mod pingora;
+
+use crate::door::{BoundedStream, Carry, Next, Request, Transport};
+use crate::proxy::access::{self, Flow};
+use crate::proxy::exchange::{Client, Exchange};
+use crate::proxy::head::Head;
+use crate::proxy::hygiene::Refusal;
+use crate::proxy::log::Outcome;
+use crate::proxy::reply::Reply;
+use crate::proxy::{request, response};
+use bytes::BytesMut;
+use pingora::Pingora;
+use std::sync::Arc;
+use tokio::io::AsyncWriteExt as _;
+
+/// Carries the requests of one connection.
+pub(crate) struct Carrier {
+    client: Arc<Client>,
+    pingora: Arc<Pingora>,
+}
+
+impl Carrier {
+    pub(crate) fn new(client: Arc<Client>, pingora: Arc<Pingora>) -> Carrier {
+        Carrier { client, pingora }
+    }
+}
+
+impl<T: Transport> Carry<T> for Carrier {
+    async fn carry(&self, request: Request, mut stream: BoundedStream<T>) -> Next {
+        let mut exchange = Exchange::begin(&self.client, request);
+        match access::decide(&mut exchange) {
+            Flow::Next => {
+                request::prepare(&mut exchange);
+                stream.replay(exchange.head());
+                self.pingora.carry(exchange, stream).await
+            }
+            Flow::Reply(reply) => answer(&exchange, &reply, &mut stream).await,
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal, head: Option<&Head>, out: &mut BytesMut) {
+        response::refuse(&self.client, &Reply::refused(refusal), head, out);
+    }
+}
+
+/// Writes a reply of the pipeline's. The door reads away a body nobody wanted.
+async fn answer<T: Transport>(
+    exchange: &Exchange,
+    reply: &Reply,
+    stream: &mut BoundedStream<T>,
+) -> Next {
+    let keeps = exchange.terms().keep_alive;
+    let rendered = response::own(exchange, reply);
+    let mut out = BytesMut::new();
+    let is_head = exchange.head().method() == b"HEAD";
+    rendered.write(keeps, is_head, &mut out);
+    let sent = if is_head { 0 } else { rendered.body.len() as u64 };
+    match stream.write_all(&out).await {
+        Ok(()) => {
+            exchange.end(Outcome { status: reply.status(), sent });
+            if keeps { Next::Keep } else { Next::Close }
+        }
+        Err(_) => {
+            exchange.end(Outcome::GONE);
+            Next::Close
+        }
+    }
+}

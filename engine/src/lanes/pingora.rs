@@ -1,0 +1,217 @@
+//! The Pingora lane: one request at a time through Pingora's HTTP proxy.
+//!
+//! It holds no decision. Each phase hands on to the pipeline and repeats what that
+//! decided on Pingora's types; see [`relay`] for the translation. The request
+//! arrives in its final form, replayed by the door, so Pingora parses exactly what
+//! the pipeline prepared.
+
+mod relay;
+
+use crate::door::{BoundedStream, Next, Transport};
+use crate::options::Keepalive;
+use crate::proxy::exchange::Exchange;
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::apps::HttpServerApp as _;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::{
+    FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy,
+};
+use pingora::server::ShutdownWatch;
+use pingora::server::configuration::ServerConf;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{BError, Error, Result};
+use std::any::Any;
+use std::io::Write as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One worker's instance: its upstream connections are its own.
+pub(crate) struct Pingora {
+    proxy: Arc<HttpProxy<Phases>>,
+    draining: ShutdownWatch,
+}
+
+impl Pingora {
+    /// Costs milliseconds: to be built before the worker serves, and before its
+    /// thread is pinned.
+    pub(crate) fn new(keepalive: Keepalive, trust: &Trust, draining: ShutdownWatch) -> Pingora {
+        let conf = ServerConf {
+            ca_file: Some(trust.path()),
+            threads: 1,
+            upstream_keepalive_pool_size: keepalive.pool_size.max(1),
+            // The pipeline counts tries; this only must not come before it.
+            max_retries: usize::MAX,
+            ..ServerConf::default()
+        };
+        let proxy = http_proxy(&Arc::new(conf), Phases { keepalive });
+        Pingora { proxy: Arc::new(proxy), draining }
+    }
+
+    /// Carries one request of an HTTP/1 connection.
+    pub(crate) async fn carry<T: Transport>(
+        &self,
+        exchange: Box<Exchange>,
+        stream: BoundedStream<T>,
+    ) -> Next {
+        let client = exchange.client().clone();
+        let mut session = ServerSession::new_http1(Box::new(stream));
+        session.set_connection_user_context(Some(exchange));
+        match self.proxy.process_new_http(session, &self.draining).await {
+            Some(_) => Next::Keep,
+            // After an error Pingora lets go of the connection, answered or not.
+            None if client.take_answered() => Next::Keep,
+            None => Next::Close,
+        }
+    }
+}
+
+/// Starts Pingora's timer thread, which inherits the calling thread's affinity:
+/// before any is pinned.
+pub(crate) fn start_timers() {
+    drop(pingora::time::timeout(Duration::ZERO, std::future::pending::<()>()));
+}
+
+/// A trust store for Pingora's connectors: one certificate whose key nobody has.
+/// Without it each would parse all the system's, 32 ms and 2 MiB apiece, and none
+/// is needed: trust comes with the peer.
+pub(crate) struct Trust {
+    file: OwnedFd,
+}
+
+impl Trust {
+    pub(crate) fn nobody() -> std::io::Result<Trust> {
+        let file = rustix::fs::memfd_create("trust", rustix::fs::MemfdFlags::CLOEXEC)?;
+        std::fs::File::from(file.try_clone()?).write_all(include_bytes!("pingora/nobody.pem"))?;
+        Ok(Trust { file })
+    }
+
+    fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.file.as_raw_fd())
+    }
+}
+
+/// The pipeline's phases, seen by Pingora.
+struct Phases {
+    keepalive: Keepalive,
+}
+
+/// What Pingora holds of a request: there from the first phase on.
+#[derive(Default)]
+struct Carried(Option<Box<Exchange>>);
+
+impl Carried {
+    fn exchange(&mut self) -> Result<&mut Exchange> {
+        self.0.as_deref_mut().ok_or_else(relay::nothing_carried)
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Phases {
+    type CTX = Carried;
+
+    fn new_ctx(&self) -> Carried {
+        Carried::default()
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {}
+
+    fn on_connection_reuse(
+        &self,
+        session: &mut Session,
+        ctx: &mut Carried,
+        exchange: Box<dyn Any + Send + Sync>,
+    ) {
+        ctx.0 = exchange.downcast().ok();
+        if let Ok(exchange) = ctx.exchange() {
+            relay::begin(session, exchange);
+        }
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        ctx: &mut Carried,
+    ) -> Result<Box<HttpPeer>> {
+        relay::peer(ctx.exchange()?, self.keepalive).await
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Carried,
+    ) -> Result<()> {
+        relay::request(ctx.exchange()?, request)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut Carried,
+    ) -> Result<()> {
+        relay::request_body(ctx.exchange()?, body.as_ref())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Carried,
+    ) -> Result<()> {
+        relay::response(session, ctx.exchange()?, response)
+    }
+
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Carried,
+        error: BError,
+    ) -> BError {
+        relay::failed(session, ctx.exchange().ok(), error.into_up(), false)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: BError,
+        ctx: &mut Carried,
+        reused: bool,
+    ) -> BError {
+        relay::failed(session, ctx.exchange().ok(), error, reused)
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut Carried,
+    ) -> FailToProxy {
+        let error_code = relay::give_up(session, ctx.exchange().ok(), error).await;
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Carried) {
+        relay::end(session, ctx.0.as_deref());
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Carried, _error: &Error) -> bool {
+        true // the pipeline says what there is to say
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &Carried,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}

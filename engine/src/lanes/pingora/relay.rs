@@ -1,0 +1,234 @@
+//! Between the pipeline's terms and Pingora's types.
+//!
+//! Nothing here decides about a request. Connection and framing fields are the
+//! lane's to write, from the request's terms; everything else of a head is a
+//! repetition of the pipeline's edits.
+
+use crate::door::framing::ChunkError;
+use crate::options::Keepalive;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::head::{Edit, Name, ResponseHead, Version};
+use crate::proxy::log::Outcome;
+use crate::proxy::response;
+use crate::proxy::upstream::{self, Failure};
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use pingora::{BError, Error, ErrorSource, ErrorType, Result};
+use std::time::Duration;
+
+/// How long a client may pause within a body: nginx's `client_body_timeout`.
+const BODY_PAUSE: Duration = Duration::from_secs(60);
+
+/// The type of errors whose cause is a failure the pipeline has named.
+const NAMED: ErrorType = ErrorType::new("pipeline");
+
+/// A failure of the pipeline's on its way through Pingora.
+fn named(failure: Failure, source: ErrorSource) -> BError {
+    let mut error = Error::create(NAMED, source, None, Some(Box::new(failure)));
+    error.set_retry(false);
+    error
+}
+
+/// A phase ran without a request. Every request is given one before the first.
+pub(super) fn nothing_carried() -> BError {
+    named(Failure::Internal, ErrorSource::Internal)
+}
+
+/// Before the first phase.
+pub(super) fn begin(session: &mut Session, exchange: &Exchange) {
+    let tunnel = exchange.terms().websocket.then(|| exchange.service()).flatten();
+    // A tunnel may be silent for as long as its service may.
+    let pause = tunnel.map_or(BODY_PAUSE, |service| service.read_timeout);
+    session.set_read_timeout(Some(pause));
+}
+
+/// The address of this try, and how it is spoken to.
+pub(super) async fn peer(exchange: &mut Exchange, keepalive: Keepalive) -> Result<Box<HttpPeer>> {
+    let chosen = upstream::choose(exchange).await;
+    let address = chosen.map_err(|failure| named(failure, ErrorSource::Upstream))?;
+    let service = exchange.service().ok_or_else(nothing_carried)?;
+    let tls = service.protocol.is_tls();
+    let name = tls.then(|| upstream::server_name(exchange)).flatten();
+    let mut peer = HttpPeer::new(address, tls, name.unwrap_or_default());
+    let options = &mut peer.options;
+    options.connection_timeout = Some(service.connect_timeout);
+    options.total_connection_timeout = tls.then(|| service.connect_timeout);
+    options.read_timeout = Some(service.read_timeout);
+    options.write_timeout = Some(service.write_timeout);
+    options.idle_timeout = match keepalive.pool_size {
+        0 => Some(Duration::ZERO),
+        _ => keepalive.idle_timeout,
+    };
+    // Kong's default; compiling refuses services that ask for more.
+    options.verify_cert = false;
+    options.verify_hostname = false;
+    // The door has stripped what is hop-by-hop and nothing else may go missing.
+    options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
+    Ok(Box::new(peer))
+}
+
+/// The connection fields of the upstream's side; the rest was replayed.
+pub(super) fn request(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
+    let connection =
+        if exchange.terms().websocket { "keep-alive, Upgrade" } else { "keep-alive" };
+    request.insert_header("Connection", connection)
+}
+
+/// Counts the body against its limit.
+pub(super) fn request_body(exchange: &mut Exchange, body: Option<&Bytes>) -> Result<()> {
+    let fits = exchange.receive(body.map_or(0, Bytes::len));
+    fits.then_some(()).ok_or_else(|| named(Failure::BodyTooLarge, ErrorSource::Downstream))
+}
+
+/// A response's head on its way to the client.
+pub(super) fn response(
+    session: &mut Session,
+    exchange: &Exchange,
+    header: &mut ResponseHeader,
+) -> Result<()> {
+    let switches = header.status == http::StatusCode::SWITCHING_PROTOCOLS;
+    if switches && !exchange.terms().websocket {
+        return Err(named(Failure::Garbage, ErrorSource::Upstream));
+    }
+    if header.status.is_informational() && !switches {
+        return Ok(());
+    }
+    let mut head = head_of(header);
+    response::prepare(exchange, &mut head);
+    repeat(&head, header)?;
+    if !switches {
+        header.remove_header("upgrade");
+        header.set_version(http::Version::HTTP_11);
+        unframe_for_old_clients(session, exchange, header);
+    }
+    Ok(())
+}
+
+/// HTTP/1.0 has no chunks: the end of the connection ends the body.
+fn unframe_for_old_clients(
+    session: &mut ServerSession,
+    exchange: &Exchange,
+    header: &mut ResponseHeader,
+) {
+    let old = exchange.head().version() == Version::Http10;
+    if old && header.remove_header("transfer-encoding").is_some() {
+        session.set_keepalive(None);
+    }
+}
+
+fn head_of(header: &ResponseHeader) -> ResponseHead {
+    let version = match header.version {
+        http::Version::HTTP_2 => Version::Http2,
+        http::Version::HTTP_11 => Version::Http11,
+        _ => Version::Http10,
+    };
+    let fields = header.headers.iter().map(|(name, value)| (name.as_ref(), value.as_bytes()));
+    let reason = header.get_reason_phrase().unwrap_or_default();
+    ResponseHead::response(version, header.status.as_u16(), reason.as_bytes(), fields)
+}
+
+fn repeat(head: &ResponseHead, header: &mut ResponseHeader) -> Result<()> {
+    for edit in head.edits() {
+        match edit {
+            Edit::Set(name, value) => match name.known() {
+                Some(known) => header.insert_header(known.as_str(), value)?,
+                None => header.insert_header(spelled(name), value)?,
+            },
+            Edit::Add(name, value) => drop(header.append_header(spelled(name), value)?),
+            Edit::Remove(name) => drop(header.remove_header(name.as_str())),
+        }
+    }
+    Ok(())
+}
+
+fn spelled(name: Name<'_>) -> Bytes {
+    Bytes::copy_from_slice(name.as_bytes())
+}
+
+/// A try failed: marks the error as the pipeline decides.
+pub(super) fn failed(
+    session: &mut Session,
+    exchange: Option<&mut Exchange>,
+    mut error: BError,
+    reused: bool,
+) -> BError {
+    let failure = failure_of(&error, reused);
+    let replayable = session.response_written().is_none() && !session.retry_buffer_truncated();
+    let again = exchange.is_some_and(|ex| upstream::retries(ex, failure, replayable));
+    tracing::debug!(%error, again, "a try failed");
+    error.set_retry(again);
+    error
+}
+
+/// No try is left: answers, if there is still someone and something to say.
+pub(super) async fn give_up(
+    session: &mut Session,
+    exchange: Option<&mut Exchange>,
+    error: &Error,
+) -> u16 {
+    let Some(exchange) = exchange else { return 0 };
+    let failure = failure_of(error, false);
+    let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+    let Some(reply) = failure.reply().filter(|_| !begun) else { return 0 };
+    let rendered = response::own(exchange, &reply);
+    let sent = async {
+        let mut head = ResponseHeader::build(rendered.status, Some(rendered.fields.len() + 3))?;
+        for (name, value) in &rendered.fields {
+            head.insert_header(*name, value.as_str())?;
+        }
+        head.insert_header("Content-Length", rendered.body.len())?;
+        let session = session.as_downstream_mut();
+        session.write_response_header(Box::new(head)).await?;
+        session.write_response_body(rendered.body.into(), true).await
+    };
+    match sent.await {
+        Ok(()) if exchange.terms().keep_alive => exchange.client().note_answered(),
+        Ok(()) => {}
+        Err(error) => tracing::debug!(%error, "client left before it was answered"),
+    }
+    rendered.status
+}
+
+/// What a Pingora error means to the pipeline.
+fn failure_of(error: &Error, reused: bool) -> Failure {
+    use ErrorType as E;
+    if let Some(failure) = error.root_cause().downcast_ref::<Failure>() {
+        return *failure;
+    }
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, E::ReadError) if breaks_framing(error) => Failure::BodyMalformed,
+        (ErrorSource::Downstream, E::ReadTimedout) => Failure::BodyTimeout,
+        (ErrorSource::Downstream, _) => Failure::ClientGone,
+        (ErrorSource::Upstream, E::ConnectTimedout | E::TLSHandshakeTimedout) => {
+            Failure::ConnectTimeout
+        }
+        (ErrorSource::Upstream, E::ReadTimedout | E::WriteTimedout) => Failure::Timeout,
+        (ErrorSource::Upstream, E::ReadError | E::WriteError | E::ConnectionClosed) => {
+            Failure::Broken { reused }
+        }
+        (ErrorSource::Upstream, E::InvalidHTTPHeader | E::H1Error | E::H2Error | E::InvalidH2) => {
+            Failure::Garbage
+        }
+        (ErrorSource::Upstream, _) => Failure::Connect,
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Failure::Internal,
+    }
+}
+
+/// Whether the stream ended a body whose chunks make no sense.
+fn breaks_framing(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<ChunkError>())
+}
+
+/// The exchange is over.
+pub(super) fn end(session: &Session, exchange: Option<&Exchange>) {
+    let Some(exchange) = exchange else { return };
+    let written = session.response_written().filter(|head| !head.status.is_informational());
+    exchange.end(written.map_or(Outcome::GONE, |head| Outcome {
+        status: head.status.as_u16(),
+        sent: session.body_bytes_sent() as u64,
+    }));
+}

@@ -1,0 +1,293 @@
+//! One request and its response passing through.
+//!
+//! An [`Exchange`] takes its worker's snapshot once, when it begins, and every
+//! phase reads that one: whatever is published meanwhile concerns the next
+//! request. It owns the request's head, knows the client, and keeps the times the
+//! latency headers tell.
+
+use super::forwarded;
+use super::head::Head;
+use super::hygiene::Terms;
+use super::log::{AccessLog, Outcome};
+use crate::door::Request;
+use crate::metrics::Counters;
+use crate::options::Options;
+use crate::resolve::Resolver;
+use crate::router::RouteIndex;
+use crate::snapshot::publish::{Pinned, Reader};
+use crate::snapshot::{CompiledRoute, CompiledService};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a worker offers every request it serves.
+pub(crate) struct Station {
+    pub(crate) options: Arc<Options>,
+    pub(crate) snapshots: Arc<Reader>,
+    pub(crate) resolver: Arc<Resolver>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) ids: Ids,
+    pub(crate) access_log: Option<Arc<AccessLog>>,
+}
+
+/// Who is at the other end of a connection.
+pub(crate) struct Client {
+    pub(crate) station: Arc<Station>,
+    /// The address it connects from.
+    pub(crate) peer: SocketAddr,
+    /// The port it knows us by.
+    pub(crate) port: u16,
+    /// Whether it speaks TLS with us.
+    pub(crate) tls: bool,
+    /// Whether its word is taken on where requests come from.
+    pub(crate) trusted: bool,
+    /// Set when a lane that gave its connection up has answered completely.
+    answered: AtomicBool,
+}
+
+impl Client {
+    /// A client that connected from `peer` to the listener on `port`.
+    pub(crate) fn new(station: Arc<Station>, peer: SocketAddr, port: u16) -> Arc<Client> {
+        let options = &station.options;
+        let port = options.public_ports.get(&port).copied().unwrap_or(port);
+        let trusted = options.forwarding.trusts(peer.ip());
+        let answered = AtomicBool::new(false);
+        Arc::new(Client { station, peer, port, tls: false, trusted, answered })
+    }
+
+    /// Notes that the current request has been answered completely.
+    pub(crate) fn note_answered(&self) {
+        self.answered.store(true, Relaxed);
+    }
+
+    /// Whether that was noted since the last time this was asked.
+    pub(crate) fn take_answered(&self) -> bool {
+        self.answered.swap(false, Relaxed)
+    }
+
+    /// `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+}
+
+/// A request, from its head to its log line.
+pub(crate) struct Exchange {
+    client: Arc<Client>,
+    snapshot: Pinned,
+    head: Box<Head>,
+    terms: Terms,
+    id: RequestId,
+    started: Instant,
+    /// When the upstream had been chosen, the first time.
+    balanced: Option<Instant>,
+    taken: Option<Taken>,
+    client_ip: IpAddr,
+    tries: u32,
+    received: u64,
+}
+
+/// Which route a request takes.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    route: RouteIndex,
+    /// How much of its normal path the route matched.
+    prefix: usize,
+}
+
+impl Exchange {
+    /// Begins a request, on the newest snapshot its worker has.
+    pub(crate) fn begin(client: &Arc<Client>, request: Request) -> Box<Exchange> {
+        let station = &client.station;
+        station.counters.count_request();
+        let client_ip = forwarded::client_ip(client, &request.head);
+        Box::new(Exchange {
+            snapshot: station.snapshots.pin(),
+            head: request.head,
+            terms: request.terms,
+            id: station.ids.next(),
+            started: request.started,
+            balanced: None,
+            taken: None,
+            client_ip,
+            tries: 0,
+            received: 0,
+            client: client.clone(),
+        })
+    }
+
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.client.station.options
+    }
+
+    pub(crate) fn snapshot(&self) -> &Pinned {
+        &self.snapshot
+    }
+
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    pub(crate) fn head_mut(&mut self) -> &mut Head {
+        &mut self.head
+    }
+
+    pub(crate) fn terms(&self) -> Terms {
+        self.terms
+    }
+
+    pub(crate) fn id(&self) -> &RequestId {
+        &self.id
+    }
+
+    /// The client's address, as a trusted peer tells it.
+    pub(crate) fn client_ip(&self) -> IpAddr {
+        self.client_ip
+    }
+
+    /// Remembers the route that was found in its snapshot.
+    pub(crate) fn take(&mut self, route: RouteIndex, prefix: usize) {
+        self.taken = Some(Taken { route, prefix });
+    }
+
+    pub(crate) fn route(&self) -> Option<&CompiledRoute> {
+        self.snapshot.routes.get(self.taken?.route)
+    }
+
+    /// Where the request goes.
+    pub(crate) fn service(&self) -> Option<&CompiledService> {
+        self.route()?.service.as_deref()
+    }
+
+    /// How many bytes of the normal path the route takes off. None if it takes off
+    /// nothing, or did not match by its path.
+    pub(crate) fn prefix(&self) -> Option<usize> {
+        let strips = self.route().is_some_and(|route| route.strip_path);
+        self.taken.map(|taken| taken.prefix).filter(|prefix| strips && *prefix > 0)
+    }
+
+    /// Counts a try. The first ends what the gateway itself took.
+    pub(crate) fn begin_try(&mut self) {
+        self.tries += 1;
+        self.balanced.get_or_insert_with(Instant::now);
+    }
+
+    /// Tries so far that count against the service's retries.
+    pub(crate) fn tries(&self) -> u32 {
+        self.tries
+    }
+
+    /// Forgets the last try: it failed for no reason of the upstream's.
+    pub(crate) fn forgive_try(&mut self) {
+        self.tries = self.tries.saturating_sub(1);
+    }
+
+    /// Counts body bytes that came; false when they are more than is allowed.
+    pub(crate) fn receive(&mut self, bytes: usize) -> bool {
+        self.received = self.received.saturating_add(bytes as u64);
+        self.options().max_body.is_none_or(|most| self.received <= most)
+    }
+
+    /// From the request's first byte until the upstream had been chosen.
+    pub(crate) fn proxy_latency(&self) -> Duration {
+        self.balanced.map_or(Duration::ZERO, |at| at.saturating_duration_since(self.started))
+    }
+
+    /// From then until now.
+    pub(crate) fn upstream_latency(&self) -> Duration {
+        self.balanced.map_or(Duration::ZERO, |at| at.elapsed())
+    }
+
+    /// From the request's first byte until now.
+    pub(crate) fn latency(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The exchange is over.
+    pub(crate) fn end(&self, outcome: Outcome) {
+        if let Some(log) = &self.client.station.access_log {
+            log.record(self, outcome);
+        }
+    }
+}
+
+/// Names a request: 32 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct RequestId([u8; 32]);
+
+impl RequestId {
+    fn new(high: u64, low: u64) -> RequestId {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let bytes = u128::from(high) << 64 | u128::from(low);
+        RequestId(std::array::from_fn(|at| HEX[(bytes >> (124 - 4 * at)) as usize & 0xf]))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// Makes request ids. They never repeat within a worker and start anywhere; they
+/// are names, not secrets.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    seed: (u64, u64),
+    count: AtomicU64,
+}
+
+impl Ids {
+    pub(crate) fn new() -> Ids {
+        let seed = uuid::Uuid::new_v4().as_u64_pair();
+        Ids { seed, count: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn next(&self) -> RequestId {
+        let count = self.count.fetch_add(1, Relaxed);
+        RequestId::new(scatter(self.seed.0 ^ count), scatter(self.seed.1.wrapping_add(count)))
+    }
+
+    /// A number that goes up with every request: whose turn it is.
+    pub(crate) fn turn(&self) -> usize {
+        self.count.load(Relaxed) as usize
+    }
+}
+
+/// The finalizer of SplitMix64: different for different numbers.
+fn scatter(mut number: u64) -> u64 {
+    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn ids_are_32_hex_digits_and_differ() {
+        let ids = Ids::new();
+        let seen: HashSet<String> = (0..1000).map(|_| ids.next().as_str().to_owned()).collect();
+        assert_eq!(seen.len(), 1000);
+        let fits = |id: &String| {
+            id.len() == 32 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        assert!(seen.iter().all(fits));
+    }
+
+    #[test]
+    fn digits_are_in_order() {
+        let id = RequestId::new(0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff);
+        assert_eq!(id.as_str(), "00112233445566778899aabbccddeeff");
+    }
+}

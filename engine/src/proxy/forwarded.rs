@@ -1,0 +1,158 @@
+//! Where a request really comes from, and what the upstream is told about it.
+//!
+//! A peer in `trusted_ips` is believed; anyone else is taken for the client, and
+//! what it says of itself is overwritten. `X-Forwarded-For` alone is continued
+//! whoever speaks, since it names every hop.
+
+use super::exchange::{Client, Exchange};
+use super::head::{Head, Known};
+use super::path;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+/// The client's address: the peer's, or the one a trusted peer tells.
+pub(crate) fn client_ip(client: &Client, head: &Head) -> IpAddr {
+    let peer = client.peer.ip();
+    if !client.trusted {
+        return peer;
+    }
+    let forwarding = &client.station.options.forwarding;
+    let told: Vec<IpAddr> = head
+        .get_all_named(&forwarding.real_ip_header)
+        .flat_map(|value| value.split(|&byte| byte == b','))
+        .map_while(|text| address(text.trim_ascii()))
+        .collect();
+    if !forwarding.recursive {
+        return told.last().copied().unwrap_or(peer);
+    }
+    // The nearest address that is not one of ours, else the farthest of ours.
+    let stranger = told.iter().rev().copied().find(|ip| !forwarding.trusts(*ip));
+    stranger.or_else(|| told.first().copied()).unwrap_or(peer)
+}
+
+/// With or without a port.
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let with_port = || text.parse::<SocketAddr>().map(|addr| addr.ip());
+    bare.parse().or_else(|_| with_port()).ok()
+}
+
+/// The scheme the client uses, as far as known.
+pub(crate) fn scheme(exchange: &Exchange) -> &[u8] {
+    told(exchange, Known::XForwardedProto).unwrap_or(exchange.client().scheme().as_bytes())
+}
+
+/// The host the client asked for: lower case, without its port.
+pub(crate) fn host(exchange: &Exchange) -> Vec<u8> {
+    told(exchange, Known::XForwardedHost).map_or_else(|| own_host(exchange.head()), <[u8]>::to_vec)
+}
+
+/// What a trusted peer says in this field.
+fn told(exchange: &Exchange, known: Known) -> Option<&[u8]> {
+    exchange.client().trusted.then(|| exchange.head().get(known)).flatten()
+}
+
+fn own_host(head: &Head) -> Vec<u8> {
+    let (host, _port) = split_host(head.get(Known::Host).unwrap_or_default());
+    host.strip_suffix(b".").unwrap_or(host).to_ascii_lowercase()
+}
+
+/// A `Host` value's name and port. An IPv6 literal keeps its brackets.
+pub(crate) fn split_host(host: &[u8]) -> (&[u8], Option<u16>) {
+    let end = if host.starts_with(b"[") {
+        host.iter().position(|&byte| byte == b']').map_or(host.len(), |at| at + 1)
+    } else {
+        host.iter().position(|&byte| byte == b':').unwrap_or(host.len())
+    };
+    let (name, rest) = host.split_at(end);
+    let port = rest.strip_prefix(b":").and_then(|digits| std::str::from_utf8(digits).ok());
+    (name, port.and_then(|digits| digits.parse().ok()))
+}
+
+/// Writes the `X-Forwarded-*` fields and `X-Real-IP`. `target` is what the client
+/// asked for, `prefix` what its route takes off.
+pub(crate) fn write(exchange: &mut Exchange, target: &[u8], prefix: Option<&[u8]>) {
+    let client = exchange.client().clone();
+    let client_ip = exchange.client_ip();
+    let believed = |head: &Head, known| client.trusted && head.get(known).is_some();
+    let head = exchange.head_mut();
+
+    let mut text = Vec::with_capacity(64);
+    match head.get(Known::XForwardedFor) {
+        Some(before) => {
+            text.extend_from_slice(before);
+            text.extend_from_slice(b", ");
+            print(&mut text, client.peer.ip());
+        }
+        None => print(&mut text, client_ip),
+    }
+    head.set(Known::XForwardedFor, &text);
+
+    text.clear();
+    print(&mut text, client_ip);
+    head.set(Known::XRealIp, &text);
+
+    if !believed(head, Known::XForwardedProto) {
+        head.set(Known::XForwardedProto, client.scheme().as_bytes());
+    }
+    if !believed(head, Known::XForwardedHost) {
+        match own_host(head) {
+            host if host.is_empty() => head.remove(Known::XForwardedHost),
+            host => head.set(Known::XForwardedHost, &host),
+        }
+    }
+    if !believed(head, Known::XForwardedPort) {
+        text.clear();
+        print(&mut text, client.port);
+        head.set(Known::XForwardedPort, &text);
+    }
+    if !believed(head, Known::XForwardedPath) {
+        head.set(Known::XForwardedPath, path::split_target(target).0);
+    }
+    if !believed(head, Known::XForwardedPrefix) {
+        match prefix.filter(|prefix| *prefix != b"/" && !prefix.is_empty()) {
+            Some(prefix) => head.set(Known::XForwardedPrefix, prefix),
+            None => head.remove(Known::XForwardedPrefix),
+        }
+    }
+}
+
+fn print(text: &mut Vec<u8>, value: impl std::fmt::Display) {
+    // Writing to memory cannot fail.
+    let _written = write!(text, "{value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_comes_apart_at_its_port() {
+        for (host, name, port) in [
+            ("a.com", "a.com", None),
+            ("a.com:81", "a.com", Some(81)),
+            ("a.com:x", "a.com", None),
+            ("[::1]:80", "[::1]", Some(80)),
+            ("[::1]", "[::1]", None),
+            ("", "", None),
+        ] {
+            assert_eq!(split_host(host.as_bytes()), (name.as_bytes(), port), "{host}");
+        }
+    }
+
+    #[test]
+    fn addresses_come_with_and_without_ports() {
+        for (text, expected) in [
+            ("10.0.0.1", Some("10.0.0.1")),
+            ("10.0.0.1:80", Some("10.0.0.1")),
+            ("::1", Some("::1")),
+            ("[::1]", Some("::1")),
+            ("[::1]:80", Some("::1")),
+            ("unknown", None),
+        ] {
+            let expected = expected.map(|ip| ip.parse().unwrap());
+            assert_eq!(address(text.as_bytes()), expected, "{text}");
+        }
+    }
+}

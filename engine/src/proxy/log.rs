@@ -1,0 +1,149 @@
+//! The end of an exchange: counted, and logged if the operator wants it.
+//!
+//! A worker writes no log. It hands a record to a bounded queue, and a thread of
+//! its own formats and emits it; when that cannot keep up, records are dropped and
+//! counted rather than requests delayed.
+
+use super::exchange::Exchange;
+use super::head::Known;
+use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::SystemTime;
+
+/// The target of access-log events: one per request, the line as its message.
+pub const ACCESS_LOG: &str = "proxy_access";
+
+/// Records that may wait to be written.
+const QUEUE: usize = 16 * 1024;
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// The status the client was sent; 499, as nginx has it, if it left before.
+    pub(crate) status: u16,
+    /// Bytes of body it was sent.
+    pub(crate) sent: u64,
+}
+
+impl Outcome {
+    /// The client left before it was answered.
+    pub(crate) const GONE: Outcome = Outcome { status: 499, sent: 0 };
+}
+
+/// The way to the access log.
+#[derive(Debug)]
+pub(crate) struct AccessLog {
+    queue: Sender<Record>,
+    dropped: AtomicU64,
+}
+
+impl AccessLog {
+    /// Starts the thread that writes. It ends when the log is dropped.
+    pub(crate) fn start() -> std::io::Result<AccessLog> {
+        let (queue, records) = bounded(QUEUE);
+        std::thread::Builder::new().name("access-log".into()).spawn(move || write(&records))?;
+        Ok(AccessLog { queue, dropped: AtomicU64::new(0) })
+    }
+
+    /// Records that did not fit since the start.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+
+    pub(crate) fn record(&self, exchange: &Exchange, outcome: Outcome) {
+        let full = matches!(
+            self.queue.try_send(Record::of(exchange, outcome)),
+            Err(TrySendError::Full(_))
+        );
+        if full {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+fn write(records: &Receiver<Record>) {
+    for record in records {
+        tracing::info!(target: ACCESS_LOG, "{record}");
+    }
+}
+
+/// One line, in the form of nginx's combined log with the request's id.
+#[derive(Debug)]
+struct Record {
+    client: IpAddr,
+    at: SystemTime,
+    request: Box<[u8]>,
+    outcome: Outcome,
+    referer: Option<Box<[u8]>>,
+    agent: Option<Box<[u8]>>,
+    id: [u8; 32],
+}
+
+impl Record {
+    fn of(exchange: &Exchange, outcome: Outcome) -> Record {
+        let head = exchange.head();
+        let line = [head.method(), head.raw_target(), head.version().as_str().as_bytes()];
+        Record {
+            client: exchange.client_ip(),
+            at: SystemTime::now(),
+            request: line.join(&b' ').into(),
+            outcome,
+            referer: head.get(Known::Referer).map(Into::into),
+            agent: head.get(Known::UserAgent).map(Into::into),
+            id: *exchange.id().as_bytes(),
+        }
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = chrono::DateTime::<chrono::Local>::from(self.at).format("%d/%b/%Y:%H:%M:%S %z");
+        write!(
+            f,
+            "{} - - [{at}] \"{}\" {} {} \"{}\" \"{}\" kong_request_id: \"{}\"",
+            self.client,
+            Escaped(&self.request),
+            self.outcome.status,
+            self.outcome.sent,
+            Escaped(self.referer.as_deref().unwrap_or(b"-")),
+            Escaped(self.agent.as_deref().unwrap_or(b"-")),
+            Escaped(&self.id),
+        )
+    }
+}
+
+/// As nginx escapes: quotes, backslashes and what is not printable as `\xNN`.
+struct Escaped<'a>(&'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|&byte| match byte {
+            b'"' | b'\\' | ..b' ' | 0x7f.. => write!(f, "\\x{byte:02X}"),
+            _ => write!(f, "{}", char::from(byte)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_cannot_be_forged() {
+        let record = Record {
+            client: [192, 0, 2, 1].into(),
+            at: SystemTime::UNIX_EPOCH,
+            request: b"GET /a\"b\\ HTTP/1.1".as_slice().into(),
+            outcome: Outcome { status: 200, sent: 5 },
+            referer: None,
+            agent: Some(b"x\ty\xc3".as_slice().into()),
+            id: *b"00112233445566778899aabbccddeeff",
+        };
+        let line = record.to_string();
+        assert!(line.starts_with("192.0.2.1 - - ["), "{line}");
+        let rest = "\"GET /a\\x22b\\x5C HTTP/1.1\" 200 5 \"-\" \"x\\x09y\\xC3\" kong_request_id: \"00112233445566778899aabbccddeeff\"";
+        assert!(line.ends_with(rest), "{line}");
+    }
+}

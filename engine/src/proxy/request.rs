@@ -1,0 +1,69 @@
+//! What goes upstream: path, Host, forwarding fields.
+//!
+//! The head is edited in place, once per request; lanes write it from there. Which
+//! connection and framing fields go along is decided by its
+//! [`Terms`](super::hygiene::Terms).
+
+use super::exchange::Exchange;
+use super::head::Known;
+use super::{forwarded, path, response};
+use model::value::normal_form;
+use crate::snapshot::CompiledService;
+use model::value::Protocol;
+use std::io::Write as _;
+
+/// Edits the head of a request on its way to its service.
+pub(crate) fn prepare(exchange: &mut Exchange) {
+    let target = exchange.head().target().to_vec();
+    let (raw, query) = path::split_target(&target);
+    let normal = normal_form(raw);
+    let prefix = exchange.prefix();
+
+    let taken = prefix.and_then(|len| normal.get(..len));
+    forwarded::write(exchange, &target, taken);
+    write_target(exchange, &normal, query);
+    write_host(exchange);
+
+    let version = exchange.head().version();
+    response::continue_via(exchange.head_mut(), version);
+    if exchange.options().headers.upstream_request_id {
+        let id = *exchange.id();
+        exchange.head_mut().set(Known::XKongRequestId, id.as_bytes());
+    }
+}
+
+fn write_target(exchange: &mut Exchange, normal: &[u8], query: &[u8]) {
+    let mut target = Vec::with_capacity(normal.len() + query.len() + 64);
+    let base = exchange.service().and_then(|service| service.path.as_ref());
+    path::upstream(base.map(|path| path.as_str()), normal, exchange.prefix(), &mut target);
+    path::append_query(query, &mut target);
+    exchange.head_mut().set_target(&target);
+}
+
+/// The client's Host where the route says so and it sent one, else the service's.
+fn write_host(exchange: &mut Exchange) {
+    let preserves = exchange.route().is_some_and(|route| route.preserve_host);
+    if preserves && exchange.head().get(Known::Host).is_some() {
+        return;
+    }
+    if let Some(host) = exchange.service().map(authority) {
+        exchange.head_mut().set(Known::Host, &host);
+    }
+}
+
+/// The service's host, and its port where that is not the protocol's.
+fn authority(service: &CompiledService) -> Vec<u8> {
+    let host = service.host.as_str();
+    let usual = if service.protocol == Protocol::Https { 443 } else { 80 };
+    let mut text = Vec::with_capacity(host.len() + 8);
+    // Two colons are an IPv6 address, which needs brackets to have a port.
+    let bare = host.contains(':') && !host.starts_with('[');
+    text.extend_from_slice(if bare { b"[" } else { b"" });
+    text.extend_from_slice(host.as_bytes());
+    text.extend_from_slice(if bare { b"]" } else { b"" });
+    if service.port != usual {
+        // Writing to memory cannot fail.
+        let _written = write!(text, ":{}", service.port);
+    }
+    text
+}

@@ -1,0 +1,205 @@
+//! What comes back: the upstream's head, made ours to send.
+//!
+//! Hop-by-hop fields stop here, the gateway's own are added. A lane repeats the
+//! head's edits on whatever form it holds the head in; connection and framing
+//! fields are the lane's.
+
+use super::exchange::{Client, Exchange, RequestId};
+use super::head::{Head, Known, ResponseHead, Version};
+use super::hygiene;
+use super::reply::{Rendered, Reply};
+use crate::options::Headers;
+use bytes::BytesMut;
+use model::VERSION;
+use std::time::Duration;
+
+/// What the gateway calls itself in `Server` and `Via`.
+const PRODUCT: &str = "gateway";
+
+/// Types that get a `charset` when they come without, as nginx's `charset_types`.
+const CHARSET_TYPES: &[&[u8]] = &[
+    b"text/html",
+    b"text/xml",
+    b"text/plain",
+    b"text/vnd.wap.wml",
+    b"application/javascript",
+    b"application/rss+xml",
+];
+
+/// Instructions of an upstream to nginx, which are not for the client.
+const CONSUMED: &[&str] = &[
+    "X-Accel-Redirect",
+    "X-Accel-Expires",
+    "X-Accel-Limit-Rate",
+    "X-Accel-Buffering",
+    "X-Accel-Charset",
+];
+
+/// Edits the head of a response on its way to the client.
+pub(crate) fn prepare(exchange: &Exchange, head: &mut ResponseHead) {
+    strip(exchange, head);
+    name_charset(head);
+    let shown = exchange.options().headers;
+    let mut digits = Digits::new();
+    if shown.upstream_latency {
+        head.set(Known::XKongUpstreamLatency, digits.millis(exchange.upstream_latency()));
+    }
+    if shown.proxy_latency {
+        head.set(Known::XKongProxyLatency, digits.millis(exchange.proxy_latency()));
+    }
+    if shown.via {
+        continue_via(head, Version::Http11);
+    }
+    if shown.server && head.get(Known::Server).is_none() {
+        head.set(Known::Server, product().as_bytes());
+    }
+    if shown.request_id {
+        head.set(Known::XKongRequestId, exchange.id().as_bytes());
+    }
+    if shown.upstream_status {
+        head.set(Known::XKongUpstreamStatus, digits.number(u64::from(head.status())));
+    }
+}
+
+fn strip(exchange: &Exchange, head: &mut ResponseHead) {
+    hygiene::strip_hop_by_hop(head);
+    if !exchange.terms().te_trailers {
+        head.remove(Known::Trailer);
+    }
+    let accel = |name: &[u8]| {
+        name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"x-accel-"))
+    };
+    if head.iter().any(|(name, _)| name.known().is_none() && accel(name.as_bytes())) {
+        CONSUMED.iter().for_each(|name| head.remove(*name));
+    }
+}
+
+/// nginx does so for every response, proxied ones included, and clients of Kong
+/// have come to see it.
+fn name_charset(head: &mut ResponseHead) {
+    let Some(media) = head.get(Known::ContentType) else { return };
+    if CHARSET_TYPES.iter().any(|known| media.eq_ignore_ascii_case(known)) {
+        let named = [media, b"; charset=UTF-8"].concat();
+        head.set(Known::ContentType, &named);
+    }
+}
+
+/// Adds us to `Via`, behind whoever is there already, as speaking `version`.
+pub(crate) fn continue_via<L>(head: &mut Head<L>, version: Version) {
+    let version = match version {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+        Version::Http2 => "2",
+    };
+    let mut via = Vec::with_capacity(64);
+    for before in head.get_all(Known::Via) {
+        via.extend_from_slice(before);
+        via.extend_from_slice(b", ");
+    }
+    via.extend_from_slice(version.as_bytes());
+    via.push(b' ');
+    via.extend_from_slice(product().as_bytes());
+    head.set(Known::Via, &via);
+}
+
+/// A reply with the fields that every response of the gateway's own carries.
+pub(crate) fn own(exchange: &Exchange, reply: &Reply) -> Rendered {
+    let rendered = reply.render(Some(exchange.head()), exchange.id().as_str());
+    signed(rendered, exchange.options().headers, exchange.latency(), exchange.id())
+}
+
+/// The whole answer to a request that got no further than the door.
+pub(crate) fn refuse(client: &Client, reply: &Reply, head: Option<&Head>, out: &mut BytesMut) {
+    let station = &client.station;
+    station.counters.count_request();
+    let id = station.ids.next();
+    let rendered = reply.render(head, id.as_str());
+    let rendered = signed(rendered, station.options.headers, Duration::ZERO, &id);
+    rendered.write(false, head.is_some_and(|head| head.method() == b"HEAD"), out);
+}
+
+fn signed(mut reply: Rendered, shown: Headers, latency: Duration, id: &RequestId) -> Rendered {
+    if shown.response_latency {
+        let millis = latency.as_millis().to_string();
+        reply.fields.push((Known::XKongResponseLatency.as_str(), millis));
+    }
+    if shown.server {
+        reply.fields.push((Known::Server.as_str(), product().to_owned()));
+    }
+    if shown.request_id {
+        reply.fields.push((Known::XKongRequestId.as_str(), id.as_str().to_owned()));
+    }
+    reply
+}
+
+/// `gateway/<version>`.
+pub(crate) fn product() -> &'static str {
+    static NAME: std::sync::LazyLock<String> =
+        std::sync::LazyLock::new(|| format!("{PRODUCT}/{VERSION}"));
+    &NAME
+}
+
+/// Room to print a number without allocating.
+struct Digits([u8; 20]);
+
+impl Digits {
+    fn new() -> Digits {
+        Digits([b'0'; 20])
+    }
+
+    fn millis(&mut self, time: Duration) -> &[u8] {
+        self.number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn number(&mut self, mut number: u64) -> &[u8] {
+        let mut from = self.0.len();
+        for (at, digit) in self.0.iter_mut().enumerate().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            from = at;
+            if number == 0 {
+                break;
+            }
+        }
+        self.0.get(from..).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(fields: &[(&str, &str)]) -> ResponseHead {
+        let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        Head::response(Version::Http11, 200, b"OK", fields)
+    }
+
+    #[test]
+    fn only_bare_text_types_are_given_a_charset() {
+        for (before, after) in [
+            ("text/html", "text/html; charset=UTF-8"),
+            ("Text/Plain", "Text/Plain; charset=UTF-8"),
+            ("text/html; charset=latin1", "text/html; charset=latin1"),
+            ("application/json", "application/json"),
+        ] {
+            let mut head = response(&[("content-type", before)]);
+            name_charset(&mut head);
+            assert_eq!(head.get(Known::ContentType), Some(after.as_bytes()), "{before}");
+        }
+    }
+
+    #[test]
+    fn via_goes_on() {
+        let mut head = response(&[("Via", "1.1 a"), ("via", "1.0 b")]);
+        continue_via(&mut head, Version::Http10);
+        let expected = format!("1.1 a, 1.0 b, 1.0 {}", product());
+        assert_eq!(head.get_all(Known::Via).collect::<Vec<_>>(), [expected.as_bytes()]);
+    }
+
+    #[test]
+    fn numbers_are_printed_whole() {
+        for number in [0, 7, 10, 1234, u64::MAX] {
+            assert_eq!(Digits::new().number(number), number.to_string().as_bytes());
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Which address is tried, and what follows when a try fails.
+//!
+//! Only what went wrong with a connection is retried, never a status the upstream
+//! sent. A request that may already have had its effect is not sent twice: `POST`,
+//! `PATCH` and `LOCK` are retried only where nothing of them had been sent.
+
+use super::exchange::Exchange;
+use super::forwarded::split_host;
+use super::head::Known;
+use super::reply::Reply;
+use crate::resolve;
+use std::net::SocketAddr;
+
+/// Why a request got no, or no complete, response from its upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Its name has no address.
+    #[error("name resolution failed")]
+    Unresolved,
+    /// No connection came about.
+    #[error("the upstream could not be connected to")]
+    Connect,
+    /// Nor within the time it had.
+    #[error("connecting to the upstream took too long")]
+    ConnectTimeout,
+    /// The connection broke before any of the response had been passed on.
+    #[error("the upstream hung up")]
+    Broken {
+        /// It had been idle before: the upstream may have closed it meanwhile.
+        reused: bool,
+    },
+    /// Reading or writing took too long.
+    #[error("the upstream is timing out")]
+    Timeout,
+    /// Its answer was no HTTP.
+    #[error("the upstream made no sense")]
+    Garbage,
+    /// The client's body is not framed as it said.
+    #[error("the request's body is malformed")]
+    BodyMalformed,
+    /// It is larger than is allowed.
+    #[error("the request's body is too large")]
+    BodyTooLarge,
+    /// It pauses for too long.
+    #[error("the request's body took too long")]
+    BodyTimeout,
+    /// The client has left.
+    #[error("the client has left")]
+    ClientGone,
+    /// It is ours.
+    #[error("internal error")]
+    Internal,
+}
+
+impl Failure {
+    /// What the client is told; nothing if it is not there.
+    pub(crate) fn reply(self) -> Option<Reply> {
+        Some(match self {
+            Failure::Unresolved => Reply::no_address(),
+            Failure::Connect | Failure::Broken { .. } | Failure::Garbage => Reply::bad_gateway(),
+            Failure::ConnectTimeout | Failure::Timeout => Reply::gateway_timeout(),
+            Failure::BodyMalformed => Reply::bad_request(),
+            Failure::BodyTooLarge => Reply::too_large(),
+            Failure::BodyTimeout => Reply::body_timeout(),
+            Failure::Internal => Reply::internal(),
+            Failure::ClientGone => return None,
+        })
+    }
+}
+
+/// Begins a try: the address it goes to.
+pub(crate) async fn choose(exchange: &mut Exchange) -> Result<SocketAddr, Failure> {
+    let service = exchange.service().ok_or(Failure::Internal)?;
+    let (port, station) = (service.port, &exchange.client().station);
+    let address = match service.address {
+        Some(address) => Some(address),
+        None => station.resolver.address(service.host.as_str(), station.ids.turn()).await,
+    };
+    exchange.begin_try();
+    Ok(SocketAddr::new(address.ok_or(Failure::Unresolved)?, port))
+}
+
+/// Whether to try again. `replayable`: what was read of the body is still there.
+pub(crate) fn retries(exchange: &mut Exchange, failure: Failure, replayable: bool) -> bool {
+    let safe = replayable && !matches!(exchange.head().method(), b"POST" | b"PATCH" | b"LOCK");
+    match failure {
+        Failure::Connect | Failure::ConnectTimeout => may_go_on(exchange),
+        // A connection that went stale in the pool says nothing of the upstream.
+        Failure::Broken { reused: true } if safe => {
+            exchange.forgive_try();
+            true
+        }
+        Failure::Broken { .. } | Failure::Timeout if safe => may_go_on(exchange),
+        _ => false,
+    }
+}
+
+fn may_go_on(exchange: &Exchange) -> bool {
+    exchange.service().is_some_and(|service| exchange.tries() <= u32::from(service.retries))
+}
+
+/// The name a TLS upstream is asked for: the Host it is sent, without a port. None
+/// for addresses, which are no server names (RFC 6066 §3).
+pub(crate) fn server_name(exchange: &Exchange) -> Option<String> {
+    let (name, _port) = split_host(exchange.head().get(Known::Host)?);
+    let name = std::str::from_utf8(name).ok()?;
+    resolve::literal(name).is_none().then(|| name.to_owned())
+}

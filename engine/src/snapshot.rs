@@ -1,0 +1,108 @@
+//! The frozen configuration a request sees, from its first byte to its log line.
+//!
+//! A [`Snapshot`] is made from a revision by [`compile()`], never changed, and
+//! shares with its predecessor whatever the revision did not change. How one
+//! becomes current is told in [`publish`], how revisions get here in [`follow`].
+
+pub mod compile; // revision × previous snapshot → next snapshot, or every reason why not
+pub mod publish; // the swap, and who has seen it
+pub mod follow; // newest revision → compile → publish → verdict
+pub mod judge; // would it compile?
+
+pub use compile::compile;
+pub use judge::judge;
+pub use publish::{Pinned, Publisher, Reader};
+
+use crate::router::{Pattern, RouteTable};
+use imbl::OrdMap;
+use model::entities::{Route, Service};
+use model::value::{Host, Name, Path, Protocol};
+use model::{Config, Id, RevisionId};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A compiled revision: all a request may read. Immutable.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The revision it was compiled from.
+    pub id: RevisionId,
+    /// Which route serves which request.
+    pub routes: RouteTable,
+    services: OrdMap<Id<Service>, Arc<CompiledService>>,
+    /// What the next revision is compared with.
+    config: Config,
+}
+
+impl Snapshot {
+    /// The snapshot before the first: nothing is configured, no request matches.
+    pub fn empty() -> Arc<Snapshot> {
+        Arc::default()
+    }
+
+    /// A service, whether or not a route leads to it; none that is not enabled.
+    pub fn service(&self, id: Id<Service>) -> Option<&Arc<CompiledService>> {
+        self.services.get(&id)
+    }
+}
+
+/// What a request needs to know of the route that serves it.
+#[derive(Debug)]
+pub struct CompiledRoute {
+    /// Which route.
+    pub id: Id<Route>,
+    /// What it is called.
+    pub name: Option<Name>,
+    /// Whether the matched path prefix is taken off before the request goes upstream.
+    pub strip_path: bool,
+    /// Whether the upstream sees the client's `Host`.
+    pub preserve_host: bool,
+    /// Whether a request body is read whole before it goes upstream.
+    pub request_buffering: bool,
+    /// Whether a response body is read ahead of a slow client.
+    pub response_buffering: bool,
+    /// The status that answers a request without TLS, where the route demands TLS.
+    pub https_only: Option<u16>,
+    /// Where requests go; without one there is nobody to send them to.
+    pub service: Option<Arc<CompiledService>>,
+    /// Which requests it serves, in the router's terms.
+    pub pattern: Arc<Pattern>,
+}
+
+/// What a request needs to know of the service it goes to. Defaults are filled in.
+#[derive(Debug)]
+pub struct CompiledService {
+    /// Which service.
+    pub id: Id<Service>,
+    /// What it is called.
+    pub name: Option<Name>,
+    /// How it is spoken to: `http` or `https`.
+    pub protocol: Protocol,
+    /// Its host, as written.
+    pub host: Host,
+    /// The same as an address, if it is one; otherwise it is a name to be resolved.
+    pub address: Option<IpAddr>,
+    /// Its port.
+    pub port: u16,
+    /// What is put before the path of every request.
+    pub path: Option<Path>,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long it may take to accept more bytes.
+    pub write_timeout: Duration,
+    /// How long it may take to send more bytes.
+    pub read_timeout: Duration,
+    /// How many more targets are tried when one fails.
+    pub retries: u16,
+    /// How much of its certificate is believed.
+    pub tls: UpstreamTls,
+}
+
+/// Demands on the certificate of an upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// Whether it is verified; `None` leaves that to the gateway's settings.
+    pub verify: Option<bool>,
+    /// How many intermediate certificates its chain may have; likewise.
+    pub verify_depth: Option<u16>,
+}

@@ -1,0 +1,188 @@
+//! Revision × previous snapshot → next snapshot, or every reason why not.
+//!
+//! Costs what the revision changed: services and routes that did not change are
+//! shared. A route holds its service, so a changed service touches the routes that
+//! point at it; their patterns stay, and with them the table's trees.
+
+use super::{CompiledRoute, CompiledService, Snapshot, UpstreamTls};
+use crate::router::{Change, Pattern};
+use model::config::Difference;
+use model::entities::{Route, Service};
+use model::value::{Host, IpRange, Millis, Protocol};
+use model::vitals::Problem;
+use model::{Config, Entity, EntityKind, Id, Revision};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The code of a problem with something this version does not serve.
+pub const NOT_SERVED: &str = "not_served";
+/// The code of a reference to what does not exist.
+pub const DANGLING: &str = "dangling_reference";
+
+/// Compiles a revision into the snapshot that follows `previous`.
+///
+/// # Errors
+/// Everything about the revision that cannot be served; `previous` is unharmed.
+pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec<Problem>> {
+    let mut step = Step {
+        config: &revision.config,
+        previous,
+        services: previous.services.clone(),
+        touched: BTreeSet::new(),
+        problems: Vec::new(),
+    };
+    step.compile_services();
+    let changes = step.compile_routes();
+    if !step.problems.is_empty() {
+        return Err(step.problems);
+    }
+    Ok(Snapshot {
+        id: revision.id,
+        routes: previous.routes.patched(changes),
+        services: step.services,
+        config: revision.config.clone(),
+    })
+}
+
+/// One compilation under way.
+struct Step<'a> {
+    config: &'a Config,
+    previous: &'a Snapshot,
+    services: imbl::OrdMap<Id<Service>, Arc<CompiledService>>,
+    /// Routes that may not be what they were.
+    touched: BTreeSet<Id<Route>>,
+    problems: Vec<Problem>,
+}
+
+impl Step<'_> {
+    fn compile_services(&mut self) {
+        let services = self.config.all::<Service>();
+        for difference in services.since(self.previous.config.all()) {
+            let (Difference::Put(stored) | Difference::Deleted(stored)) = difference;
+            let service = &stored.entity;
+            let routes = self.config.all::<Route>().pointing_at("service", service.id.uuid(), None);
+            self.touched.extend(routes.map(|route| route.id));
+            self.services.remove(&service.id);
+            if let Difference::Put(_) = difference {
+                let found = problems_of(service);
+                self.problems.extend(found);
+                if service.enabled {
+                    self.services.insert(service.id, Arc::new(compile_service(service)));
+                }
+            }
+        }
+    }
+
+    fn compile_routes(&mut self) -> Vec<Change> {
+        for difference in self.config.all::<Route>().since(self.previous.config.all()) {
+            let (Difference::Put(stored) | Difference::Deleted(stored)) = difference;
+            self.touched.insert(stored.entity.id);
+        }
+        let touched = std::mem::take(&mut self.touched);
+        touched.into_iter().filter_map(|id| self.compile_route(id)).collect()
+    }
+
+    /// What becomes of a route: none if it is to blame for a problem.
+    fn compile_route(&mut self, id: Id<Route>) -> Option<Change> {
+        let Some(route) = self.config.get(id) else { return Some(Change::Remove(id)) };
+        let pattern = self.pattern_of(route);
+        let service = match route.service.map(|reference| reference.id) {
+            None => None,
+            Some(service) if self.config.get(service).is_none() => {
+                let message = format!("its service {service} does not exist");
+                self.problems.push(Problem::of(EntityKind::Route, id, DANGLING, message));
+                return None;
+            }
+            Some(service) => match self.services.get(&service) {
+                Some(service) => Some(Arc::clone(service)),
+                // Its routes are not there while a service is not enabled.
+                None => return pattern.map(|_| Change::Remove(id)),
+            },
+        };
+        Some(Change::Put(Arc::new(compile_route(route, pattern?, service))))
+    }
+
+    /// The pattern of a route, unless it matches on what is not served.
+    fn pattern_of(&mut self, route: &Route) -> Option<Arc<Pattern>> {
+        let id = route.id;
+        match Pattern::of(route) {
+            Ok(pattern) => Some(Arc::new(pattern)),
+            Err(unserved) => {
+                self.problems.extend(unserved.into_iter().map(|unserved| {
+                    Problem::of(EntityKind::Route, id, NOT_SERVED, unserved.to_string())
+                }));
+                None
+            }
+        }
+    }
+}
+
+fn compile_route(
+    route: &Route,
+    pattern: Arc<Pattern>,
+    service: Option<Arc<CompiledService>>,
+) -> CompiledRoute {
+    let demands_tls = route.protocols.contains(&Protocol::Https)
+        && !route.protocols.contains(&Protocol::Http);
+    CompiledRoute {
+        id: route.id,
+        name: route.name.clone(),
+        strip_path: route.strip_path,
+        preserve_host: route.preserve_host,
+        request_buffering: route.request_buffering,
+        response_buffering: route.response_buffering,
+        https_only: demands_tls.then_some(route.https_redirect_status_code),
+        service,
+        pattern,
+    }
+}
+
+/// What is wrong with a service, enabled or not.
+fn problems_of(service: &Service) -> Vec<Problem> {
+    let problem = |code: &str, message| Problem::of(Service::KIND, service.id, code, message);
+    let mut problems = Vec::new();
+    if !matches!(service.protocol, Protocol::Http | Protocol::Https) {
+        let message = format!("this version does not serve protocol `{}` yet", service.protocol);
+        problems.push(problem(NOT_SERVED, message));
+    }
+    // There are no such entities yet, so whatever is named does not exist.
+    if let Some(certificate) = &service.client_certificate {
+        let message = format!("its client certificate {} does not exist", certificate.id);
+        problems.push(problem(DANGLING, message));
+    }
+    for id in service.ca_certificates.iter().flatten() {
+        problems.push(problem(DANGLING, format!("its CA certificate {id} does not exist")));
+    }
+    problems
+}
+
+/// Kong's values for what is null.
+const TIMEOUT: Duration = Duration::from_millis(60_000);
+const RETRIES: u16 = 5;
+
+fn compile_service(service: &Service) -> CompiledService {
+    let timeout = |millis: Option<Millis>| millis.map_or(TIMEOUT, Millis::duration);
+    CompiledService {
+        id: service.id,
+        name: service.name.clone(),
+        protocol: service.protocol,
+        host: service.host.clone(),
+        address: address_of(&service.host),
+        port: service.port,
+        path: service.path.clone(),
+        connect_timeout: timeout(service.connect_timeout),
+        write_timeout: timeout(service.write_timeout),
+        read_timeout: timeout(service.read_timeout),
+        retries: service.retries.unwrap_or(RETRIES),
+        tls: UpstreamTls { verify: service.tls_verify, verify_depth: service.tls_verify_depth },
+    }
+}
+
+/// The address a host is, in brackets or not, if it is not a name.
+fn address_of(host: &Host) -> Option<IpAddr> {
+    let text = host.as_str();
+    let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    text.parse::<IpRange>().ok().map(|range| range.parts().0)
+}

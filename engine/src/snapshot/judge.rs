@@ -1,0 +1,67 @@
+//! Would the engine accept this? Answered by compiling it on the side.
+//!
+//! Each rehearsal starts from the last one that went well, so that a control plane
+//! that asks before every write pays for what the write changes.
+
+use super::{Snapshot, compile};
+use model::judge::Judge;
+use model::vitals::Problem;
+use model::{Config, Revision, RevisionId};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The code of a problem that is our mistake, not the operator's.
+pub const INTERNAL: &str = "internal";
+
+/// A judge that says what this engine would say. Compiles where it is asked: not for
+/// a thread that serves requests.
+pub fn judge() -> Arc<dyn Judge> {
+    Arc::new(Rehearsal { last: Mutex::new(Snapshot::empty()) })
+}
+
+struct Rehearsal {
+    last: Mutex<Arc<Snapshot>>,
+}
+
+impl Judge for Rehearsal {
+    fn rehearse(&self, config: &Config) -> Result<(), Vec<Problem>> {
+        let last = Arc::clone(&self.last.lock().unwrap_or_else(PoisonError::into_inner));
+        let revision =
+            Revision { id: RevisionId::default(), signature: None, config: config.clone() };
+        let next = Arc::new(compile_or_say_why(&revision, &last)?);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+}
+
+/// Compiles; a panic becomes a problem, so that one revision we cannot cope with does
+/// not end the thread that handles the next.
+pub(super) fn compile_or_say_why(
+    revision: &Revision,
+    previous: &Snapshot,
+) -> Result<Snapshot, Vec<Problem>> {
+    caught(|| compile(revision, previous))
+}
+
+fn caught<T>(compile: impl FnOnce() -> Result<T, Vec<Problem>>) -> Result<T, Vec<Problem>> {
+    // Sound: whatever a panic leaves half-made is dropped with the closure, and
+    // snapshots are immutable.
+    catch_unwind(AssertUnwindSafe(compile)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().copied();
+        let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let message = format!("compiling failed: {}", said.unwrap_or("no message"));
+        Err(vec![Problem { code: INTERNAL.to_owned(), entity: None, message }])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_problem() {
+        let problems = caught::<()>(|| panic!("on purpose")).expect_err("a problem");
+        assert_eq!(problems[0].code, INTERNAL);
+        assert_eq!(problems[0].message, "compiling failed: on purpose");
+    }
+}

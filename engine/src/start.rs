@@ -1,0 +1,276 @@
+//! Starting the engine, and the handle on what runs.
+//!
+//! Everything that can fail does so before a worker serves: addresses are bound,
+//! runtimes and lanes built. Workers own their threads; a small runtime beside
+//! them, pinned nowhere, compiles revisions and resolves names.
+
+use crate::lanes::pingora::{Pingora, Trust, start_timers};
+use crate::metrics::{Counters, WorkerStats};
+use crate::options::Options;
+use crate::proxy::exchange::{Ids, Station};
+use crate::proxy::log::AccessLog;
+use crate::resolve::Resolver;
+use crate::snapshot::publish::{Publisher, Reader};
+use crate::snapshot::{Snapshot, follow};
+use crate::worker::drain::{self, Order};
+use crate::worker::listen::{self, Board, ListenError};
+use crate::worker::{Post, Worker, cores};
+use model::Revision;
+use model::vitals::Verdict;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+/// Why the engine could not start. Nothing of it runs.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is taken, not ours, or not to be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Threads or descriptors are not to be had.
+    #[error("cannot start {what}")]
+    System {
+        /// What could not be started.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
+        move |source| StartError::System { what, source }
+    }
+}
+
+/// The data plane's engine.
+#[derive(Debug)]
+pub struct Engine;
+
+impl Engine {
+    /// Starts serving, at first whatever `revisions` holds now, compiled as soon as
+    /// may be, and from then on the newest it holds. Returns once every worker
+    /// listens.
+    pub fn start(
+        options: Options,
+        revisions: watch::Receiver<Arc<Revision>>,
+    ) -> Result<Handle, StartError> {
+        let options = Arc::new(options);
+        let plan = cores::plan(&options.workers);
+        let sockets = listen::bind_all(&options.listen, plan.len())?;
+        let addresses = addresses(&sockets);
+        let background = background()?;
+
+        let (publisher, readers) = Publisher::new(Snapshot::empty(), plan.len());
+        let (verdict, verdicts) = watch::channel(Verdict::default());
+        background.spawn(follow::follow(revisions, publisher, verdict));
+
+        let (draining, drained) = watch::channel(false);
+        let (orders, ordered) = watch::channel(Order::default());
+        let lanes = lanes(&options, &drained, plan.len())?;
+        let stations = stations(&options, readers, &background)?;
+        let access_log = stations.first().and_then(|station| station.access_log.clone());
+        let counters: Vec<_> = stations.iter().map(|station| station.counters.clone()).collect();
+        let (board, inboxes) = Board::new(&counters);
+        let board = Arc::new(board);
+        let ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
+
+        let parts = plan.into_iter().zip(sockets).zip(inboxes).zip(stations).zip(lanes);
+        let mut handle = Handle {
+            addresses,
+            verdicts,
+            workers: Vec::new(),
+            threads: Vec::new(),
+            access_log,
+            draining,
+            orders: Some(orders),
+            background: Some(background),
+        };
+        for (index, ((((core, listeners), inbox), station), pingora)) in parts.enumerate() {
+            let post = Post {
+                index,
+                board: board.clone(),
+                station,
+                pingora: Arc::new(pingora),
+                draining: drained.clone(),
+                ports: ports.clone(),
+            };
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(StartError::system("a worker's runtime"))?;
+            let (orders, post) = (ordered.clone(), Arc::new(post));
+            handle.begin(Worker { core, runtime, listeners, inbox, orders, post })?;
+        }
+        Ok(handle)
+    }
+}
+
+/// Where the first worker listens; the others do so at the same.
+fn addresses(sockets: &[Vec<TcpListener>]) -> Vec<SocketAddr> {
+    let first = sockets.first().into_iter().flatten();
+    first.filter_map(|socket| socket.local_addr().ok()).collect()
+}
+
+fn background() -> Result<Runtime, StartError> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("background")
+        .enable_all()
+        .build()
+        .map_err(StartError::system("the background runtime"))
+}
+
+/// Each worker's lane, built side by side: it takes a while.
+fn lanes(
+    options: &Options,
+    draining: &watch::Receiver<bool>,
+    workers: usize,
+) -> Result<Vec<Pingora>, StartError> {
+    start_timers();
+    let trust = Trust::nobody().map_err(StartError::system("the upstream connectors"))?;
+    let keepalive = options.keepalive;
+    Ok(thread::scope(|scope| {
+        let build = || Pingora::new(keepalive, &trust, draining.clone());
+        let building: Vec<_> = (0..workers).map(|_| scope.spawn(build)).collect();
+        // One that panicked would leave a worker without a lane: go down with it.
+        building
+            .into_iter()
+            .map(|lane| lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    }))
+}
+
+fn stations(
+    options: &Arc<Options>,
+    readers: Vec<Reader>,
+    background: &Runtime,
+) -> Result<Vec<Arc<Station>>, StartError> {
+    let resolver = Resolver::system(background.handle().clone());
+    let log = options.access_log.then(AccessLog::start).transpose();
+    let log = log.map_err(StartError::system("the access log"))?.map(Arc::new);
+    let station = |reader| {
+        Arc::new(Station {
+            options: options.clone(),
+            snapshots: Arc::new(reader),
+            resolver: resolver.clone(),
+            counters: Arc::new(Counters::default()),
+            ids: Ids::new(),
+            access_log: log.clone(),
+        })
+    };
+    Ok(readers.into_iter().map(station).collect())
+}
+
+/// The running engine. Dropped, it stops at once.
+#[derive(Debug)]
+pub struct Handle {
+    addresses: Vec<SocketAddr>,
+    verdicts: watch::Receiver<Verdict>,
+    workers: Vec<(Option<usize>, Arc<Counters>)>,
+    threads: Vec<thread::JoinHandle<()>>,
+    access_log: Option<Arc<AccessLog>>,
+    draining: watch::Sender<bool>,
+    /// Workers leave at once when it is gone.
+    orders: Option<watch::Sender<Order>>,
+    background: Option<Runtime>,
+}
+
+impl Handle {
+    /// Starts a worker's thread and waits until it serves.
+    fn begin(&mut self, worker: Worker) -> Result<(), StartError> {
+        let name = format!("worker-{}", worker.post.index);
+        let counters = worker.post.station.counters.clone();
+        let (begun, begins) = mpsc::sync_channel(1);
+        let thread = thread::Builder::new().name(name).spawn(move || {
+            worker.run(|core| drop(begun.send(core)));
+        });
+        self.threads.push(thread.map_err(StartError::system("a worker's thread"))?);
+        let core = begins.recv().ok().flatten();
+        self.workers.push((core, counters));
+        Ok(())
+    }
+
+    /// Where clients are served: the addresses bound, in the order of the options.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What the engine says of the revisions it is given.
+    pub fn verdicts(&self) -> watch::Receiver<Verdict> {
+        self.verdicts.clone()
+    }
+
+    /// What the workers have done so far.
+    pub fn stats(&self) -> Stats {
+        let workers = self.workers.iter().map(|(core, counters)| counters.stats(*core)).collect();
+        let access_log_dropped = self.access_log.as_ref().map_or(0, |log| log.dropped());
+        Stats { workers, access_log_dropped }
+    }
+
+    /// Sends clients elsewhere: from now on each connection's next response is its
+    /// last. New connections are still accepted.
+    pub fn drain(&self) {
+        self.draining.send_replace(true);
+    }
+
+    /// Stops: accepts no more, finishes what is in flight, and cuts off what is not
+    /// finished when `patience` ends.
+    pub async fn shutdown(mut self, patience: Duration) {
+        self.drain();
+        if let Some(orders) = &self.orders {
+            orders.send_replace(Order::Leave { by: drain::deadline(patience) });
+        }
+        let threads = std::mem::take(&mut self.threads);
+        let Some(background) = &self.background else { return };
+        let joined = background.spawn_blocking(|| {
+            threads.into_iter().filter_map(|thread| thread.join().err()).count()
+        });
+        if let Ok(1..) = joined.await {
+            tracing::error!("a worker ended in a panic");
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(background) = self.background.take() {
+            // It may be dropped inside another runtime, where waiting is not allowed.
+            background.shutdown_background();
+        }
+    }
+}
+
+/// What the engine has done so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// By worker.
+    pub workers: Vec<WorkerStats>,
+    /// Access-log lines that were dropped because they could not be written in time.
+    pub access_log_dropped: u64,
+}
+
+impl Stats {
+    /// Connections open now.
+    pub fn open(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.open).sum()
+    }
+
+    /// Connections accepted so far.
+    pub fn accepted(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.accepted).sum()
+    }
+
+    /// Requests so far, refused ones included.
+    pub fn requests(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.requests).sum()
+    }
+
+    /// Connections lost to a panic.
+    pub fn panics(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.panics).sum()
+    }
+}

@@ -1,0 +1,257 @@
+//! Listening sockets, and which worker serves an accepted connection.
+//!
+//! Every worker has its own sockets on the same addresses (SO_REUSEPORT), so the
+//! kernel spreads connections by hash, unevenly. A worker that has clearly more
+//! than its share gives a just-accepted socket, of which nothing was read, to the
+//! least loaded one, once; a given connection is never given again.
+
+use crate::metrics::{Connection, Counters};
+use crate::options::Listen;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+/// After an accept that failed for want of descriptors or memory: long enough for
+/// some to be given back, short enough not to be noticed.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {addr}")]
+pub struct ListenError {
+    /// Which one.
+    pub addr: SocketAddr,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+/// Binds `listen` for each of `workers`: one list of sockets per worker.
+///
+/// The first socket of an address is bound alone before it is shared, so that an
+/// address in use elsewhere is an error even if its user shares it too.
+pub(crate) fn bind_all(
+    listen: &[Listen],
+    workers: usize,
+) -> Result<Vec<Vec<TcpListener>>, ListenError> {
+    let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    for listener in listen {
+        let naming = |source| ListenError { addr: listener.addr, source };
+        let mut addr = listener.addr;
+        if addr.port() != 0 {
+            bind(addr, false).map_err(naming)?;
+        }
+        for worker in &mut sockets {
+            let socket = bind(addr, true);
+            let socket = socket.and_then(|socket| accepting(socket, listener)).map_err(naming)?;
+            addr = socket.local_addr().map_err(naming)?;
+            worker.push(socket);
+        }
+    }
+    Ok(sockets)
+}
+
+fn bind(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        // As nginx: an IPv6 listener leaves IPv4 to a listener of its own.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&addr.into())?;
+    Ok(socket)
+}
+
+fn accepting(socket: Socket, listen: &Listen) -> io::Result<TcpListener> {
+    socket.listen(i32::try_from(listen.backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// What may be accepted on a listener.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    /// A connection for this worker.
+    Ours(TcpStream, SocketAddr),
+    /// Nothing this time; what went wrong has been said and waited for.
+    Nothing,
+}
+
+/// Accepts from one listener, patiently.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    listener: tokio::net::TcpListener,
+    /// Whether the last accept failed for want of something: said once per burst.
+    starving: bool,
+}
+
+impl Acceptor {
+    /// Registers the listener with the calling thread's runtime.
+    pub(super) fn new(listener: TcpListener) -> io::Result<Acceptor> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        Ok(Acceptor { listener, starving: false })
+    }
+
+    /// Waits for a connection. May be dropped at any time without losing one.
+    pub(super) async fn accept(&mut self) -> Accepted {
+        match self.listener.accept().await {
+            Ok((stream, peer)) => {
+                self.starving = false;
+                Accepted::Ours(stream, peer)
+            }
+            Err(error) if is_the_peers(&error) => Accepted::Nothing,
+            Err(error) => {
+                if !self.starving {
+                    tracing::error!(%error, "cannot accept connections; trying on");
+                    self.starving = true;
+                }
+                tokio::time::sleep(BACK_OFF).await;
+                Accepted::Nothing
+            }
+        }
+    }
+
+    /// What the kernel has completed already: closing the listener would reset it.
+    pub(super) async fn waiting(&mut self) -> Option<(TcpStream, SocketAddr)> {
+        std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(match self.listener.poll_accept(cx) {
+                std::task::Poll::Ready(Ok(accepted)) => Some(accepted),
+                _ => None,
+            })
+        })
+        .await
+    }
+}
+
+/// Whether a connection failed rather than the listener.
+fn is_the_peers(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::WouldBlock
+    )
+}
+
+/// A connection on its way to another worker.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(super) socket: std::net::TcpStream,
+    pub(super) peer: SocketAddr,
+    /// Which listener accepted it.
+    pub(super) listener: usize,
+    /// Counted as the receiver's from the moment it was given.
+    pub(super) counted: Connection,
+}
+
+/// How busy each worker is, and how to reach it.
+#[derive(Debug)]
+pub(crate) struct Board {
+    seats: Vec<Seat>,
+}
+
+#[derive(Debug)]
+struct Seat {
+    counters: Arc<Counters>,
+    inbox: UnboundedSender<Given>,
+}
+
+impl Board {
+    /// A board for these workers, and each one's inbox.
+    pub(crate) fn new(counters: &[Arc<Counters>]) -> (Board, Vec<UnboundedReceiver<Given>>) {
+        let (seats, inboxes) = counters
+            .iter()
+            .map(|counters| {
+                let (inbox, receiver) = mpsc::unbounded_channel();
+                (Seat { counters: counters.clone(), inbox }, receiver)
+            })
+            .unzip();
+        (Board { seats }, inboxes)
+    }
+
+    /// Counts a connection just accepted by worker `me` in, or gives it away.
+    pub(super) fn place(
+        &self,
+        me: usize,
+        stream: TcpStream,
+        peer: SocketAddr,
+        listener: usize,
+    ) -> Option<(TcpStream, Connection)> {
+        let mine = self.seats.get(me)?;
+        let Some(seat) = self.better_than(me) else {
+            return Some((stream, mine.counters.connection()));
+        };
+        let socket = stream.into_std().ok()?;
+        let counted = seat.counters.connection();
+        match seat.inbox.send(Given { socket, peer, listener, counted }) {
+            Ok(()) => {
+                mine.counters.count_given();
+                None
+            }
+            // It is leaving; so are we, but this one was accepted.
+            Err(returned) => {
+                let stream = TcpStream::from_std(returned.0.socket).ok()?;
+                Some((stream, mine.counters.connection()))
+            }
+        }
+    }
+
+    /// The least loaded worker, if with one more `me` had over 1.25 times the mean
+    /// and moving it would bring the two closer.
+    fn better_than(&self, me: usize) -> Option<&Seat> {
+        let mine = self.seats.get(me)?.counters.open() + 1;
+        let total: u64 = self.seats.iter().map(|seat| seat.counters.open()).sum::<u64>() + 1;
+        // mine > 1.25 × total ÷ seats, in whole numbers.
+        if mine * 4 * self.seats.len() as u64 <= total * 5 {
+            return None;
+        }
+        let least = self.seats.iter().min_by_key(|seat| seat.counters.open())?;
+        (least.counters.open() + 1 < mine).then_some(least)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn board(open: &[u64]) -> (Board, Vec<Connection>) {
+        let counters: Vec<_> = open.iter().map(|_| Arc::new(Counters::default())).collect();
+        let held = counters.iter().zip(open);
+        let held = held.flat_map(|(counters, open)| (0..*open).map(|_| counters.connection()));
+        let held = held.collect();
+        (Board::new(&counters).0, held)
+    }
+
+    #[track_caller]
+    fn check(open: &[u64], me: usize, expected: Option<u64>) {
+        let (board, _held) = board(open);
+        let found = board.better_than(me).map(|seat| seat.counters.open());
+        assert_eq!(found, expected, "{me} of {open:?}");
+    }
+
+    #[test]
+    fn only_more_than_a_fair_share_is_given_away() {
+        check(&[0, 0], 0, None);
+        check(&[1, 0], 0, Some(0));
+        check(&[7, 8, 8, 8, 8, 8, 8, 8], 0, None);
+        check(&[9, 8, 8, 8, 8, 8, 8, 7], 0, None);
+        check(&[10, 8, 8, 8, 8, 8, 8, 6], 0, Some(6));
+        check(&[10, 8, 8, 8, 8, 8, 8, 6], 7, None);
+        check(&[100], 0, None);
+    }
+
+    #[test]
+    fn an_address_in_use_is_named() {
+        let listen = |addr| [Listen::plain(addr)];
+        let taken = bind_all(&listen(([127, 0, 0, 1], 0).into()), 2).unwrap();
+        let addr = taken[0][0].local_addr().unwrap();
+        assert_eq!(taken[1][0].local_addr().unwrap(), addr);
+        let error = bind_all(&listen(addr), 1).unwrap_err();
+        assert_eq!((error.addr, error.source.kind()), (addr, io::ErrorKind::AddrInUse));
+    }
+}

@@ -1,0 +1,78 @@
+//! What a data plane starts from: its cache, else its declarative file, else nothing.
+//!
+//! A revision from the cache is verified like one from the link. One that its signer's key does not
+//! vouch for is set aside, and the node goes on as if there were none.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use cluster::cache::{self, Cache};
+use cluster::client::Keep;
+use cluster::trust::Trust;
+use model::value::Timestamp;
+use model::{Revision, RevisionId, declarative};
+
+use crate::options::{ClusterClient, Declarative, Options};
+
+/// Where a data plane stands before it has met its control plane.
+pub struct Initial {
+    /// Whom it believes.
+    pub trust: Arc<Trust>,
+    /// What it serves.
+    pub revision: Arc<Revision>,
+    /// Where it keeps what it is sent.
+    pub keep: Arc<dyn Keep>,
+}
+
+/// Decides what to start from.
+pub fn initial(
+    options: &Options,
+    cluster: &ClusterClient,
+    fallback: Option<&Declarative>,
+) -> anyhow::Result<Initial> {
+    let trust = Arc::new(Trust::load(&options.prefix, cluster.trust)?);
+    let (keep, cached): (Arc<dyn Keep>, _) = match &cluster.cache {
+        Some(dir) => {
+            let options = cache::Options {
+                dir: dir.clone(),
+                trust: Arc::clone(&trust),
+                limits: cache::Limits::default(),
+            };
+            let (cache, loaded) = Cache::open(options)?;
+            let cached = cache.verify(loaded)?.revision;
+            (Arc::new(cache), cached)
+        }
+        None => (Arc::new(cache::Off), None),
+    };
+    let revision = match (cached, fallback) {
+        (Some(revision), _) => {
+            tracing::info!("starting from the configuration cache: revision {}", revision.id);
+            revision
+        }
+        (None, Some(fallback)) => read(fallback)?,
+        (None, None) => {
+            tracing::info!("starting without a configuration: nothing is cached and declarative_config is not set");
+            Revision::empty()
+        }
+    };
+    Ok(Initial { trust, revision, keep })
+}
+
+/// A revision that any control plane's replaces: it is of no epoch.
+fn read(document: &Declarative) -> anyhow::Result<Arc<Revision>> {
+    let (text, name) = match document {
+        Declarative::File(path) => {
+            let name = path.display().to_string();
+            (fs::read_to_string(path).with_context(|| format!("declarative_config: {name}"))?, name)
+        }
+        Declarative::Text(text) => (text.clone(), "declarative_config_string".to_owned()),
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = Timestamp::from_seconds(i64::try_from(now).unwrap_or(i64::MAX));
+    let config = declarative::parse(&text, now).with_context(|| name.clone())?;
+    tracing::info!("starting from {name}: {} entities", config.len());
+    let id = RevisionId { epoch: 0, version: 1, hash: config.hash() };
+    Ok(Arc::new(Revision { id, signature: None, config }))
+}

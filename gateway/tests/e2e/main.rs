@@ -1,0 +1,23 @@
+//! A hybrid cluster from outside: real processes, real sockets, real files.
+//!
+//! Every test has a [`support::Site`] of its own: a directory, a certificate pair, ports nobody else
+//! gets. Tests wait for what they can observe, never for time to pass, and print the logs of every
+//! process when they fail.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "a test that cannot go on fails, and says what its processes said"
+)]
+
+mod support;
+
+mod proxying; // a request through the cluster
+mod sync; // a change on its way
+mod outage; // either side gone
+mod cache; // the files that outlive a restart, damaged
+mod identity; // who may join
+mod refusal; // a revision that cannot be served
+mod lifecycle; // stop, quit, drain, workers
+mod load; // changes under load

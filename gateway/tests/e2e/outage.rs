@@ -1,0 +1,186 @@
+//! Either side gone: the data plane serves what it knows, and catches up.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{ControlPlane, DataPlane, Origin, PATIENCE, Site, free_port, within};
+
+/// A lost control plane is tried again after 5 to 10 seconds, and then it has to be met.
+const RECONNECT: Duration = Duration::from_secs(15);
+
+#[tokio::test]
+async fn a_data_plane_outlives_its_control_plane_and_its_own_end() {
+    let site = Site::new().await;
+    let (mut control_plane, mut data_plane) = site.cluster().await;
+    let origin = Origin::start("a").await;
+    control_plane.expose("a", "/a", &origin.url("/")).await;
+    data_plane.answers("/a", 200).await;
+    within(PATIENCE, async || cached(&control_plane, &data_plane).await).await;
+    let (id, hash) = (data_plane.id().await, data_plane.hash().await.unwrap());
+
+    control_plane.process.kill();
+    data_plane.process.says(&["lost control plane"]).await;
+    data_plane.answers("/a", 200).await;
+    assert_eq!(data_plane.ready().await.status, 200, "an outage is not the data plane's");
+
+    data_plane.process.kill();
+    data_plane.start().await;
+    assert_eq!(data_plane.get("/a").await.unwrap().status, 200, "from the first request on");
+    assert_eq!(data_plane.ready().await.status, 200);
+    assert_eq!(data_plane.hash().await.unwrap(), hash);
+    assert_eq!(data_plane.id().await, id, "a restart does not make another node of it");
+
+    control_plane.start().await;
+    let again = control_plane.get("/routes/a").await;
+    assert_eq!(again["paths"], json!(["/a"]), "what was answered is not lost by a kill");
+    control_plane.patch("/routes/a", json!({ "paths": ["/b"] })).await;
+    within(RECONNECT, async || data_plane.get("/b").await?.with_status(200)).await;
+    within(PATIENCE, async || data_plane.is_joined(&control_plane).await).await;
+    assert_eq!(data_plane.get("/a").await.unwrap().status, 404);
+    let rows = control_plane.data_planes().await;
+    assert_eq!(rows.len(), 1, "the same node again: {rows:?}");
+}
+
+#[tokio::test]
+async fn a_change_that_was_effective_survives_a_kill() {
+    let site = Site::new().await;
+    let (mut control_plane, mut data_plane) = site.cluster().await;
+    let origin = Origin::start("a").await;
+    for path in ["/one", "/two", "/three"] {
+        control_plane.expose(&path[1..], path, &origin.url("/")).await;
+        data_plane.answers(path, 200).await;
+        within(PATIENCE, async || cached(&control_plane, &data_plane).await).await;
+    }
+    control_plane.process.kill();
+    for _ in 0..3 {
+        data_plane.process.kill();
+        data_plane.start().await;
+        for path in ["/one", "/two", "/three"] {
+            assert_eq!(data_plane.get(path).await.unwrap().status, 200, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn changes_missed_are_made_up_for_at_once() {
+    let site = Site::new().await;
+    let (control_plane, mut data_plane) = site.cluster().await;
+    let origin = Origin::start("a").await;
+    control_plane.expose("a", "/a", &origin.url("/")).await;
+    data_plane.answers("/a", 200).await;
+    data_plane.process.kill();
+    for number in 0..50 {
+        control_plane.patch("/routes/a", json!({ "paths": [format!("/{number}")] })).await;
+    }
+    data_plane.start().await;
+    within(PATIENCE, async || data_plane.is_joined(&control_plane).await).await;
+    assert_eq!(data_plane.get("/49").await.unwrap().status, 200);
+    assert_eq!(data_plane.get("/48").await.unwrap().status, 404);
+}
+
+#[tokio::test]
+async fn a_frozen_control_plane_holds_nothing_up() {
+    let site = Site::new().await;
+    let (control_plane, data_plane) = site.cluster().await;
+    let origin = Origin::start("a").await;
+    control_plane.expose("a", "/a", &origin.url("/")).await;
+    data_plane.answers("/a", 200).await;
+    control_plane.process.signal(Signal::STOP);
+    for _ in 0..20 {
+        assert_eq!(data_plane.get("/a").await.unwrap().status, 200);
+    }
+    control_plane.process.signal(Signal::CONT);
+    control_plane.patch("/routes/a", json!({ "paths": ["/b"] })).await;
+    data_plane.answers("/b", 200).await;
+}
+
+#[tokio::test]
+async fn a_data_plane_that_has_never_met_anyone_serves_nothing() {
+    let site = Site::new().await;
+    let mut data_plane = DataPlane::new(&site, free_port());
+    data_plane.start().await;
+    let reply = data_plane.get("/any").await.unwrap();
+    assert_eq!(reply.status, 404);
+    assert_eq!(reply.json()["message"], "no Route matched with those values");
+    assert_eq!(data_plane.hash().await.unwrap(), "0".repeat(32));
+    let ready = data_plane.ready().await;
+    assert_eq!(ready.status, 503);
+    let why = ready.json()["message"].as_str().unwrap().to_owned();
+    assert!(why.starts_with("no configuration available"), "{why}");
+    data_plane.process.says(&["cannot reach control plane"]).await;
+}
+
+#[tokio::test]
+async fn a_fallback_file_serves_until_the_control_plane_says_more() {
+    let site = Site::new().await;
+    let origin = Origin::start("file").await;
+    let file = site.path().join("fallback.yml");
+    let text = format!(
+        "_format_version: \"3.0\"\nservices:\n- name: file\n  url: {}\n  routes:\n  - name: file\n    paths: [/file]\n",
+        origin.url("/")
+    );
+    fs::write(&file, text).unwrap();
+    let mut control_plane = ControlPlane::new(&site);
+    let mut data_plane = DataPlane::new(&site, control_plane.cluster);
+    data_plane.process.set("declarative_config", file.display());
+    data_plane.start().await;
+    assert_eq!(data_plane.get("/file").await.unwrap().json()["origin"], "file");
+
+    control_plane.start().await;
+    control_plane.expose("a", "/a", &origin.url("/")).await;
+    within(RECONNECT, async || data_plane.get("/a").await?.with_status(200)).await;
+    assert_eq!(data_plane.get("/file").await.unwrap().status, 404, "the control plane's counts");
+    within(PATIENCE, async || cached(&control_plane, &data_plane).await).await;
+
+    control_plane.process.kill();
+    data_plane.process.kill();
+    data_plane.start().await;
+    assert_eq!(data_plane.get("/a").await.unwrap().status, 200, "the cache goes before the file");
+    assert_eq!(data_plane.get("/file").await.unwrap().status, 404);
+}
+
+#[tokio::test]
+async fn a_node_is_provisioned_in_an_outage_by_copying_a_cache() {
+    let site = Site::new().await;
+    let (mut control_plane, mut donor) = site.cluster().await;
+    let origin = Origin::start("a").await;
+    control_plane.expose("a", "/a", &origin.url("/")).await;
+    donor.answers("/a", 200).await;
+    within(PATIENCE, async || cached(&control_plane, &donor).await).await;
+    let id = donor.id().await;
+    control_plane.process.kill();
+    donor.process.kill();
+
+    let mut heir = DataPlane::new(&site, control_plane.cluster);
+    copy(&donor.cache(), &heir.cache());
+    heir.start().await;
+    assert_eq!(heir.get("/a").await.unwrap().status, 200);
+    assert_ne!(heir.id().await, id, "a copied configuration is not a copied identity");
+
+    control_plane.start().await;
+    within(RECONNECT, async || heir.is_joined(&control_plane).await).await;
+}
+
+/// What the data plane serves is on its disk, says the control plane.
+async fn cached(control_plane: &ControlPlane, data_plane: &DataPlane) -> Result<(), String> {
+    let row = data_plane.is_joined(control_plane).await?;
+    if row["cached"] == true { Ok(()) } else { Err(format!("not cached: {row}")) }
+}
+
+/// A directory as `cp -r` copies it.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

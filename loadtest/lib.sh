@@ -1,0 +1,61 @@
+# shellcheck shell=bash
+# What the load tests share: where they write, which ports they use, what they ran on. Sourced.
+
+# shellcheck source=scripts/lib/needs.sh
+source scripts/lib/needs.sh
+# shellcheck source=scripts/lib/processes.sh
+source scripts/lib/processes.sh
+# shellcheck source=scripts/lib/cluster.sh
+source scripts/lib/cluster.sh
+
+# One block of ports above LOADTEST_PORT, away from those of nodes that run here in earnest.
+: "${LOADTEST_PORT:=19000}"
+PROXY_PORT=$LOADTEST_PORT
+ADMIN_PORT=$((LOADTEST_PORT + 1))
+CLUSTER_PORT=$((LOADTEST_PORT + 2))
+STATUS_PORT=$((LOADTEST_PORT + 3))
+CP_STATUS_PORT=$((LOADTEST_PORT + 4))
+ORIGIN_PORT=$((LOADTEST_PORT + 5))
+NGINX_PORT=$((LOADTEST_PORT + 6))
+DIR=$PWD/target/loadtest
+
+# Takes DIR, and empties it: every run starts from nothing.
+begin() {
+    only_one
+    local port ports=()
+    for port in "$PROXY_PORT" "$ADMIN_PORT" "$CLUSTER_PORT" "$STATUS_PORT" "$CP_STATUS_PORT" \
+        "$ORIGIN_PORT" "$NGINX_PORT"; do
+        ports+=("LOADTEST_PORT+$((port - LOADTEST_PORT))=$port")
+    done
+    need_ports "${ports[@]}"
+    build_gateway >&2
+    find "$DIR" -mindepth 1 -maxdepth 1 ! -name lock -exec rm -r {} +
+}
+
+# What a number is worth without this: not much.
+hardware() {
+    printf '%s, %s of %s cores, Linux %s' \
+        "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(nproc --all)" "$(uname -r)"
+}
+
+gateway_version() {
+    printf 'gateway %s' "$("$GATEWAY" version)"
+    local commit
+    commit=$(git rev-parse --short HEAD 2>/dev/null) || return 0
+    git diff --quiet HEAD 2>/dev/null || commit+=', changed'
+    printf ' (%s)' "$commit"
+}
+
+# number NAME VALUE: ends the script unless it is a whole number above 0.
+number() { [[ $2 =~ ^[1-9][0-9]*$ ]] || die "$1 takes a number above 0, not '$2'"; }
+
+# keep FILE NAME: shows the report, and with KEEP=yes leaves it in loadtest/runs/.
+report() {
+    cat "$1"
+    [[ ${KEEP:-} == yes ]] || return 0
+    local kept
+    kept=loadtest/runs/$(date -u +%Y-%m-%d)-$2-$(git rev-parse --short HEAD 2>/dev/null || echo local).md
+    mkdir -p loadtest/runs
+    cp "$1" "$kept"
+    note "kept as $kept" >&2
+}
