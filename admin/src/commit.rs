@@ -14,7 +14,7 @@ use model::vitals::Problem;
 use model::{Config, Revision, RevisionId, delta};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::{debug, error, warn};
 
 use crate::clock::Clock;
 use crate::signing::SigningKey;
@@ -105,6 +105,12 @@ impl Committer {
     /// Raises the epoch above that of a revision that is ahead of the head.
     pub(crate) async fn raise(&self, above: RevisionId) {
         let _ = self.queue.send(Job::Raise { above }).await; // without a committer there is nothing to raise
+    }
+
+    /// How many writes are in line.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        QUEUE - self.queue.capacity()
     }
 
     /// Whether the database answers.
@@ -261,7 +267,7 @@ impl Pending {
         let next = Revision { id, signature: Some(signature), config };
         match group.append(&self.head, &next, signature, author, judgement.now).await? {
             Appended::Yes => {
-                info!("[admin] revision {id}: {} by {}", author.what, author.who);
+                debug!("[admin] revision {id}: {} by {}", author.what, author.who);
                 self.head = Arc::new(next);
                 Ok(true)
             }

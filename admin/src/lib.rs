@@ -32,7 +32,7 @@ use serve::Listening;
 use store::{Keep, Store};
 
 pub use clock::Clock;
-pub use serve::Access;
+pub use serve::{Access, Serving, serve};
 pub use store::{OpenError, StoreError};
 
 /// What a control plane needs.
@@ -90,8 +90,14 @@ impl Options {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The database cannot be used.
-    #[error(transparent)]
-    Database(#[from] OpenError),
+    #[error("the database {path} cannot be used", path = path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
     /// A listener cannot be used.
     #[error("admin_listen cannot be used")]
     Listen(#[source] io::Error),
@@ -115,9 +121,10 @@ pub struct Server {
 impl Server {
     /// Opens the database and serves the Admin API, on the tokio runtime this is called on.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let keep =
-            Keep { revisions: options.revision_log_keep.max(1), audit: options.audit_keep };
-        let opened = Store::open(&options.database, keep, options.clock.now()).await?;
+        let keep = Keep { revisions: options.revision_log_keep.max(1), audit: options.audit_keep };
+        let opened = Store::open(&options.database, keep, options.clock.now()).await;
+        let opened = opened
+            .map_err(|source| StartError::Database { path: options.database.clone(), source })?;
         let (trust, node_id) = (opened.key.public(), opened.node_id);
         info!("[admin] {} is at revision {}", options.database.display(), opened.head.id);
 
@@ -141,8 +148,7 @@ impl Server {
             latency_tokens: options.latency_tokens,
             access_log: options.access_log,
         };
-        let listening =
-            Listening::start(options.listeners, front).map_err(StartError::Listen)?;
+        let listening = Listening::start(options.listeners, front).map_err(StartError::Listen)?;
         let heeding = JoinSet::new();
         Ok(Self { api, revisions, trust, node_id, listening, heeding, committer, committed })
     }

@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 /// Connections at a time; more wait in the kernel.
 const CONNECTIONS: usize = 4096;
@@ -81,6 +81,19 @@ pub(crate) struct Traffic {
     pub(crate) in_flight: AtomicU64,
 }
 
+/// Serves any router as the Admin API is served: clients are bounded, and responses look the same.
+/// It goes on until what is returned is dropped. Must be called within a tokio runtime.
+pub fn serve(listeners: Vec<std::net::TcpListener>, router: Router) -> io::Result<Serving> {
+    let traffic = Arc::default();
+    let front =
+        Front { router, traffic, server: Some(server()), latency_tokens: false, access_log: None };
+    Listening::start(listeners, front).map(Serving)
+}
+
+/// Listeners that are served for as long as this lives.
+#[must_use = "dropped, it stops"]
+pub struct Serving(#[expect(dead_code, reason = "held for its drop")] Listening);
+
 /// What stands before the router.
 pub(crate) struct Front {
     pub(crate) router: Router,
@@ -100,18 +113,18 @@ pub(crate) struct Listening {
 
 impl Listening {
     /// Serves every listener. Must be called within a tokio runtime.
-    pub(crate) fn start(
-        listeners: Vec<std::net::TcpListener>,
-        front: Front,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(listeners: Vec<std::net::TcpListener>, front: Front) -> io::Result<Self> {
         let (front, places) = (Arc::new(front), Arc::new(Semaphore::new(CONNECTIONS)));
-        let mut listening =
-            Self { addresses: Vec::new(), accepting: JoinSet::new(), stop: watch::Sender::new(false) };
+        let mut listening = Self {
+            addresses: Vec::new(),
+            accepting: JoinSet::new(),
+            stop: watch::Sender::new(false),
+        };
         for listener in listeners {
             listener.set_nonblocking(true)?;
             let listener = TcpListener::from_std(listener)?;
             let address = listener.local_addr()?;
-            info!("[admin] the Admin API is served on {address}");
+            debug!("[admin] listening on {address}");
             listening.addresses.push(address);
             let gate = Gate {
                 front: Arc::clone(&front),
@@ -209,7 +222,11 @@ where
         async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer.ip()).await) }
     });
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES);
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES);
     server
         .http2()
         .timer(TokioTimer::new())

@@ -43,8 +43,7 @@ impl SigningKey {
     /// Vouches for a revision.
     pub(crate) fn sign(&self, id: &RevisionId) -> Result<Signature, ErrorStack> {
         let mut signature = [0; 64];
-        Signer::new_without_digest(&self.key)?
-            .sign_oneshot(&mut signature, &id.signed_bytes())?;
+        Signer::new_without_digest(&self.key)?.sign_oneshot(&mut signature, &id.signed_bytes())?;
         Ok(Signature::from_bytes(signature))
     }
 }

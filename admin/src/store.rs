@@ -65,78 +65,53 @@ pub(crate) struct Opened {
     pub(crate) node_id: Uuid,
 }
 
-/// Why the database cannot be used.
+/// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file cannot be made or opened.
-    #[error("the database {path} cannot be opened for writing", path = path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    #[error("the file cannot be opened for writing")]
+    File(#[source] io::Error),
     /// Another program's file.
-    #[error("{path} is a database, but not one of this program", path = path.display())]
-    NotOurs {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("it is a database of another program")]
+    NotOurs,
     /// A later version of this program was here.
-    #[error("the database {path} is of a newer version of this program (its schema is {found}, this one knows {known})", path = path.display())]
+    #[error(
+        "a newer version of this program wrote it: its schema is {found}, this one knows {known}"
+    )]
     Newer {
-        /// The file.
-        path: PathBuf,
         /// Migrations it has seen.
         found: i64,
         /// Migrations there are.
         known: usize,
     },
     /// SQLite refuses.
-    #[error("the database cannot be read")]
+    #[error("it cannot be read")]
     Sqlite(#[from] sqlx::Error),
     /// The log cannot be read or written.
-    #[error(transparent)]
+    #[error("its revision log cannot be used")]
     Log(#[from] StoreError),
     /// A row is not an entity.
-    #[error("the database {path} is damaged; restore a backup", path = path.display())]
-    Entity {
-        /// The file.
-        path: PathBuf,
-        /// Which row, and what is wrong with it.
-        #[source]
-        source: DecodeError,
-    },
+    #[error("it is damaged; restore a backup")]
+    Entity(#[from] DecodeError),
     /// Rows were lost or changed behind our back.
-    #[error("the database {path} is damaged: its content has hash {found}, but revision {head} was written; restore a backup", path = path.display())]
+    #[error(
+        "it is damaged: its content has hash {found}, but revision {head} was written; restore a backup"
+    )]
     Content {
-        /// The file.
-        path: PathBuf,
         /// What was written last.
         head: RevisionId,
         /// What is there.
         found: ContentHash,
     },
     /// The log ends elsewhere.
-    #[error("the database {path} is damaged: its revision log does not end at revision {head}; restore a backup", path = path.display())]
-    Ending {
-        /// The file.
-        path: PathBuf,
-        /// What was written last.
-        head: RevisionId,
-    },
+    #[error("it is damaged: its revision log does not end at revision {0}; restore a backup")]
+    Ending(RevisionId),
+    /// The cluster's key or the node's id has the wrong length.
+    #[error("it is damaged: `{0}` in `identity` cannot be read; restore a backup")]
+    Identity(&'static str),
     /// The cluster's key cannot be made or used.
     #[error("the key that signs revisions cannot be used")]
     Key(#[from] ErrorStack),
-    /// The cluster's key or the node's id has the wrong length.
-    #[error("the database {path} is damaged: `{name}` cannot be read; restore a backup", path = path.display())]
-    Identity {
-        /// The file.
-        path: PathBuf,
-        /// Which of them.
-        name: &'static str,
-    },
 }
 
 /// Why a write was not kept.
@@ -171,13 +146,13 @@ impl Store {
     /// Opens the database, brings it up to date and reads it. A new one gets its identity, and the
     /// first revision: an empty one.
     pub(crate) async fn open(path: &Path, keep: Keep, now: Timestamp) -> Result<Opened, OpenError> {
-        sqlite::create(path)
-            .map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+        sqlite::create(path).map_err(OpenError::File)?;
         let busy = sqlite::BUSY_TIMEOUT;
         let mut db = sqlite::connect(path, busy).await?;
-        sqlite::migrate(&mut db, path).await?;
-        let (key, node_id) = identify(&mut db, path).await?;
-        let statements = EntityKind::ALL.iter().map(|kind| (*kind, Statements::of(*kind))).collect();
+        sqlite::migrate(&mut db).await?;
+        let (key, node_id) = identify(&mut db).await?;
+        let statements =
+            EntityKind::ALL.iter().map(|kind| (*kind, Statements::of(*kind))).collect();
         let mut store = Store { path: path.to_owned(), keep, busy, statements, db: Some(db) };
         let head = match store.load(&key).await? {
             Some(head) => head,
@@ -223,7 +198,6 @@ impl Store {
 
     /// The newest revision, if there ever was one.
     async fn load(&mut self, key: &SigningKey) -> Result<Option<Revision>, OpenError> {
-        let path = || self.path.clone();
         let Some(db) = &mut self.db else { return Ok(None) };
         // Within one transaction all tables are of one moment.
         let mut tx = db.begin().await?;
@@ -234,15 +208,14 @@ impl Store {
             for row in rows.fetch_all(&mut *tx).await? {
                 let id = Uuid::from_slice(row.try_get("id")?).unwrap_or_default();
                 let bytes = Bytes::copy_from_slice(row.try_get("bytes")?);
-                let put = config.put(*kind, id, bytes);
-                put.map_err(|source| OpenError::Entity { path: path(), source })?;
+                config.put(*kind, id, bytes)?;
             }
         }
         if config.hash() != id.hash {
-            return Err(OpenError::Content { path: path(), head: id, found: config.hash() });
+            return Err(OpenError::Content { head: id, found: config.hash() });
         }
         if log::last(&mut tx).await?.is_none_or(|step| step.id != id) {
-            return Err(OpenError::Ending { path: path(), head: id });
+            return Err(OpenError::Ending(id));
         }
         Ok(Some(Revision { id, signature: Some(key.sign(&id)?), config }))
     }
@@ -365,15 +338,11 @@ async fn write_row(
 }
 
 /// Reads the cluster's key and this control plane's id, and makes them where there are none.
-async fn identify(
-    db: &mut SqliteConnection,
-    path: &Path,
-) -> Result<(SigningKey, Uuid), OpenError> {
-    let damaged = |name| OpenError::Identity { path: path.to_owned(), name };
+async fn identify(db: &mut SqliteConnection) -> Result<(SigningKey, Uuid), OpenError> {
     let seed = once(db, "signing_key", &SigningKey::new_seed()?).await?;
-    let seed = seed.try_into().map_err(|_| damaged("signing_key"))?;
+    let seed = seed.try_into().map_err(|_| OpenError::Identity("signing_key"))?;
     let node_id = once(db, "node_id", Uuid::new_v4().as_bytes()).await?;
-    let node_id = Uuid::from_slice(&node_id).map_err(|_| damaged("node_id"))?;
+    let node_id = Uuid::from_slice(&node_id).map_err(|_| OpenError::Identity("node_id"))?;
     Ok((SigningKey::from_seed(&seed)?, node_id))
 }
 

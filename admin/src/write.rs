@@ -40,8 +40,6 @@ pub(crate) enum Refusal {
     Missing(Named),
     /// Something the URL names is not there.
     NotFound,
-    /// The URL does not allow it.
-    NotAllowed,
     /// The engine would not serve it.
     Unservable(Vec<Problem>),
 }
@@ -177,7 +175,9 @@ fn keep_id<E: Entity>(current: &E, body: &mut Object) -> Result<(), Refusal> {
     let Some(given) = body.get("id") else { return Ok(()) };
     match given.as_str().and_then(parse_hyphenated) {
         Some(id) if id != current.id().uuid() => Err(Refusal::Missing(Named::Id(id))),
-        None if given.is_null() => Err(Refusal::Invalid(Violations::field("id", "required field missing"))),
+        None if given.is_null() => {
+            Err(Refusal::Invalid(Violations::field("id", "required field missing")))
+        }
         _ => Ok(()),
     }
 }
@@ -201,7 +201,8 @@ fn resolve<E: Entity>(config: &Config, body: &mut Object) -> Result<(), Refusal>
     let mut unresolved = Vec::new();
     for key in foreign_keys(E::SCHEMA.fields) {
         let Some(Value::Object(given)) = body.get_mut(key.field) else { continue };
-        if given.get("id").and_then(Value::as_str).is_some_and(|id| parse_hyphenated(id).is_some()) {
+        if given.get("id").and_then(Value::as_str).is_some_and(|id| parse_hyphenated(id).is_some())
+        {
             continue;
         }
         match key.target.visit(Resolve { config, given }) {
@@ -228,7 +229,8 @@ impl Visit for Resolve<'_> {
 
     fn visit<E: Entity>(self) -> Self::Output {
         let unique = E::SCHEMA.fields.iter().filter(|field| field.unique);
-        let mut given = unique.filter_map(|field| Some((field.name, self.given.get(field.name)?.as_str()?)));
+        let mut given =
+            unique.filter_map(|field| Some((field.name, self.given.get(field.name)?.as_str()?)));
         let (field, value) = given.next()?;
         let found = self.config.all::<E>().by_unique(field, value);
         Some(found.map(|entity| entity.id().uuid()).ok_or_else(|| (field, value.to_owned())))

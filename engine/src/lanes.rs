@@ -55,7 +55,7 @@ async fn answer<T: Transport>(
     reply: &Reply,
     stream: &mut BoundedStream<T>,
 ) -> Next {
-    let keeps = exchange.terms().keep_alive;
+    let keeps = exchange.keeps_alive();
     let rendered = response::own(exchange, reply);
     let mut out = BytesMut::new();
     let is_head = exchange.head().method() == b"HEAD";

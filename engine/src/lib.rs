@@ -16,7 +16,6 @@ mod metrics; // what each worker counts
 
 pub use metrics::WorkerStats;
 pub use options::Options;
-pub use proxy::log::ACCESS_LOG;
 pub use snapshot::judge;
-pub use start::{Engine, Handle, StartError, Stats};
+pub use start::{Engine, Handle, Meter, StartError, Stats};
 pub use worker::listen::ListenError;

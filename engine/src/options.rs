@@ -6,7 +6,9 @@
 use crate::door;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of the engine. The defaults are Kong's, with no listener.
@@ -28,8 +30,29 @@ pub struct Options {
     pub max_body: Option<u64>,
     /// The port clients know, by the port listened on, behind a port mapping.
     pub public_ports: BTreeMap<u16, u16>,
-    /// Whether each request is logged, as an event of target [`crate::ACCESS_LOG`].
-    pub access_log: bool,
+    /// Where each request is logged; nowhere if there is none.
+    pub access_log: Option<LogSink>,
+}
+
+/// Takes the lines of the access log, on a thread that may wait.
+#[derive(Clone)]
+pub struct LogSink(Arc<dyn Fn(String) + Send + Sync>);
+
+impl LogSink {
+    /// Every line goes to `take`.
+    pub fn new(take: impl Fn(String) + Send + Sync + 'static) -> LogSink {
+        LogSink(Arc::new(take))
+    }
+
+    pub(crate) fn line(&self, line: String) {
+        (self.0)(line);
+    }
+}
+
+impl fmt::Debug for LogSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogSink")
+    }
 }
 
 /// One address clients connect to.

@@ -69,10 +69,11 @@ impl Engine {
         let (verdict, verdicts) = watch::channel(Verdict::default());
         background.spawn(follow::follow(revisions, publisher, verdict));
 
-        let (draining, drained) = watch::channel(false);
         let (orders, ordered) = watch::channel(Order::default());
-        let lanes = lanes(&options, &drained, plan.len())?;
-        let stations = stations(&options, readers, &background)?;
+        let (draining, drained): (Vec<_>, Vec<_>) =
+            plan.iter().map(|_| watch::channel(false)).unzip();
+        let lanes = lanes(&options, &drained)?;
+        let stations = stations(&options, readers, drained, &background)?;
         let access_log = stations.first().and_then(|station| station.access_log.clone());
         let counters: Vec<_> = stations.iter().map(|station| station.counters.clone()).collect();
         let (board, inboxes) = Board::new(&counters);
@@ -96,7 +97,6 @@ impl Engine {
                 board: board.clone(),
                 station,
                 pingora: Arc::new(pingora),
-                draining: drained.clone(),
                 ports: ports.clone(),
             };
             let runtime = Builder::new_current_thread().enable_all().build();
@@ -126,15 +126,18 @@ fn background() -> Result<Runtime, StartError> {
 /// Each worker's lane, built side by side: it takes a while.
 fn lanes(
     options: &Options,
-    draining: &watch::Receiver<bool>,
-    workers: usize,
+    draining: &[watch::Receiver<bool>],
 ) -> Result<Vec<Pingora>, StartError> {
     start_timers();
     let trust = Trust::nobody().map_err(StartError::system("the upstream connectors"))?;
     let keepalive = options.keepalive;
     Ok(thread::scope(|scope| {
-        let build = || Pingora::new(keepalive, &trust, draining.clone());
-        let building: Vec<_> = (0..workers).map(|_| scope.spawn(build)).collect();
+        let trust = &trust;
+        let build = |draining: &watch::Receiver<bool>| {
+            let draining = draining.clone();
+            scope.spawn(move || Pingora::new(keepalive, trust, draining))
+        };
+        let building: Vec<_> = draining.iter().map(build).collect();
         // One that panicked would leave a worker without a lane: go down with it.
         building
             .into_iter()
@@ -146,12 +149,13 @@ fn lanes(
 fn stations(
     options: &Arc<Options>,
     readers: Vec<Reader>,
+    draining: Vec<watch::Receiver<bool>>,
     background: &Runtime,
 ) -> Result<Vec<Arc<Station>>, StartError> {
     let resolver = Resolver::system(background.handle().clone());
-    let log = options.access_log.then(AccessLog::start).transpose();
+    let log = options.access_log.clone().map(AccessLog::start).transpose();
     let log = log.map_err(StartError::system("the access log"))?.map(Arc::new);
-    let station = |reader| {
+    let station = |(reader, draining)| {
         Arc::new(Station {
             options: options.clone(),
             snapshots: Arc::new(reader),
@@ -159,9 +163,10 @@ fn stations(
             counters: Arc::new(Counters::default()),
             ids: Ids::new(),
             access_log: log.clone(),
+            draining,
         })
     };
-    Ok(readers.into_iter().map(station).collect())
+    Ok(readers.into_iter().zip(draining).map(station).collect())
 }
 
 /// The running engine. Dropped, it stops at once.
@@ -172,7 +177,8 @@ pub struct Handle {
     workers: Vec<(Option<usize>, Arc<Counters>)>,
     threads: Vec<thread::JoinHandle<()>>,
     access_log: Option<Arc<AccessLog>>,
-    draining: watch::Sender<bool>,
+    /// One for each worker.
+    draining: Vec<watch::Sender<bool>>,
     /// Workers leave at once when it is gone.
     orders: Option<watch::Sender<Order>>,
     background: Option<Runtime>,
@@ -185,7 +191,7 @@ impl Handle {
         let counters = worker.post.station.counters.clone();
         let (begun, begins) = mpsc::sync_channel(1);
         let thread = thread::Builder::new().name(name).spawn(move || {
-            worker.run(|core| drop(begun.send(core)));
+            worker.run(|core| begun.send(core).unwrap_or_default());
         });
         self.threads.push(thread.map_err(StartError::system("a worker's thread"))?);
         let core = begins.recv().ok().flatten();
@@ -205,15 +211,20 @@ impl Handle {
 
     /// What the workers have done so far.
     pub fn stats(&self) -> Stats {
-        let workers = self.workers.iter().map(|(core, counters)| counters.stats(*core)).collect();
-        let access_log_dropped = self.access_log.as_ref().map_or(0, |log| log.dropped());
-        Stats { workers, access_log_dropped }
+        self.meter().stats()
+    }
+
+    /// The same, for whoever asks again and again.
+    pub fn meter(&self) -> Meter {
+        Meter { workers: self.workers.clone().into(), access_log: self.access_log.clone() }
     }
 
     /// Sends clients elsewhere: from now on each connection's next response is its
     /// last. New connections are still accepted.
     pub fn drain(&self) {
-        self.draining.send_replace(true);
+        for worker in &self.draining {
+            worker.send_replace(true);
+        }
     }
 
     /// Stops: accepts no more, finishes what is in flight, and cuts off what is not
@@ -241,6 +252,22 @@ impl Drop for Handle {
             // It may be dropped inside another runtime, where waiting is not allowed.
             background.shutdown_background();
         }
+    }
+}
+
+/// Reads what the workers count. Outlives the engine, and then stands still.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    workers: Arc<[(Option<usize>, Arc<Counters>)]>,
+    access_log: Option<Arc<AccessLog>>,
+}
+
+impl Meter {
+    /// What the workers have done so far.
+    pub fn stats(&self) -> Stats {
+        let workers = self.workers.iter().map(|(core, counters)| counters.stats(*core)).collect();
+        let access_log_dropped = self.access_log.as_ref().map_or(0, |log| log.dropped());
+        Stats { workers, access_log_dropped }
     }
 }
 

@@ -41,7 +41,6 @@ pub(crate) struct Post {
     pub(crate) board: Arc<Board>,
     pub(crate) station: Arc<Station>,
     pub(crate) pingora: Arc<Pingora>,
-    pub(crate) draining: watch::Receiver<bool>,
     /// The port of each listener, in order.
     pub(crate) ports: Vec<u16>,
 }
@@ -175,8 +174,8 @@ impl Post {
         let port = self.ports.get(listener).copied().unwrap_or_default();
         let client = Client::new(self.station.clone(), peer, port);
         let carrier = Carrier::new(client, self.pingora.clone());
-        let options = &self.station.options.door;
-        match door::serve(stream, Arc::new(digest), options, &self.draining, &carrier).await {
+        let (options, draining) = (&self.station.options.door, &self.station.draining);
+        match door::serve(stream, Arc::new(digest), options, draining, &carrier).await {
             Ending::Closed => {}
             // Not offered on cleartext listeners, as by Kong's defaults.
             Ending::Http2(stream) => drop(stream),

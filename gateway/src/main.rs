@@ -10,6 +10,7 @@ pub mod prefix; // the directory a node lives in
 pub mod daemon; // leaving the terminal
 pub mod notify; // telling whoever started us how we fare
 pub mod telemetry; // logs
+pub mod status; // the status listener
 pub mod run; // the wiring
 
 use std::process::ExitCode;

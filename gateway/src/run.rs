@@ -18,7 +18,7 @@ use crate::options::{ClusterClient, Declarative, Options, Role};
 use crate::status;
 use crate::telemetry::Telemetry;
 use bind::Binder;
-use node::{ControlPlane, DataPlane, Node, Traditional};
+use node::{ControlPlane, DataPlane, Traditional};
 use signals::{Signals, Stop};
 
 /// Runs the node until it is told to stop. An error is one of starting: what runs, runs.
@@ -32,13 +32,13 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             binder.probe("proxy_listen", &proxy.listen);
             binder.finish()?;
 
-            let mut admin = admin::Server::start(convert::admin(&options, admin, api, telemetry)?).await?;
+            let admin =
+                admin::Server::start(convert::admin(&options, admin, api, telemetry)?).await?;
             let engine = Engine::start(convert::engine(proxy, telemetry), admin.revisions())?;
             admin.observe(Arc::new(NoVitals));
-            let verdicts = engine.verdicts();
-            let node = Traditional::new(admin.revisions(), engine.stats(), verdicts.clone());
-            status::serve(status, Arc::new(node))?;
-            settled(verdicts).await;
+            let _status =
+                status::serve(status, Arc::new(Traditional::new(admin.revisions(), &engine)))?;
+            settled(engine.verdicts()).await;
 
             let stop = signals.serving(&options, telemetry).await;
             end(signals, stop, async |patience| {
@@ -55,15 +55,19 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             binder.finish()?;
 
             let purge_delay = admin.purge_delay;
-            let mut admin = admin::Server::start(convert::admin(&options, admin, api, telemetry)?).await?;
+            let mut admin =
+                admin::Server::start(convert::admin(&options, admin, api, telemetry)?).await?;
             let server = convert::cluster_server(cluster, link, admin.trust(), purge_delay)?;
             let server = cluster::Server::start(server, admin.revisions())?;
             admin.observe(server.vitals());
             admin.heed(server.ahead());
-            status::serve(status, Arc::new(ControlPlane::new(admin.revisions(), server.vitals())))?;
+            let _status = status::serve(
+                status,
+                Arc::new(ControlPlane::new(admin.revisions(), server.vitals())),
+            )?;
 
             let stop = signals.serving(&options, telemetry).await;
-            end(signals, stop, async |patience| {
+            end(signals, stop, async |_| {
                 admin.shutdown().await; // no more changes, then no more links
                 server.shutdown().await;
             })
@@ -78,8 +82,7 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             let client = connect(&options, cluster, fallback.as_ref())?;
             let engine = Engine::start(convert::engine(proxy, telemetry), client.revisions())?;
             client.report(engine.verdicts());
-            let node = DataPlane::new(&client, engine.stats());
-            status::serve(status, Arc::new(node))?;
+            let _status = status::serve(status, Arc::new(DataPlane::new(&client, &engine)))?;
             settled(engine.verdicts()).await;
 
             let stop = signals.serving(&options, telemetry).await;

@@ -30,13 +30,9 @@ struct Status {
     draining: AtomicBool,
 }
 
-/// Serves the status of `node` on every listener until the runtime ends.
-pub fn serve(listeners: Vec<TcpListener>, node: Arc<dyn Node>) -> std::io::Result<()> {
-    let router = router(node);
-    for listener in listeners {
-        admin::http::spawn(listener, router.clone(), admin::http::Limits::default())?;
-    }
-    Ok(())
+/// Serves the status of `node` on every listener, until what is returned is dropped.
+pub fn serve(listeners: Vec<TcpListener>, node: Arc<dyn Node>) -> std::io::Result<admin::Serving> {
+    admin::serve(listeners, router(node))
 }
 
 fn router(node: Arc<dyn Node>) -> Router {
@@ -82,7 +78,9 @@ async fn change(
             let text = format!("status: \"{other}\" is not \"draining\"");
             message(StatusCode::BAD_REQUEST, &text)
         }
-        None => message(StatusCode::BAD_REQUEST, "status: required; the only value is \"draining\""),
+        None => {
+            message(StatusCode::BAD_REQUEST, "status: required; the only value is \"draining\"")
+        }
     }
 }
 

@@ -50,7 +50,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
     (concat!("unimpl", "emented!("), "what is not built is not written"),
     (concat!("#[ign", "ore"), "a test that is not run tests nothing"),
     (concat!("/wo", "rk/"), "a path of somebody's machine"),
-    (concat!("/ro", "ot/"), "a path of somebody's machine"),
+    (concat!("/ro", "ot/."), "a path of somebody's machine"),
     (concat!("../sha", "red"), "a path outside the repository"),
     (concat!("fix", "me"), "fixed, or filed"),
 ];

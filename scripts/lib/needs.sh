@@ -13,9 +13,10 @@ die() {
 }
 
 # What compiles the workspace. BoringSSL wants cmake, C++ and git (its crate applies patches with it);
-# the crates that read C headers want libclang; SQLite and LMDB come as C sources.
+# the crates that read C headers want libclang; SQLite and LMDB come as C sources; cargo's downloads
+# are checked against the system's certificates.
 # shellcheck disable=SC2034 # used by those who source this
-readonly BUILD_NEEDS=(cc c++ make cmake clang libclang pkg-config git)
+readonly BUILD_NEEDS=(cc c++ make cmake clang libclang pkg-config git ca-certificates)
 
 # need NAME...: has what is missing installed, or ends the script.
 need() {
@@ -39,6 +40,7 @@ missing_of() {
 has() {
     case $1 in
         libclang) has_libclang ;;
+        ca-certificates) has_certificates ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }
@@ -51,6 +53,11 @@ has_libclang() {
         [[ -z $(compgen -G "$pattern/libclang*.so*") ]] || return 0
     done
     return 1
+}
+
+has_certificates() {
+    [[ -n ${SSL_CERT_FILE:-} || -n ${SSL_CERT_DIR:-} || -e /etc/ssl/certs/ca-certificates.crt ||
+        -e /etc/pki/tls/certs/ca-bundle.crt || -e /etc/ssl/ca-bundle.pem || -e /etc/ssl/cert.pem ]]
 }
 
 packages_of() {

@@ -10,10 +10,10 @@ use model::schema::{Field, Object, Rule, Schema};
 use model::value::Timestamp;
 use model::{Config, Entity, Revision};
 
+use super::Api;
 use super::body::Body;
 use super::problem::Problem;
 use super::query::Query;
-use super::Api;
 use crate::serve::Peer;
 use crate::store::Author;
 use crate::write::Refusal;
@@ -52,7 +52,11 @@ impl FromRequest<Arc<Api>> for Call {
             segments: segments.collect(),
             query: Query::parse(parts.uri.query().unwrap_or_default())?,
             // What a GET or DELETE carries says nothing.
-            body: if has_body { Body::read(&parts.headers, body, api.max_body).await? } else { Body::None },
+            body: if has_body {
+                Body::read(&parts.headers, body, api.max_body).await?
+            } else {
+                Body::None
+            },
             api: Arc::clone(api),
             path,
             author,
@@ -79,7 +83,8 @@ impl Call {
     pub(super) fn key<E: Entity>(&self) -> Result<Key, Problem> {
         let key = Key::from(self.segment(E::KIND.name()));
         let Key::Name(name) = &key else { return Ok(key) };
-        let field = E::ENDPOINT_KEY.and_then(|name| E::SCHEMA.field(name)).ok_or(Problem::NotAnId)?;
+        let field =
+            E::ENDPOINT_KEY.and_then(|name| E::SCHEMA.field(name)).ok_or(Problem::NotAnId)?;
         match refusal(field, name) {
             Some(message) => Err(Problem::NotAKey { field: field.name, message }),
             None => Ok(key),

@@ -123,7 +123,8 @@ pub(super) async fn merge_parent<P: Entity, E: Entity>(
 pub(super) async fn delete_parent<P: Entity, E: Entity>(call: Call, field: &'static str) -> Reply {
     let key = call.key::<E>()?;
     let parent = parent_of::<P, E>(&call.revision().config, &key, field)?;
-    Err(if parent.is_some() { Problem::NotAllowedHere } else { Problem::NotFound })
+    let allowed = Problem::NotAllowed("GET, HEAD, OPTIONS, PATCH, PUT");
+    Err(if parent.is_some() { allowed } else { Problem::NotFound })
 }
 
 /// The parent the URL names.

@@ -22,8 +22,6 @@ pub(super) enum Problem {
     NotFound,
     /// Something is, but not for this method. Carries those it has.
     NotAllowed(&'static str),
-    /// The same, at a URL that could not say so before.
-    NotAllowedHere,
     /// The request cannot be understood.
     Malformed(&'static str),
     /// The body is of no type that is read.
@@ -94,9 +92,7 @@ impl Problem {
     fn told(&self) -> Told {
         match self {
             Problem::NotFound => plain(StatusCode::NOT_FOUND, "Not found"),
-            Problem::NotAllowed(_) | Problem::NotAllowedHere => {
-                plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
-            }
+            Problem::NotAllowed(_) => plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
             Problem::Malformed(why) => plain(StatusCode::BAD_REQUEST, why),
             Problem::Unsupported => Told { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, body: None },
             Problem::TooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "Payload too large"),
@@ -116,9 +112,12 @@ impl Problem {
             Problem::NotAKey { field, message } => {
                 coded(10, &format!("invalid unique {field}"), message.clone(), Value::Null)
             }
-            Problem::Offset { given, why } => {
-                coded(7, "invalid offset", format!("'{given}' is not a valid offset: {why}"), Value::Null)
-            }
+            Problem::Offset { given, why } => coded(
+                7,
+                "invalid offset",
+                format!("'{given}' is not a valid offset: {why}"),
+                Value::Null,
+            ),
             Problem::Size(why) => coded(9, "invalid size", (*why).to_owned(), Value::Null),
             Problem::Option { name, why } => wrong_option(name, why),
             Problem::Invalid(violations) => invalid(violations),
@@ -154,7 +153,6 @@ fn refused(refusal: &Refusal) -> Told {
         ),
         Refusal::Missing(named) => missing(named),
         Refusal::NotFound => Problem::NotFound.told(),
-        Refusal::NotAllowed => Problem::NotAllowedHere.told(),
         Refusal::Unservable(problems) => {
             let mut violations = Violations::default();
             problems.iter().for_each(|problem| violations.add_entity(problem.to_string()));
@@ -192,8 +190,9 @@ fn not_resolved(unresolved: &[Unresolved]) -> Told {
     let mut messages = Vec::new();
     for Unresolved { field, by, value, kind } in unresolved {
         let key = table(&[(by, value)]);
-        let message =
-            format!("the foreign key cannot be resolved with '{key}' for an existing '{kind}' entity");
+        let message = format!(
+            "the foreign key cannot be resolved with '{key}' for an existing '{kind}' entity"
+        );
         messages.push(format!("{field}.{by}: {message}"));
         fields.insert((*field).to_owned(), json!({ *by: message }));
     }

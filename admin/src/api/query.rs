@@ -101,9 +101,10 @@ impl Listing {
         let mut data: Vec<T> = rest.take(self.size + 1).collect();
         let is_last = data.len() <= self.size;
         data.truncate(self.size);
-        let offset = data.last().filter(|_| !is_last).map(|last| {
-            STANDARD_NO_PAD.encode(format!("[\"{}\"]", id(last)))
-        });
+        let offset = data
+            .last()
+            .filter(|_| !is_last)
+            .map(|last| STANDARD_NO_PAD.encode(format!("[\"{}\"]", id(last))));
         let next = offset.as_ref().map(|offset| {
             let offset = utf8_percent_encode(offset, ESCAPED);
             format!("{}?offset={offset}{}", self.path, self.repeated)

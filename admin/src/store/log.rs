@@ -1,11 +1,11 @@
 //! The revision log: where the head is, the steps that led there, and who made
 //! them. Append-only but for its old end, which is folded away.
 
+use model::RevisionId;
 use model::delta::{Change, Delta};
 use model::encode::ContentHash;
 use model::revision::Signature;
 use model::value::Timestamp;
-use model::RevisionId;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 

@@ -37,8 +37,10 @@ impl Statements {
         let (table, columns) = (kind.name(), columns(kind));
         let names: String = columns.iter().map(|column| format!(", \"{column}\"")).collect();
         let marks = ", ?".repeat(columns.len());
-        let updates: String =
-            columns.iter().map(|column| format!("\"{column}\" = excluded.\"{column}\", ")).collect();
+        let updates: String = columns
+            .iter()
+            .map(|column| format!("\"{column}\" = excluded.\"{column}\", "))
+            .collect();
         Self {
             load: format!("select id, bytes from {table}").into(),
             put: format!(

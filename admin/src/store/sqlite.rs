@@ -38,16 +38,17 @@ pub(super) async fn connect(path: &Path, busy: Duration) -> Result<SqliteConnect
 }
 
 /// Runs the migrations this file has not seen, all or none.
-pub(super) async fn migrate(db: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+pub(super) async fn migrate(db: &mut SqliteConnection) -> Result<(), OpenError> {
     let mut tx = db.begin_with("begin immediate").await?;
     let version: i64 = sqlx::query_scalar("pragma user_version").fetch_one(&mut *tx).await?;
-    let tables: i64 = sqlx::query_scalar("select count(*) from sqlite_schema").fetch_one(&mut *tx).await?;
+    let tables: i64 =
+        sqlx::query_scalar("select count(*) from sqlite_schema").fetch_one(&mut *tx).await?;
     let done = usize::try_from(version).unwrap_or(usize::MAX);
     if done == 0 && tables > 0 {
-        return Err(OpenError::NotOurs { path: path.to_owned() });
+        return Err(OpenError::NotOurs);
     }
     let Some(pending) = MIGRATIONS.get(done..) else {
-        return Err(OpenError::Newer { path: path.to_owned(), found: version, known: MIGRATIONS.len() });
+        return Err(OpenError::Newer { found: version, known: MIGRATIONS.len() });
     };
     for migration in pending {
         sqlx::raw_sql(*migration).execute(&mut *tx).await?;

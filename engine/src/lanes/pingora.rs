@@ -71,7 +71,7 @@ impl Pingora {
 /// Starts Pingora's timer thread, which inherits the calling thread's affinity:
 /// before any is pinned.
 pub(crate) fn start_timers() {
-    drop(pingora::time::timeout(Duration::ZERO, std::future::pending::<()>()));
+    drop(pingora::prelude::timeout(Duration::ZERO, std::future::pending::<()>()));
 }
 
 /// A trust store for Pingora's connectors: one certificate whose key nobody has.

@@ -10,7 +10,7 @@ use super::hygiene::Framing;
 use super::path;
 use super::reply::Reply;
 use crate::router::{RequestView, RouteIndex};
-use model::value::normal_form;
+use model::value::path::normal_form;
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -62,6 +62,7 @@ fn wrong_scheme(exchange: &Exchange) -> Option<Reply> {
     if status == 426 {
         return Some(Reply::https_required());
     }
-    let location = [b"https://", forwarded::host(exchange).as_slice(), exchange.head().target()];
-    Some(Reply::redirect(status, String::from_utf8_lossy(&location.concat()).into_owned()))
+    let host = forwarded::host(exchange);
+    let location = [b"https://", host.as_slice(), exchange.head().target()].concat();
+    Some(Reply::redirect(status, String::from_utf8_lossy(&location).into_owned()))
 }

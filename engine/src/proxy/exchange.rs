@@ -20,6 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// What a worker offers every request it serves.
@@ -30,6 +31,9 @@ pub(crate) struct Station {
     pub(crate) counters: Arc<Counters>,
     pub(crate) ids: Ids,
     pub(crate) access_log: Option<Arc<AccessLog>>,
+    /// True from when the engine leaves. Each worker has a channel of its own: asking
+    /// takes its lock.
+    pub(crate) draining: watch::Receiver<bool>,
 }
 
 /// Who is at the other end of a connection.
@@ -140,6 +144,11 @@ impl Exchange {
 
     pub(crate) fn terms(&self) -> Terms {
         self.terms
+    }
+
+    /// Whether the connection may carry another request after this one.
+    pub(crate) fn keeps_alive(&self) -> bool {
+        self.terms.keep_alive && !*self.client.station.draining.borrow()
     }
 
     pub(crate) fn id(&self) -> &RequestId {

@@ -6,14 +6,12 @@
 
 use super::exchange::Exchange;
 use super::head::Known;
+use crate::options::LogSink;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
-
-/// The target of access-log events: one per request, the line as its message.
-pub const ACCESS_LOG: &str = "proxy_access";
 
 /// Records that may wait to be written.
 const QUEUE: usize = 16 * 1024;
@@ -41,9 +39,9 @@ pub(crate) struct AccessLog {
 
 impl AccessLog {
     /// Starts the thread that writes. It ends when the log is dropped.
-    pub(crate) fn start() -> std::io::Result<AccessLog> {
+    pub(crate) fn start(sink: LogSink) -> std::io::Result<AccessLog> {
         let (queue, records) = bounded(QUEUE);
-        std::thread::Builder::new().name("access-log".into()).spawn(move || write(&records))?;
+        std::thread::Builder::new().name("access-log".into()).spawn(move || write(&records, &sink))?;
         Ok(AccessLog { queue, dropped: AtomicU64::new(0) })
     }
 
@@ -63,9 +61,9 @@ impl AccessLog {
     }
 }
 
-fn write(records: &Receiver<Record>) {
+fn write(records: &Receiver<Record>, sink: &LogSink) {
     for record in records {
-        tracing::info!(target: ACCESS_LOG, "{record}");
+        sink.line(record.to_string());
     }
 }
 

@@ -7,7 +7,7 @@
 use super::exchange::Exchange;
 use super::head::Known;
 use super::{forwarded, path, response};
-use model::value::normal_form;
+use model::value::path::normal_form;
 use crate::snapshot::CompiledService;
 use model::value::Protocol;
 use std::io::Write as _;

@@ -11,7 +11,6 @@ use super::{HostTree, RouteTable};
 use crate::snapshot::CompiledRoute;
 use model::Id;
 use model::entities::Route;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -97,11 +96,11 @@ impl RouteTable {
 
     fn place(&mut self, slot: u32, pattern: &Pattern) {
         for matcher in &pattern.matchers {
-            let entry = Entry::new(matcher.rank, slot, matcher.length, pattern.methods);
+            let mut entry = Entry::new(matcher.rank, slot, matcher.length, pattern.methods);
             for place in places(pattern, matcher) {
-                let port = place.host.and_then(|host| host.port);
+                entry.port = place.host.and_then(|host| host.port);
+                entry.by_pattern = place.by_pattern;
                 let root = self.root_for(place.host);
-                let entry = Entry { port, by_pattern: place.by_pattern, ..entry };
                 self.trees.insert(root, place.prefix.as_bytes(), entry);
             }
         }

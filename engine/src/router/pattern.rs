@@ -5,7 +5,7 @@
 //! patterns belong in the same places, so that a route whose pattern did not change
 //! leaves the table alone.
 
-use super::rank::{Paths, Rank, priority};
+use super::rank::{Rank, priority};
 use model::entities::Route;
 use model::value::{HostMatch, PathMatch, Protocol};
 use uuid::Uuid;
@@ -81,7 +81,7 @@ impl Pattern {
         })
     }
 
-    /// Whether a request with this method is served, `bits` being `Methods::of` it.
+    /// Whether a method without a bit of its own is one of those that are served.
     #[inline]
     pub(super) fn accepts_rare(&self, method: &[u8]) -> bool {
         self.rare_methods.iter().any(|rare| rare.as_bytes() == method)
@@ -147,7 +147,7 @@ fn matchers(route: &Route) -> Box<[Matcher]> {
     let is_split = lengths.len() > 1;
     let matcher = |(at, (length, prefixes)): (usize, (usize, Vec<Box<str>>))| {
         let id = if is_split { part_id(route, at + 1) } else { route.id.uuid() };
-        let rank = Rank { priority: priority(route, Paths::Prefixes(length)), id };
+        let rank = Rank { priority: priority(route, length), id };
         Matcher { rank, prefixes: sorted(prefixes), length: length as u32 }
     };
     lengths.into_iter().enumerate().map(matcher).collect()

@@ -6,11 +6,9 @@
 //!
 //! 1. four or more attributes come first: the sign fills the upper half;
 //! 2. then plain hosts, even before routes with more attributes;
-//! 3. then regular expressions before prefixes, again before more attributes;
-//! 4. then more attributes, more headers or a higher `regex_priority`, longer paths.
+//! 3. then more attributes, more headers, longer prefixes.
 
 use model::entities::Route;
-use model::value::PathMatch;
 use uuid::Uuid;
 
 /// A matcher's place among others; the greatest that accepts a request serves it.
@@ -21,48 +19,25 @@ pub(super) struct Rank {
     pub(super) id: Uuid,
 }
 
-/// What of a route's paths one matcher holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Paths {
-    /// Prefixes of this length; zero if the route has no paths.
-    Prefixes(usize),
-    /// Regular expressions.
-    Regexes,
-}
-
-impl Paths {
-    pub(super) fn of(path: PathMatch<'_>) -> Paths {
-        match path {
-            PathMatch::Prefix(prefix) => Paths::Prefixes(prefix.len()),
-            PathMatch::Regex(_) => Paths::Regexes,
-        }
-    }
-}
-
 const PLAIN_HOST: u64 = 1 << 60;
-const REGEX: u64 = 1 << 51;
 /// The bits a prefix's length has to itself.
 const LONGEST: usize = (1 << 19) - 1;
 
-/// The priority of a route's matcher for some of its paths.
-pub(super) fn priority(route: &Route, paths: Paths) -> u64 {
+/// The priority of a route's matcher for prefixes of this length.
+pub(super) fn priority(route: &Route, length: usize) -> u64 {
     let headers = route.headers.as_ref().map_or(0, |headers| headers.len());
-    let low = shift32(attributes(route), 29) | shift32(headers.min(255) as i64, 20);
+    let low = shift32(attributes(route), 29) | shift32(headers.min(255) as i32, 20);
     let plain = if has_plain_hosts(route) { PLAIN_HOST } else { 0 };
-    let path = match paths {
-        Paths::Prefixes(length) => length.min(LONGEST) as u64,
-        Paths::Regexes => REGEX | shift32(route.regex_priority.unwrap_or(0), 19),
-    };
-    low | plain | path
+    low | plain | length.min(LONGEST) as u64
 }
 
 /// LuaJIT's shift: the result is a signed 32-bit number, whose sign then fills 64.
-fn shift32(number: i64, by: u32) -> u64 {
-    i64::from((number as i32) << by) as u64
+fn shift32(number: i32, by: u32) -> u64 {
+    i64::from(number << by) as u64
 }
 
 /// How many attributes a route matches on.
-fn attributes(route: &Route) -> i64 {
+fn attributes(route: &Route) -> i32 {
     let set = [
         route.methods.as_ref().is_some_and(|set| !set.is_empty()),
         route.hosts.as_ref().is_some_and(|list| !list.is_empty()),
@@ -72,7 +47,7 @@ fn attributes(route: &Route) -> i64 {
         route.sources.as_ref().is_some_and(|set| !set.is_empty()),
         route.destinations.as_ref().is_some_and(|set| !set.is_empty()),
     ];
-    set.into_iter().map(i64::from).sum()
+    set.into_iter().map(i32::from).sum()
 }
 
 /// Hosts without wildcards; an empty list counts, as in Kong.
@@ -104,12 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_regex_is_bit_51_and_its_priority_starts_at_bit_19() {
-        check(route("r").path("~/a").with("regex_priority", 5), 0x0008_0000_2028_0000);
-    }
-
-    #[test]
-    fn the_priority_of_a_regex_means_nothing_to_a_prefix() {
+    fn regex_priority_means_nothing_to_a_prefix() {
         check(route("r").path("/a").with("regex_priority", 5), 0x2000_0002);
     }
 
@@ -122,9 +92,8 @@ mod tests {
     #[track_caller]
     fn check(route: RouteBuilder, expected: u64) {
         let route = route.build();
-        let first = route.paths.iter().flatten().next();
-        let paths = first.map_or(Paths::Prefixes(0), |path| Paths::of(path.matches()));
-        let found = priority(&route, paths);
+        let length = route.paths.iter().flatten().map(|path| path.as_str().len()).next();
+        let found = priority(&route, length.unwrap_or(0));
         assert_eq!(found, expected, "{found:#x}");
     }
 }

@@ -16,7 +16,7 @@ const BACKLOG: i32 = 16_384;
 /// Addresses that could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-pub struct BindErrors(Vec<BindError>);
+pub(super) struct BindErrors(Vec<BindError>);
 
 /// An address that could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -29,31 +29,36 @@ struct BindError {
 
 /// Binds listeners one property after the other, and keeps what failed.
 #[derive(Default)]
-pub struct Binder {
+pub(super) struct Binder {
     failed: Vec<BindError>,
 }
 
 impl Binder {
     /// Binds every listener of a property.
-    pub fn bind(&mut self, property: &'static str, listeners: &[Listen]) -> Vec<TcpListener> {
+    pub(super) fn bind(&mut self, property: &'static str, listeners: &[Listen]) -> Vec<TcpListener> {
         listeners.iter().filter_map(|listen| self.kept(property, listen, bind(listen))).collect()
     }
 
     /// Makes sure that the workers will find their addresses free. They share an
     /// address among themselves, which would also let them share it with
     /// another gateway's workers, and each would see half of the traffic.
-    pub fn probe(&mut self, property: &'static str, listeners: &[Listen]) {
+    pub(super) fn probe(&mut self, property: &'static str, listeners: &[Listen]) {
         for listen in listeners.iter().filter(|listen| listen.addr.port() != 0) {
             self.kept(property, listen, bind(listen).map(drop));
         }
     }
 
     /// Everything was bound, or all that was not.
-    pub fn finish(self) -> Result<(), BindErrors> {
+    pub(super) fn finish(self) -> Result<(), BindErrors> {
         if self.failed.is_empty() { Ok(()) } else { Err(BindErrors(self.failed)) }
     }
 
-    fn kept<T>(&mut self, property: &'static str, listen: &Listen, bound: io::Result<T>) -> Option<T> {
+    fn kept<T>(
+        &mut self,
+        property: &'static str,
+        listen: &Listen,
+        bound: io::Result<T>,
+    ) -> Option<T> {
         bound
             .map_err(|source| {
                 self.failed.push(BindError { property, address: listen.addr, source });

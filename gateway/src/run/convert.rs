@@ -7,16 +7,17 @@ use anyhow::Context;
 use cluster::ed25519::PublicKey;
 use cluster::tls::Credentials;
 use cluster::{Identity, client, server};
+use engine::options::LogSink;
 
 use super::initial::Initial;
 use crate::options::{
-    Admin, ClusterClient, ClusterServer, Database, Endpoint, Forwarding, Header, Keepalive, Options,
-    Pair, Proxy, RealIp, Role, UpstreamHeader, Workers,
+    Admin, ClusterClient, ClusterServer, Database, Endpoint, Forwarding, Header, Keepalive,
+    Options, Pair, Proxy, RealIp, Role, UpstreamHeader, Workers,
 };
 use crate::telemetry::Telemetry;
 
 /// The control plane's half.
-pub fn admin(
+pub(super) fn admin(
     options: &Options,
     admin: &Admin,
     listeners: Vec<TcpListener>,
@@ -51,11 +52,13 @@ fn access_line(request: &admin::Access<'_>) -> String {
     let time = chrono::Local::now().format("%d/%b/%Y:%H:%M:%S %z");
     let status = status.as_u16();
     let agent = user_agent.unwrap_or("-");
-    format!("{peer} - - [{time}] \"{method} {target} {version:?}\" {status} {bytes} \"-\" \"{agent}\"")
+    format!(
+        "{peer} - - [{time}] \"{method} {target} {version:?}\" {status} {bytes} \"-\" \"{agent}\""
+    )
 }
 
 /// The data plane's half.
-pub fn engine(proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
+pub(super) fn engine(proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
     let Workers { count, cores } = proxy.workers.clone();
     let Keepalive { pool_size, idle_timeout, .. } = proxy.keepalive;
     engine::Options {
@@ -66,13 +69,16 @@ pub fn engine(proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
         keepalive: engine::options::Keepalive { pool_size, idle_timeout },
         max_body: proxy.max_body,
         public_ports: proxy.public_ports.clone(),
-        access_log: telemetry.access().is_open(),
+        access_log: telemetry.access().is_open().then(|| {
+            let access = telemetry.access().clone();
+            LogSink::new(move |line| access.line(line))
+        }),
         ..engine::Options::default()
     }
 }
 
 /// The control plane's end of the link.
-pub fn cluster_server(
+pub(super) fn cluster_server(
     cluster: &ClusterServer,
     listeners: Vec<TcpListener>,
     trust: [u8; 32],
@@ -90,7 +96,7 @@ pub fn cluster_server(
 }
 
 /// The data plane's end of the link.
-pub fn cluster_client(
+pub(super) fn cluster_client(
     cluster: &ClusterClient,
     identity: Identity,
     initial: Initial,
@@ -117,11 +123,7 @@ fn credentials(pair: &Pair) -> anyhow::Result<Credentials> {
 
 fn listen(listen: &crate::options::Listen) -> engine::options::Listen {
     let plain = engine::options::Listen::plain(listen.addr);
-    engine::options::Listen {
-        http2: listen.http2,
-        backlog: listen.backlog.unwrap_or(plain.backlog),
-        ..plain
-    }
+    engine::options::Listen { backlog: listen.backlog.unwrap_or(plain.backlog), ..plain }
 }
 
 fn headers(proxy: &Proxy) -> engine::options::Headers {
@@ -151,7 +153,6 @@ fn forwarding(forwarding: &Forwarding) -> engine::options::Forwarding {
 }
 
 /// What this machine calls itself.
-pub fn hostname() -> String {
+pub(super) fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
-

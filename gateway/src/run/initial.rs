@@ -17,17 +17,17 @@ use model::{Revision, RevisionId, declarative};
 use crate::options::{ClusterClient, Declarative, Options};
 
 /// Where a data plane stands before it has met its control plane.
-pub struct Initial {
+pub(super) struct Initial {
     /// Whom it believes.
-    pub trust: Arc<Trust>,
+    pub(super) trust: Arc<Trust>,
     /// What it serves.
-    pub revision: Arc<Revision>,
+    pub(super) revision: Arc<Revision>,
     /// Where it keeps what it is sent.
-    pub keep: Arc<dyn Keep>,
+    pub(super) keep: Arc<dyn Keep>,
 }
 
 /// Decides what to start from.
-pub fn initial(
+pub(super) fn initial(
     options: &Options,
     cluster: &ClusterClient,
     fallback: Option<&Declarative>,
@@ -53,7 +53,9 @@ pub fn initial(
         }
         (None, Some(fallback)) => read(fallback)?,
         (None, None) => {
-            tracing::info!("starting without a configuration: nothing is cached and declarative_config is not set");
+            tracing::info!(
+                "starting without a configuration: nothing is cached and declarative_config is not set"
+            );
             Revision::empty()
         }
     };

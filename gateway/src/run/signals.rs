@@ -9,12 +9,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::conf::Settings;
 use crate::conf::saved::Saved;
 use crate::notify;
-use crate::options::{self, Options};
+use crate::options::Options;
 use crate::telemetry::Telemetry;
 
 /// How to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub(super) enum Stop {
     /// Cut what is in flight.
     AtOnce,
     /// Finish it first.
@@ -22,7 +22,7 @@ pub enum Stop {
 }
 
 /// The signals this process listens to.
-pub struct Signals {
+pub(super) struct Signals {
     term: Signal,
     int: Signal,
     quit: Signal,
@@ -35,7 +35,7 @@ const LIVE: [&str; 1] = ["log_level"];
 
 impl Signals {
     /// Takes the signals over. Must be called within a runtime.
-    pub fn install() -> io::Result<Self> {
+    pub(super) fn install() -> io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
@@ -46,7 +46,7 @@ impl Signals {
     }
 
     /// Says that the node serves, and does what signals ask until one asks to end.
-    pub async fn serving(&mut self, options: &Options, telemetry: &Telemetry) -> Stop {
+    pub(super) async fn serving(&mut self, options: &Options, telemetry: &Telemetry) -> Stop {
         tracing::info!("gateway {} started as {}", model::VERSION, options.role.name());
         notify::ready();
         let mut running = saved(options);
@@ -68,7 +68,7 @@ impl Signals {
     }
 
     /// Resolves when told to stop at once.
-    pub async fn at_once(&mut self) {
+    pub(super) async fn at_once(&mut self) {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}

@@ -125,7 +125,9 @@ fn scalar(kind: Kind, text: String) -> Value {
         _ if text.is_empty() => Some(Value::Null),
         Kind::Integer | Kind::Number => match text.parse::<i64>() {
             Ok(whole) => Some(whole.into()),
-            Err(_) => text.parse::<f64>().ok().and_then(serde_json::Number::from_f64).map(Value::Number),
+            Err(_) => {
+                text.parse::<f64>().ok().and_then(serde_json::Number::from_f64).map(Value::Number)
+            }
         },
         Kind::Boolean => text.parse::<bool>().ok().map(Value::Bool),
         _ => None,
@@ -142,9 +144,13 @@ mod tests {
 
     #[test]
     fn values_have_the_schemas_types() {
-        check("port=80&retries=&enabled=false&name=80", json!({
-            "port": 80, "retries": null, "enabled": false, "name": "80",
-        }), EntityKind::Service);
+        check(
+            "port=80&retries=&enabled=false&name=80",
+            json!({
+                "port": 80, "retries": null, "enabled": false, "name": "80",
+            }),
+            EntityKind::Service,
+        );
         check("port=eighty&nope=1", json!({ "port": "eighty", "nope": "1" }), EntityKind::Service);
     }
 
@@ -173,10 +179,8 @@ mod tests {
 
     #[test]
     fn depth_is_bounded() {
-        let mut object = decode(EntityKind::Route.schema(), vec![(
-            "a.".repeat(100_000),
-            "x".to_owned(),
-        )]);
+        let mut object =
+            decode(EntityKind::Route.schema(), vec![("a.".repeat(100_000), "x".to_owned())]);
         let mut depth = 0;
         while let Some(Value::Object(inner)) = object.remove("a") {
             object = inner;

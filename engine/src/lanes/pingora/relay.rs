@@ -96,6 +96,7 @@ pub(super) fn response(
     if header.status.is_informational() && !switches {
         return Ok(());
     }
+    part_if_last(session, exchange);
     let mut head = head_of(header);
     response::prepare(exchange, &mut head);
     repeat(&head, header)?;
@@ -105,6 +106,13 @@ pub(super) fn response(
         unframe_for_old_clients(session, exchange, header);
     }
     Ok(())
+}
+
+/// Makes Pingora say `Connection: close` where the request's head did not yet.
+fn part_if_last(session: &mut ServerSession, exchange: &Exchange) {
+    if !exchange.keeps_alive() {
+        session.set_keepalive(None);
+    }
 }
 
 /// HTTP/1.0 has no chunks: the end of the connection ends the body.
@@ -174,6 +182,7 @@ pub(super) async fn give_up(
     let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
     let Some(reply) = failure.reply().filter(|_| !begun) else { return 0 };
     let rendered = response::own(exchange, &reply);
+    part_if_last(session, exchange);
     let sent = async {
         let mut head = ResponseHeader::build(rendered.status, Some(rendered.fields.len() + 3))?;
         for (name, value) in &rendered.fields {
@@ -185,7 +194,7 @@ pub(super) async fn give_up(
         session.write_response_body(rendered.body.into(), true).await
     };
     match sent.await {
-        Ok(()) if exchange.terms().keep_alive => exchange.client().note_answered(),
+        Ok(()) if exchange.keeps_alive() => exchange.client().note_answered(),
         Ok(()) => {}
         Err(error) => tracing::debug!(%error, "client left before it was answered"),
     }

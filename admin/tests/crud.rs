@@ -1,0 +1,360 @@
+//! One suite that every entity passes, over HTTP.
+
+mod support;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use model::entity::foreign_keys;
+use model::judge::Judge;
+use model::vitals::{NodeReport, NodeStatus, Problem, SyncStatus, Vitals};
+use model::{Config, EntityKind, RevisionId};
+use serde_json::{Value, json};
+use support::{Plane, options, read};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// A body that the schema of this kind accepts; with another number, another entity.
+fn sample(kind: EntityKind, number: usize) -> Value {
+    match kind {
+        EntityKind::Service => json!({ "name": format!("s{number}"), "host": "a.test" }),
+        EntityKind::Route => {
+            json!({ "name": format!("r{number}"), "paths": [format!("/{number}")] })
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_entity_can_be_created_read_changed_and_deleted() {
+    let plane = Plane::start().await;
+    for &kind in EntityKind::ALL {
+        live(&plane, kind).await;
+    }
+}
+
+async fn live(plane: &Plane, kind: EntityKind) {
+    let all = format!("/{kind}");
+    let created = plane.create(&all, sample(kind, 1)).await;
+    let id = created["id"].as_str().unwrap().to_owned();
+    let (by_id, by_name) = (format!("/{kind}/{id}"), format!("/{kind}/{}", text(&created["name"])));
+
+    for field in kind.schema().fields {
+        assert!(created.get(field.name).is_some(), "{kind} shows {}", field.name);
+    }
+    assert_eq!(plane.get(&by_id).await, (200, created.clone()));
+    assert_eq!(plane.get(&by_name).await, (200, created.clone()));
+    assert_eq!(plane.get(&all).await, (200, json!({ "data": [created], "next": null })));
+
+    let (status, refused) = plane.send("POST", &all, sample(kind, 1)).await;
+    assert_eq!((status, &refused["code"]), (409, &json!(5)));
+
+    let (status, merged) = plane.send("PATCH", &by_name, json!({ "tags": ["t"] })).await;
+    assert_eq!((status, &merged["tags"]), (200, &json!(["t"])));
+    assert_eq!(merged["created_at"], created["created_at"]);
+    assert_ne!(merged["updated_at"], created["updated_at"]);
+
+    let (status, replaced) = plane.send("PUT", &by_id, sample(kind, 2)).await;
+    assert_eq!((status, &replaced["tags"]), (200, &Value::Null));
+    assert_eq!(replaced["id"], id.as_str());
+    assert_eq!(plane.get(&by_name).await.0, 404, "its name is free again");
+
+    assert_eq!(plane.send("DELETE", &by_id, Value::Null).await, (204, Value::Null));
+    assert_eq!(plane.get(&by_id).await.0, 404);
+    assert_eq!(plane.get(&all).await, (200, json!({ "data": [], "next": null })));
+}
+
+#[tokio::test]
+async fn every_reference_nests() {
+    let plane = Plane::start().await;
+    for &kind in EntityKind::ALL {
+        for key in foreign_keys(kind.schema().fields) {
+            let parent = plane.create(&format!("/{}", key.target), sample(key.target, 1)).await;
+            let under = format!("/{}/{}/{kind}", key.target, text(&parent["name"]));
+            let child = plane.create(&under, sample(kind, 1)).await;
+            assert_eq!(child[key.field], json!({ "id": parent["id"] }));
+            assert_eq!(plane.get(&under).await.1["data"], json!([child]));
+
+            let back = format!("/{kind}/{}/{}", text(&child["id"]), key.field);
+            assert_eq!(plane.get(&back).await, (200, parent.clone()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_goes_on_until_its_end() {
+    let plane = Plane::start().await;
+    for &kind in EntityKind::ALL {
+        let mut made = Vec::new();
+        for number in 0..25 {
+            let created = plane.create(&format!("/{kind}"), sample(kind, number)).await;
+            made.push(text(&created["id"]).to_owned());
+        }
+        made.sort();
+
+        let (mut found, mut next) = (Vec::new(), json!(format!("/{kind}?size=10")));
+        while let Some(path) = next.as_str() {
+            let (status, page) = plane.get(path).await;
+            assert_eq!(status, 200);
+            assert_eq!(page.get("offset").is_some(), !page["next"].is_null());
+            found
+                .extend(page["data"].as_array().unwrap().iter().map(|e| text(&e["id"]).to_owned()));
+            next = page["next"].clone();
+        }
+        assert_eq!(found, made, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_loses_nothing_and_changes_nothing() {
+    let plane = Plane::start().await;
+    for &kind in EntityKind::ALL {
+        plane.create(&format!("/{kind}"), sample(kind, 1)).await;
+    }
+    let (trust, node) = (plane.server.trust(), plane.server.node_id());
+    let before = plane.server.revisions().borrow().clone();
+    let plane = plane.restart().await;
+    let after = plane.server.revisions().borrow().clone();
+    assert_eq!(after.id, before.id);
+    assert_eq!(after.config.hash(), before.config.hash());
+    assert_eq!(after.signature, before.signature);
+    assert_eq!((plane.server.trust(), plane.server.node_id()), (trust, node));
+}
+
+#[tokio::test]
+async fn every_response_says_who_answers() {
+    let plane = Plane::start().await;
+    for path in ["/", "/services", "/services/nobody", "/nowhere"] {
+        let response = plane.request("GET", path).header("Origin", "http://gui.test").send().await;
+        let response = response.unwrap();
+        let header =
+            |name: &str| response.headers().get(name).unwrap().to_str().unwrap().to_owned();
+        assert_eq!(header("server"), format!("kong/{}", model::COMPAT));
+        assert_eq!(header("access-control-allow-origin"), "http://gui.test");
+        assert_eq!(header("access-control-allow-credentials"), "true");
+        assert_eq!(header("content-type"), "application/json; charset=utf-8");
+        assert!(header("x-kong-admin-latency").parse::<u64>().is_ok());
+        assert!(header("content-length").parse::<u64>().is_ok());
+    }
+    let response = plane.request("GET", "/").send().await.unwrap();
+    assert_eq!(response.headers()["access-control-allow-origin"], "*");
+}
+
+#[tokio::test]
+async fn head_says_what_get_would() {
+    let plane = Plane::start().await;
+    for path in ["/", "/services", "/services/nobody", "/nowhere"] {
+        let get = plane.request("GET", path).send().await.unwrap();
+        let head = plane.request("HEAD", path).send().await.unwrap();
+        assert_eq!(head.status(), get.status(), "{path}");
+        assert_eq!(head.headers()["content-type"], get.headers()["content-type"], "{path}");
+        assert_eq!(head.bytes().await.unwrap(), "", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_has_a_largest_size() {
+    let dir = Arc::new(tempfile::TempDir::new().unwrap());
+    let mut options = options(&dir, Arc::new(model::judge::Lenient));
+    options.max_body = Some(100);
+    let plane = Plane::start_with(dir, options).await;
+    let long = json!({ "host": "a".repeat(100) });
+    assert_eq!(
+        plane.send("POST", "/services", long).await,
+        (413, json!({ "message": "Payload too large" }))
+    );
+    // One that does not say how long it is.
+    let head = "POST /services HTTP/1.1\r\nHost: cp\r\nContent-Type: application/json\r\n";
+    let chunk = format!("14\r\n{}\r\n", "a".repeat(20));
+    let body = format!("Transfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", chunk.repeat(10));
+    let mut stream = TcpStream::connect(plane.server.addresses()[0]).await.unwrap();
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn what_the_engine_would_not_serve_is_refused() {
+    struct NoRegex;
+    impl Judge for NoRegex {
+        fn rehearse(&self, config: &Config) -> Result<(), Vec<Problem>> {
+            let routes = config.all::<model::entities::Route>();
+            let bad = routes.iter().find(|route| {
+                route.paths.iter().flatten().any(|path| path.as_str().starts_with('~'))
+            });
+            bad.map_or(Ok(()), |route| {
+                Err(vec![Problem::of(EntityKind::Route, route.id, "route_pattern", "no regexes")])
+            })
+        }
+    }
+    let dir = Arc::new(tempfile::TempDir::new().unwrap());
+    let plane = Plane::start_in(dir, Arc::new(NoRegex)).await;
+    let before = plane.server.revisions().borrow().id;
+    let (status, refused) = plane.send("POST", "/routes", json!({ "paths": ["~/x"] })).await;
+    assert_eq!(status, 400);
+    assert_eq!(
+        refused,
+        json!({
+            "code": 2, "name": "schema violation", "message": "schema violation (no regexes)",
+            "fields": { "@entity": ["no regexes"] },
+        })
+    );
+    assert_eq!(plane.server.revisions().borrow().id, before);
+    plane.create("/routes", json!({ "paths": ["/x"] })).await;
+}
+
+#[tokio::test]
+async fn the_node_tells_of_itself() {
+    let plane = Plane::start().await;
+    let (status, root) = plane.get("/").await;
+    assert_eq!(status, 200);
+    assert_eq!(root["version"], model::COMPAT);
+    assert_eq!(root["gateway_version"], model::VERSION);
+    assert_eq!(root["hostname"], "cp.test");
+    assert_eq!(root["configuration"]["role"], "control_plane");
+    assert!(root["plugins"]["available_on_server"].is_object());
+    assert!(root["pids"]["workers"].is_array());
+    assert_eq!(text(&root["node_id"]).parse::<Uuid>().unwrap(), plane.server.node_id());
+
+    let (status, found) = plane.get("/status?unit=k&scale=0").await;
+    assert_eq!(status, 200);
+    assert_eq!(found["database"], json!({ "reachable": true }));
+    assert_eq!(found["configuration_hash"], "0".repeat(32));
+    assert!(text(&found["memory"]["workers_lua_vms"][0]["http_allocated_gc"]).ends_with(" KiB"));
+    assert!(found["server"]["total_requests"].as_u64().unwrap() >= 2);
+    assert_eq!(found["server"]["connections_writing"], 1, "this very request");
+}
+
+#[tokio::test]
+async fn a_node_without_a_cluster_has_no_data_planes() {
+    let dir = Arc::new(tempfile::TempDir::new().unwrap());
+    let mut options = options(&dir, Arc::new(model::judge::Lenient));
+    options.control_plane = false;
+    let plane = Plane::start_with(dir, options).await;
+    for path in ["/clustering/data-planes", "/clustering/status"] {
+        let (status, refused) = plane.get(path).await;
+        assert_eq!(status, 400);
+        assert!(text(&refused["message"]).contains("Control Plane"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn shutting_down_answers_what_was_asked() {
+    let plane = Plane::start().await;
+    let pending: Vec<_> = (0..20)
+        .map(|n| {
+            tokio::spawn(
+                plane.request("POST", "/services").json(&sample(EntityKind::Service, n)).send(),
+            )
+        })
+        .collect();
+    let created = plane.create("/services", sample(EntityKind::Service, 100)).await;
+    let dir = Arc::clone(&plane.dir);
+    plane.server.shutdown().await;
+    let mut kept = vec![text(&created["id"]).to_owned()];
+    for answer in pending {
+        // One that came too late was refused a connection, and has no effect.
+        let Ok(response) = answer.await.unwrap() else { continue };
+        let (status, created) = read(response).await;
+        assert_eq!(status, 201);
+        kept.push(text(&created["id"]).to_owned());
+    }
+    let plane = Plane::start_in(dir, Arc::new(model::judge::Lenient)).await;
+    for id in kept {
+        assert_eq!(plane.get(&format!("/services/{id}")).await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_without_tls() {
+    let plane = Plane::start().await;
+    let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Body>();
+    let uri = format!("http://{}/services", plane.server.addresses()[0]);
+    let response = client.get(uri.parse().unwrap()).await.unwrap();
+    assert_eq!(
+        (response.version(), response.status()),
+        (http::Version::HTTP_2, http::StatusCode::OK)
+    );
+}
+
+#[tokio::test]
+async fn data_planes_are_shown_as_they_are_seen() {
+    struct Two;
+    impl Vitals for Two {
+        fn data_planes(&self) -> Vec<NodeReport> {
+            [1, 2].map(|n| node(Uuid::from_u128(n))).into()
+        }
+    }
+    let plane = Plane::start().await;
+    plane.server.observe(Arc::new(Two));
+    let (status, page) = plane.get("/clustering/data-planes?size=1").await;
+    assert_eq!((status, text(&page["data"][0]["hostname"])), (200, "dp.test"));
+    let (_, rest) = plane.get(text(&page["next"])).await;
+    assert_eq!(rest["data"][0]["id"], Uuid::from_u128(2).to_string());
+    assert_eq!(rest["next"], Value::Null);
+    let (_, by_id) = plane.get("/clustering/status").await;
+    let expected = json!({
+        "hostname": "dp.test", "ip": "127.0.0.1", "last_seen": 7, "config_hash": "0".repeat(32),
+    });
+    assert_eq!(by_id[Uuid::from_u128(1).to_string()], expected);
+}
+
+fn node(id: Uuid) -> NodeReport {
+    NodeReport {
+        id,
+        hostname: "dp.test".to_owned(),
+        ip: [127, 0, 0, 1].into(),
+        version: model::VERSION.to_owned(),
+        last_seen: 7,
+        updated_at: 7,
+        ttl: 1,
+        config_hash: "0".repeat(32),
+        status: NodeStatus::Connected,
+        sync_status: SyncStatus::Normal,
+        labels: Default::default(),
+        cert_details: Default::default(),
+        received: None,
+        effective: None,
+        cached: false,
+        refused: None,
+    }
+}
+
+#[tokio::test]
+async fn a_restored_database_gets_a_new_epoch() {
+    let mut plane = Plane::start().await;
+    plane.create("/services", sample(EntityKind::Service, 1)).await;
+    let mut revisions = plane.server.revisions();
+    let here = revisions.borrow_and_update().id;
+    let ahead = watch::Sender::new(None);
+    plane.server.heed(ahead.subscribe());
+    ahead.send_replace(Some(RevisionId { version: 99, ..here }));
+    revisions.changed().await.unwrap();
+    let raised = revisions.borrow_and_update().id;
+    assert_eq!(raised, RevisionId { epoch: 2, version: 1, ..here });
+    plane.create("/services", sample(EntityKind::Service, 2)).await;
+    assert_eq!(plane.server.revisions().borrow().id.position(), (2, 2));
+}
+
+#[tokio::test]
+async fn every_request_is_logged() {
+    let dir = Arc::new(tempfile::TempDir::new().unwrap());
+    let mut options = options(&dir, Arc::new(model::judge::Lenient));
+    let (log, lines) = std::sync::mpsc::channel();
+    options.access_log = Some(Box::new(move |access| {
+        let _ = log.send(format!("{} {access}", access.peer));
+    }));
+    let plane = Plane::start_with(dir, options).await;
+    plane.get("/nowhere?x=1").await;
+    assert_eq!(lines.recv().unwrap(), r#"127.0.0.1 "GET /nowhere?x=1 HTTP/1.1" 404 23"#);
+    plane.get("/services/").await;
+    assert_eq!(lines.recv().unwrap(), r#"127.0.0.1 "GET /services/ HTTP/1.1" 200 23"#);
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}"))
+}

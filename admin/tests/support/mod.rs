@@ -1,0 +1,98 @@
+//! A control plane of its own for each test, on port 0, in its own directory.
+
+#![allow(dead_code)] // each test file uses some of it
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use admin::{Clock, Options, Server};
+use model::judge::{Judge, Lenient};
+use model::value::Timestamp;
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A running control plane and a client for it.
+pub(crate) struct Plane {
+    pub(crate) server: Server,
+    pub(crate) dir: Arc<TempDir>,
+    client: reqwest::Client,
+    base: String,
+}
+
+impl Plane {
+    /// A new one, whose clock goes on by a second with every commit.
+    pub(crate) async fn start() -> Self {
+        Self::start_in(Arc::new(TempDir::new().unwrap()), Arc::new(Lenient)).await
+    }
+
+    /// One on the database in this directory.
+    pub(crate) async fn start_in(dir: Arc<TempDir>, judge: Arc<dyn Judge>) -> Self {
+        let options = options(&dir, judge);
+        Self::start_with(dir, options).await
+    }
+
+    /// One with these options.
+    pub(crate) async fn start_with(dir: Arc<TempDir>, options: Options) -> Self {
+        let server = Server::start(options).await.unwrap();
+        let base = format!("http://{}", server.addresses()[0]);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { server, dir, client, base }
+    }
+
+    /// Stops it as an operator does, and starts it again.
+    pub(crate) async fn restart(self) -> Self {
+        let dir = Arc::clone(&self.dir);
+        self.server.shutdown().await;
+        Self::start_in(dir, Arc::new(Lenient)).await
+    }
+
+    /// A request to be completed.
+    pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    /// Sends JSON, or nothing for null.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let request = self.request(method, path);
+        let request = if body.is_null() { request } else { request.json(&body) };
+        read(request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        self.send("GET", path, Value::Null).await
+    }
+
+    /// Creates something and returns it.
+    #[track_caller]
+    pub(crate) fn create(&self, path: &str, body: Value) -> impl Future<Output = Value> {
+        let sent = self.send("POST", path, body);
+        async move {
+            let (status, created) = sent.await;
+            assert_eq!(status, StatusCode::CREATED.as_u16(), "{created}");
+            created
+        }
+    }
+}
+
+/// Options with a listener on port 0 and a clock that counts.
+pub(crate) fn options(dir: &TempDir, judge: Arc<dyn Judge>) -> Options {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let seconds = AtomicI64::new(1000);
+    Options {
+        listeners: vec![listener],
+        hostname: "cp.test".to_owned(),
+        configuration: json!({ "role": "control_plane" }),
+        clock: Clock::new(move || Timestamp::from_seconds(seconds.fetch_add(1, Ordering::Relaxed))),
+        ..Options::new(dir.path().join("gateway.db"), judge)
+    }
+}
+
+/// Status and body; null for an empty one.
+pub(crate) async fn read(response: Response) -> (u16, Value) {
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
+    (status, body)
+}

@@ -1,0 +1,214 @@
+//! Which route serves which request: rules one by one, `tests/router/*.case` for those
+//! Kong's own tests describe, and random histories against a linear scan.
+
+#[path = "router/histories.rs"]
+mod histories;
+
+use engine::router::{RequestView, RouteTable};
+use engine::snapshot::{Snapshot, compile};
+use model::entities::Route;
+use model::testing::{cases, revision, route};
+use model::value::path::normal_form;
+use model::Config;
+use serde_json::json;
+
+/// A case is routes, one a line, an empty line, and requests: `METHOD host/path`.
+#[test]
+fn cases() {
+    cases::check(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/router"), |input| {
+        let (routes, requests) = input.split_once("\n\n").expect("routes and requests");
+        let table = table(routes);
+        let answer = |request| format!("{request} -> {}\n", find(&table, request));
+        requests.lines().map(answer).collect()
+    });
+}
+
+#[test]
+fn a_longer_prefix_goes_first() {
+    check("1 paths=/v1\n2 paths=/v1/users", "GET /v1/users/7", "2 /v1/users");
+    check("2 paths=/v1\n1 paths=/v1/users", "GET /v1/users/7", "1 /v1/users");
+}
+
+#[test]
+fn a_prefix_does_not_end_at_a_segment() {
+    check("1 paths=/foo", "GET /foobar", "1 /foo");
+}
+
+#[test]
+fn a_prefix_matches_itself_and_nothing_shorter() {
+    check("1 paths=/foo", "GET /foo", "1 /foo");
+    check("1 paths=/foo", "GET /fo", "none");
+    check("1 paths=/foo/", "GET /foo", "none");
+}
+
+#[test]
+fn more_attributes_go_before_a_longer_prefix() {
+    check("1 paths=/a methods=GET\n2 paths=/a/b/c", "GET /a/b/c", "1 /a");
+}
+
+// What Kong does, not what it documents.
+#[test]
+fn a_host_goes_before_more_attributes_without_one() {
+    check("1 hosts=a.com\n2 paths=/a methods=GET", "GET a.com/a", "1");
+}
+
+#[test]
+fn a_route_that_does_not_match_leaves_the_request_to_a_lesser_one() {
+    let routes = "1 hosts=a.com paths=/a methods=PUT\n2 hosts=a.com\n3 paths=/a";
+    check(routes, "PUT a.com/a", "1 /a");
+    check(routes, "GET a.com/a", "2");
+    check(routes, "GET b.com/a", "3 /a");
+    check(routes, "GET b.com/b", "none");
+}
+
+#[test]
+fn of_equals_the_larger_id_wins() {
+    check("1 paths=/a\n2 paths=/a", "GET /a", "2 /a");
+    check("2 paths=/a\n1 paths=/a", "GET /a", "2 /a");
+    check("1 hosts=a.com paths=/a\n2 hosts=a.com paths=/a", "GET a.com/a", "2 /a");
+}
+
+// All for `/a` have the same priority. The ids of the parts are UUIDv5s that start with 5f
+// and 0d, so that the route that is whole wins, whichever of the two it is.
+#[test]
+fn a_part_of_a_split_route_has_an_id_of_its_own() {
+    check("8201 hosts=a.com paths=/abc,/a\n8202 hosts=a.com paths=/a", "GET a.com/a", "8202 /a");
+    check("8202 hosts=a.com paths=/abc,/a\n8201 hosts=a.com paths=/a", "GET a.com/a", "8201 /a");
+}
+
+#[test]
+fn each_length_of_prefix_ranks_by_itself() {
+    let routes = "1 paths=/foo,/foo/bar/baz\n2 paths=/foo/bar";
+    check(routes, "GET /foo/bar/baz", "1 /foo/bar/baz");
+    check(routes, "GET /foo/bar", "2 /foo/bar");
+    check(routes, "GET /foo", "1 /foo");
+}
+
+#[test]
+fn the_case_of_a_host_does_not_count() {
+    check("1 hosts=API.shop.io", "GET api.SHOP.io/", "1");
+}
+
+#[test]
+fn the_case_of_paths_and_methods_counts() {
+    check("1 paths=/a", "GET /A", "none");
+    check("1 methods=GET", "get /", "none");
+}
+
+#[test]
+fn a_host_with_a_port_demands_the_port() {
+    check("1 hosts=a.com:81", "GET a.com:81/", "1");
+    check("1 hosts=a.com:81", "GET a.com:82/", "none");
+    check("1 hosts=a.com:81", "GET a.com/", "none");
+}
+
+#[test]
+fn the_port_is_that_of_the_listener_unless_the_client_names_one() {
+    check("1 hosts=a.com:8000", "GET a.com/", "1");
+    check("1 hosts=a.com:8000", "GET a.com:80/", "none");
+    check("1 hosts=a.com:8000", "GET a.com:108000/", "none");
+}
+
+#[test]
+fn a_host_without_a_port_takes_any() {
+    check("1 hosts=a.com", "GET a.com:81/", "1");
+    check("1 hosts=[::1]", "GET [::1]:81/", "1");
+    check("1 hosts=[::1]:81", "GET [::1]:81/", "1");
+    check("1 hosts=[::1]:81", "GET [::1]/", "none");
+}
+
+#[test]
+fn a_request_without_a_host_has_the_routes_that_ask_for_none() {
+    check("1 hosts=a.com\n2 paths=/", "GET /", "2 /");
+}
+
+#[test]
+fn methods_without_a_bit_of_their_own_are_told_apart() {
+    let routes = "1 methods=PURGE,GET\n2 methods=LINK";
+    check(routes, "PURGE /", "1");
+    check(routes, "LINK /", "2");
+    check(routes, "UNLINK /", "none");
+    check("1 paths=/", "UNLINK /", "1 /");
+}
+
+#[test]
+fn a_path_that_is_not_utf8_has_no_route() {
+    let table = table("1 paths=/");
+    assert!(table.find(&RequestView::new(b"a.com", 80, b"/\xfc\x80", b"GET")).is_none());
+    assert!(table.find(&RequestView::new(b"a.com", 80, "/ü".as_bytes(), b"GET")).is_some());
+}
+
+#[test]
+fn many_hosts_times_many_prefixes_match_as_few_do() {
+    let hosts: Vec<_> = (0..20).map(|i| format!("h{i}.com")).collect();
+    let paths: Vec<_> = (0..20).map(|i| format!("/{i:02}")).collect();
+    let routes = format!("1 hosts={} paths={}\n2 paths=/", hosts.join(","), paths.join(","));
+    check(&routes, "GET h7.com/13/x", "1 /13");
+    check(&routes, "GET h7.com/20/x", "2 /");
+    check(&routes, "GET h7.com/1", "2 /");
+    check(&routes, "GET h20.com/13", "2 /");
+}
+
+#[test]
+fn more_children_than_a_node_holds_by_itself() {
+    let letters = ('!'..='~').filter(|c| !"./%=, ".contains(*c));
+    let routes: String =
+        letters.clone().map(|c| format!("{} paths=/{c}/x\n", c as u32)).collect();
+    for letter in letters {
+        let expected = format!("{} /{letter}/x", letter as u32);
+        check(&routes, &format!("GET /{letter}/x/y"), &expected);
+    }
+    check(&routes, "GET / /x", "none");
+}
+
+#[test]
+fn a_long_path_and_everything_on_the_way_there() {
+    let long = "/0123456789".repeat(300);
+    let ends: Vec<_> = (1..60).chain([600, 3300]).collect();
+    let lines = ends.iter().map(|end| format!("{end} paths={}", &long[..*end]));
+    let table = table(&lines.collect::<Vec<_>>().join("\n"));
+    for end in &ends {
+        let found = table.find(&RequestView::new(b"", 80, long[..*end].as_bytes(), b"GET"));
+        assert_eq!(found.expect("a route").prefix_len, *end);
+    }
+}
+
+#[track_caller]
+fn check(routes: &str, request: &str, expected: &str) {
+    assert_eq!(find(&table(routes), request), expected, "{request}");
+}
+
+/// The table of routes such as `1 hosts=a.com,b.com:81 paths=/a methods=GET`. The name
+/// of a route is the end of its id.
+fn table(routes: &str) -> RouteTable {
+    let mut config = Config::default();
+    for line in routes.lines() {
+        config.write(parse(line));
+    }
+    let snapshot = compile(&revision(1, config), &Snapshot::empty());
+    snapshot.unwrap_or_else(|problems| panic!("{problems:?}")).routes
+}
+
+fn parse(line: &str) -> Route {
+    let mut words = line.split(' ');
+    let name = words.next().expect("a name");
+    let id = format!("e8fb37f1-102d-461e-9c51-6608a6bb{name:0>4}");
+    words
+        .map(|word| word.split_once('=').expect("field=values"))
+        .fold(route(name).with("id", id), |route, (field, values)| {
+            route.with(field, json!(values.split(',').collect::<Vec<_>>()))
+        })
+        .build()
+}
+
+/// The route of `METHOD host/path` and the prefix it matched.
+fn find(table: &RouteTable, request: &str) -> String {
+    let (method, rest) = request.split_once(' ').expect("a method");
+    let (host, path) = rest.split_at(rest.find('/').expect("a path"));
+    let path = normal_form(path.as_bytes());
+    let view = RequestView::new(host.as_bytes(), 8000, &path, method.as_bytes());
+    let Some(found) = table.find(&view) else { return "none".to_owned() };
+    let name = found.route.name.as_ref().map_or("", |name| name.as_str());
+    let prefix = String::from_utf8_lossy(&path[..found.prefix_len]);
+    format!("{name} {prefix}").trim_end().to_owned()
+}

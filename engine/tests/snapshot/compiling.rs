@@ -1,0 +1,200 @@
+//! A whole snapshot or every problem; what did not change is shared.
+
+use super::get;
+use engine::snapshot::{Snapshot, compile, judge};
+use model::entities::{Route, Service};
+use model::testing::{RouteBuilder, ServiceBuilder, revision, route, service};
+use model::vitals::Problem;
+use model::{Config, Entity};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[test]
+fn a_service_that_is_not_enabled_takes_its_routes_along() {
+    let mut config = Config::default();
+    let mut there = service("s").build();
+    config.write(there.clone());
+    config.write(route("r").path("/a").to(&there).build());
+    let first = compiled(&config, &Snapshot::empty());
+    assert!(get(&first, "/a").is_some());
+
+    there.enabled = false;
+    config.write(there.clone());
+    let second = compiled(&config, &first);
+    assert!(get(&second, "/a").is_none());
+    assert!(second.service(there.id).is_none());
+
+    there.enabled = true;
+    config.write(there);
+    assert!(get(&compiled(&config, &second), "/a").is_some());
+}
+
+#[test]
+fn a_changed_service_changes_under_its_routes_only() {
+    let mut config = Config::default();
+    let [one, two] = ["one", "two"].map(|name| service(name).build());
+    for service in [&one, &two] {
+        let name = service.name.as_ref().expect("a name").as_str();
+        config.write(service.clone());
+        config.write(route(name).path(&format!("/{name}")).to(service).build());
+    }
+    let before = compiled(&config, &Snapshot::empty());
+    config.write(Service { port: 8080, ..one });
+    let after = compiled(&config, &before);
+
+    let port = |path| get(&after, path).and_then(|found| found.route.service.clone()).map(|s| s.port);
+    assert_eq!((port("/one"), port("/two")), (Some(8080), Some(80)));
+    let route = |snapshot, path| std::ptr::from_ref(get(snapshot, path).expect("a route").route);
+    assert_eq!(route(&before, "/two"), route(&after, "/two"));
+    assert_ne!(route(&before, "/one"), route(&after, "/one"));
+}
+
+#[test]
+fn an_index_finds_the_route_again() {
+    let mut config = Config::default();
+    config.write(route("r").path("/a").build());
+    let snapshot = compiled(&config, &Snapshot::empty());
+    let found = get(&snapshot, "/a").expect("a route");
+    assert_eq!(snapshot.routes.get(found.index).expect("the same").id, found.route.id);
+    assert!(Snapshot::empty().routes.get(found.index).is_none());
+}
+
+#[test]
+fn what_is_null_has_kongs_values() {
+    let nulls = ["retries", "connect_timeout", "read_timeout", "write_timeout"];
+    let service = nulls.iter().fold(service("s"), |s, field| s.with(field, Value::Null));
+    let compiled = compiled_service(service);
+    assert_eq!(compiled.retries, 5);
+    let minute = Duration::from_secs(60);
+    let timeouts = [compiled.connect_timeout, compiled.read_timeout, compiled.write_timeout];
+    assert_eq!(timeouts, [minute; 3]);
+}
+
+#[test]
+fn hosts_that_are_addresses_are_not_resolved() {
+    for (host, address) in [
+        ("10.0.0.1", Some("10.0.0.1")),
+        ("010.0.0.1", Some("10.0.0.1")),
+        ("::1", Some("::1")),
+        ("[::1]", Some("::1")),
+        ("a.io", None),
+    ] {
+        let found = compiled_service(service("s").with("host", host)).address;
+        assert_eq!(found, address.map(|text| text.parse().expect("an address")), "{host}");
+    }
+}
+
+#[test]
+fn only_a_route_for_https_alone_demands_tls() {
+    let demand = |protocols: Value| {
+        let mut config = Config::default();
+        let route = route("r").path("/a").with("https_redirect_status_code", 301);
+        config.write(route.with("protocols", protocols).build());
+        get(&compiled(&config, &Snapshot::empty()), "/a").expect("a route").route.https_only
+    };
+    assert_eq!(demand(json!(["https"])), Some(301));
+    assert_eq!(demand(json!(["http"])), None);
+    assert_eq!(demand(json!(["http", "https"])), None);
+}
+
+#[test]
+fn routes_that_are_not_served_yet_are_refused() {
+    let headers = json!({ "x-a": ["b"] });
+    refused(route("r").path("~/a"), "regular expressions in paths such as `~/a`");
+    refused(route("r").host("*.a.io"), "wildcard hosts such as `*.a.io`");
+    refused(route("r").host("a.*"), "wildcard hosts such as `a.*`");
+    refused(route("r").with("headers", headers), "routes with `headers`");
+    refused(route("r").with("snis", json!(["a.io"])), "routes with `snis`");
+    refused(
+        route("r").path("/a").with("protocols", json!(["grpc"])).with("strip_path", false),
+        "routes for protocol `grpc`",
+    );
+}
+
+#[test]
+fn services_that_are_not_served_yet_are_refused() {
+    let mut config = Config::default();
+    config.write(service("s").with("protocol", "tcp").build());
+    let [problem] = problems(&config).try_into().expect("one problem");
+    assert_eq!(problem.code, "not_served");
+    assert_eq!(problem.message, "this version does not serve protocol `tcp` yet");
+}
+
+#[test]
+fn references_to_what_is_not_there_are_refused() {
+    let mut config = Config::default();
+    let there = service("s").with("protocol", "https");
+    let there = there.with("ca_certificates", json!(["00000000-0000-4000-8000-000000000001"]));
+    config.write(there.build());
+    config.write(route("r").path("/a").to(&service("gone").build()).build());
+    let problems = problems(&config);
+    let about: Vec<_> = problems.iter().filter_map(|p| p.entity.as_ref()).map(|e| &*e.0).collect();
+    assert_eq!(about, ["services", "routes"]);
+    assert!(problems.iter().all(|problem| problem.code == "dangling_reference"));
+}
+
+#[test]
+fn a_deleted_service_leaves_its_routes_dangling() {
+    let mut config = Config::default();
+    let there = service("s").build();
+    config.write(there.clone());
+    config.write(route("r").path("/a").to(&there).build());
+    let before = compiled(&config, &Snapshot::empty());
+    config.delete(Service::KIND, there.id.uuid());
+    let problems = compile(&revision(2, config), &before).expect_err("a dangling route");
+    assert_eq!(problems[0].code, "dangling_reference");
+}
+
+#[test]
+fn all_problems_come_at_once() {
+    let mut config = Config::default();
+    config.write(route("r").path("~/a").host("*.a.io").build());
+    config.write(route("q").path("~/b").build());
+    assert_eq!(problems(&config).len(), 3);
+}
+
+#[test]
+fn a_judge_says_what_compiling_says_and_remembers_nothing_that_failed() {
+    let judge = judge();
+    let mut config = Config::default();
+    config.write(route("r").path("/a").build());
+    assert_eq!(judge.rehearse(&config), Ok(()));
+
+    let bad = route("bad").path("~/a").build();
+    config.write(bad.clone());
+    let problems = judge.rehearse(&config).expect_err("a problem");
+    assert_eq!(problems[0].entity, Some(("routes".to_owned(), bad.id.uuid())));
+    assert_eq!(judge.rehearse(&config), Err(problems));
+
+    config.delete(Route::KIND, bad.id.uuid());
+    assert_eq!(judge.rehearse(&config), Ok(()));
+}
+
+#[track_caller]
+fn refused(route: RouteBuilder, expected: &str) {
+    let mut config = Config::default();
+    let route = route.build();
+    config.write(route.clone());
+    let [problem] = problems(&config).try_into().expect("one problem");
+    assert_eq!(problem.code, "not_served");
+    assert_eq!(problem.entity, Some(("routes".to_owned(), route.id.uuid())));
+    assert_eq!(problem.message, format!("this version does not serve {expected} yet"));
+}
+
+fn compiled(config: &Config, previous: &Snapshot) -> Arc<Snapshot> {
+    let snapshot = compile(&revision(1, config.clone()), previous);
+    Arc::new(snapshot.unwrap_or_else(|problems| panic!("{problems:?}")))
+}
+
+fn compiled_service(service: ServiceBuilder) -> Arc<engine::snapshot::CompiledService> {
+    let mut config = Config::default();
+    let service = service.build();
+    config.write(service.clone());
+    let snapshot = compiled(&config, &Snapshot::empty());
+    Arc::clone(snapshot.service(service.id).expect("it is enabled"))
+}
+
+fn problems(config: &Config) -> Vec<Problem> {
+    compile(&revision(1, config.clone()), &Snapshot::empty()).expect_err("problems")
+}
