@@ -47,6 +47,9 @@ const ADMIN_LATENCY: HeaderName = HeaderName::from_static("x-kong-admin-latency"
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
+/// Takes note of a request that was answered. Must not wait.
+pub type AccessLog = Box<dyn Fn(&Access<'_>) + Send + Sync>;
+
 /// One answered request, for the access log.
 #[derive(Debug)]
 pub struct Access<'a> {
@@ -101,7 +104,7 @@ pub(crate) struct Front {
     /// What responses call this server, if anything.
     pub(crate) server: Option<HeaderValue>,
     pub(crate) latency_tokens: bool,
-    pub(crate) access_log: Option<Box<dyn Fn(&Access<'_>) + Send + Sync>>,
+    pub(crate) access_log: Option<AccessLog>,
 }
 
 /// The open listeners.

@@ -5,6 +5,8 @@
 //! line on that is no header. A body is JSON unless `Content-Type` says another
 //! (or `none`). Ids that were made up are numbered in order of appearance.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod support;
 
 use std::collections::HashMap;

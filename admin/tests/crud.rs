@@ -1,5 +1,7 @@
 //! One suite that every entity passes, over HTTP.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod support;
 
 use std::sync::Arc;

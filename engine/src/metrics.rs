@@ -81,3 +81,25 @@ impl Drop for Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_panic_costs_its_connection_and_is_counted() {
+        let counters = Arc::new(Counters::default());
+        let (doomed, well) = (counters.connection(), counters.connection());
+        let lost = tokio::spawn(async move {
+            let _doomed = doomed;
+            tokio::task::yield_now().await;
+            panic!("on purpose");
+        });
+        assert!(lost.await.is_err());
+        let stats = counters.stats(None);
+        assert_eq!((stats.accepted, stats.open, stats.panics), (2, 1, 1));
+        drop(well);
+        assert_eq!(counters.stats(None).panics, 1);
+    }
+}

@@ -1,5 +1,7 @@
 //! The engine from outside: real sockets on both sides, everything between ours.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "proxy/support.rs"]
 mod support;
 
@@ -368,6 +370,49 @@ async fn only_what_is_safe_is_tried_again() {
     let put = gateway.ask("PUT /r HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi").await;
     assert_eq!((put.status, put.text(), origin.seen().len()), (200, "at last", 3));
     assert!(origin.seen().iter().all(|seen| seen.body == b"hi"));
+}
+
+#[tokio::test]
+async fn as_often_as_the_service_says() {
+    let origin = Origin::start(|_| Act::SayAndClose(Vec::new())).await;
+    for retries in [0, 3] {
+        let service = service("s").url(&origin.url("/")).with("retries", retries).build();
+        let route = route("r").path("/r").to(&service).build();
+        let gateway = Gateway::start(config([service], [route])).await;
+        let before = origin.seen().len();
+        assert_eq!(gateway.ask(GET).await.status, 502);
+        assert_eq!(origin.seen().len() - before, retries + 1);
+    }
+}
+
+#[tokio::test]
+async fn every_request_has_its_line_in_the_access_log() {
+    let (lines, mut logged) = tokio::sync::mpsc::unbounded_channel();
+    let origin = Origin::plain().await;
+    let gateway = Gateway::with(one(&origin.url(""), |r| r.path("/r")), 1, |options| {
+        let take = move |line| lines.send(line).unwrap_or_default();
+        options.access_log = Some(engine::options::LogSink::new(take));
+    })
+    .await;
+    for (request, expected) in [
+        ("GET /r?q HTTP/1.1\r\nHost: a\r\nUser-Agent: x\r\n\r\n", "\"GET /r?q HTTP/1.1\" 200 5 \"-\" \"x\""),
+        ("HEAD /none HTTP/1.1\r\nHost: a\r\nReferer: y\r\n\r\n", "\"HEAD /none HTTP/1.1\" 404 0 \"y\" \"-\""),
+        ("GET /r HTTP/1.1\r\n\r\n", "\"GET /r HTTP/1.1\" 400 61 \"-\" \"-\""),
+    ] {
+        let response = gateway.ask(request).await;
+        let line = within(logged.recv()).await.unwrap();
+        let expected = format!("{expected} kong_request_id: \"{}\"", response.id());
+        assert!(line.starts_with("127.0.0.1 - - [") && line.ends_with(&expected), "{line}");
+    }
+    assert_eq!(gateway.handle.stats().access_log_dropped, 0);
+}
+
+#[tokio::test]
+async fn workers_are_pinned_and_say_where() {
+    let gateway = Gateway::with(config([], []), 2, |_| {}).await;
+    let stats = gateway.handle.stats();
+    assert_eq!(stats.workers.len(), 2);
+    assert!(stats.workers.iter().all(|worker| worker.core.is_some()), "{stats:?}");
 }
 
 #[tokio::test]

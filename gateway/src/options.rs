@@ -26,7 +26,7 @@ pub use listen::Listen;
 pub use log::{Destination, Level, Logs};
 pub use mistake::{Mistake, Mistakes};
 pub use pem::Pem;
-pub use proxy::{Forwarding, Header, Keepalive, Proxy, RealIp, UpstreamHeader, Workers};
+pub use proxy::{Forwarding, Header, Keepalive, Proxy, UpstreamHeader, Workers};
 
 pub use reader::show;
 

@@ -1,6 +1,6 @@
 //! A control plane of its own for each test, on port 0, in its own directory.
 
-#![allow(dead_code)] // each test file uses some of it
+#![allow(dead_code, reason = "each test file uses some of it")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

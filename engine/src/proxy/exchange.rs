@@ -221,7 +221,7 @@ impl Exchange {
     /// The exchange is over.
     pub(crate) fn end(&self, outcome: Outcome) {
         if let Some(log) = &self.client.station.access_log {
-            log.record(self, outcome);
+            log.record(self.client_ip, &self.id, Some(&self.head), outcome);
         }
     }
 }

@@ -4,8 +4,8 @@
 //! its own formats and emits it; when that cannot keep up, records are dropped and
 //! counted rather than requests delayed.
 
-use super::exchange::Exchange;
-use super::head::Known;
+use super::exchange::RequestId;
+use super::head::{Head, Known};
 use crate::options::LogSink;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use std::fmt;
@@ -50,12 +50,16 @@ impl AccessLog {
         self.dropped.load(Relaxed)
     }
 
-    pub(crate) fn record(&self, exchange: &Exchange, outcome: Outcome) {
-        let full = matches!(
-            self.queue.try_send(Record::of(exchange, outcome)),
-            Err(TrySendError::Full(_))
-        );
-        if full {
+    /// One line: who asked, what (its head, if it could be read), and how it ended.
+    pub(crate) fn record(
+        &self,
+        client: IpAddr,
+        id: &RequestId,
+        head: Option<&Head>,
+        outcome: Outcome,
+    ) {
+        let record = Record::of(client, id, head, outcome);
+        if matches!(self.queue.try_send(record), Err(TrySendError::Full(_))) {
             self.dropped.fetch_add(1, Relaxed);
         }
     }
@@ -80,17 +84,19 @@ struct Record {
 }
 
 impl Record {
-    fn of(exchange: &Exchange, outcome: Outcome) -> Record {
-        let head = exchange.head();
-        let line = [head.method(), head.raw_target(), head.version().as_str().as_bytes()];
+    fn of(client: IpAddr, id: &RequestId, head: Option<&Head>, outcome: Outcome) -> Record {
+        let line = head.map(|head| {
+            [head.method(), head.raw_target(), head.version().as_str().as_bytes()].join(&b' ')
+        });
+        let field = |known| head.and_then(|head| head.get(known)).map(Into::into);
         Record {
-            client: exchange.client_ip(),
+            client,
             at: SystemTime::now(),
-            request: line.join(&b' ').into(),
+            request: line.unwrap_or_default().into(),
             outcome,
-            referer: head.get(Known::Referer).map(Into::into),
-            agent: head.get(Known::UserAgent).map(Into::into),
-            id: *exchange.id().as_bytes(),
+            referer: field(Known::Referer),
+            agent: field(Known::UserAgent),
+            id: *id.as_bytes(),
         }
     }
 }

@@ -7,6 +7,7 @@
 use super::exchange::{Client, Exchange, RequestId};
 use super::head::{Head, Known, ResponseHead, Version};
 use super::hygiene;
+use super::log::Outcome;
 use super::reply::{Rendered, Reply};
 use crate::options::Headers;
 use bytes::BytesMut;
@@ -115,7 +116,12 @@ pub(crate) fn refuse(client: &Client, reply: &Reply, head: Option<&Head>, out: &
     let id = station.ids.next();
     let rendered = reply.render(head, id.as_str());
     let rendered = signed(rendered, station.options.headers, Duration::ZERO, &id);
-    rendered.write(false, head.is_some_and(|head| head.method() == b"HEAD"), out);
+    let is_head = head.is_some_and(|head| head.method() == b"HEAD");
+    rendered.write(false, is_head, out);
+    if let Some(log) = &station.access_log {
+        let sent = if is_head { 0 } else { rendered.body.len() as u64 };
+        log.record(client.peer.ip(), &id, head, Outcome { status: reply.status(), sent });
+    }
 }
 
 fn signed(mut reply: Rendered, shown: Headers, latency: Duration, id: &RequestId) -> Rendered {

@@ -53,6 +53,12 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Whether the client, and not the upstream or the gateway, is to blame.
+    fn is_the_clients(self) -> bool {
+        use Failure::{BodyMalformed, BodyTimeout, BodyTooLarge, ClientGone};
+        matches!(self, BodyMalformed | BodyTooLarge | BodyTimeout | ClientGone)
+    }
+
     /// What the client is told; nothing if it is not there.
     pub(crate) fn reply(self) -> Option<Reply> {
         Some(match self {
@@ -93,6 +99,18 @@ pub(crate) fn retries(exchange: &mut Exchange, failure: Failure, replayable: boo
         Failure::Broken { .. } | Failure::Timeout if safe => may_go_on(exchange),
         _ => false,
     }
+}
+
+/// Says that a request failed, and why: `cause` is what the lane knows of it.
+pub(crate) fn report(exchange: &Exchange, failure: Failure, cause: &dyn std::fmt::Display) {
+    let id = exchange.id().as_str();
+    if failure.is_the_clients() {
+        tracing::info!(request_id = id, %cause, "{failure}");
+        return;
+    }
+    let service = exchange.service().map(|service| service.id.to_string()).unwrap_or_default();
+    let tries = exchange.tries();
+    tracing::error!(request_id = id, service, tries, %cause, "{failure}");
 }
 
 fn may_go_on(exchange: &Exchange) -> bool {

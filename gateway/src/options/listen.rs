@@ -130,6 +130,18 @@ impl Reader<'_> {
         if !tls.is_empty() {
             self.without_tls(name, &tls);
         }
+        for listen in clear.iter().filter(|listen| listen.proxy_protocol) {
+            self.wrong(name, format!("the PROXY protocol is not part of this version; without it every client of {} would seem to be the balancer", listen.addr));
+        }
+        for listen in clear.iter().filter(|listen| listen.http2 && name == "proxy_listen") {
+            self.wrong(
+                name,
+                format!(
+                    "HTTP/2 without TLS is not part of this version; remove the flag from {}",
+                    listen.addr
+                ),
+            );
+        }
         clear
     }
 

@@ -72,21 +72,10 @@ pub enum UpstreamHeader {
 pub struct Forwarding {
     /// Peers whose X-Forwarded-* headers are believed.
     pub trusted: Vec<IpNet>,
-    /// `unix:`: peers on local sockets are believed too.
-    pub trusts_unix: bool,
-    /// Where a trusted peer says the client's address is.
-    pub real_ip: RealIp,
+    /// The header in which a trusted peer says the client's address; lower case.
+    pub real_ip_header: String,
     /// Whether trusted addresses in it are skipped, from the right.
     pub recursive: bool,
-}
-
-/// Where the client's address is found behind a trusted peer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RealIp {
-    /// In this header; lower case.
-    Header(String),
-    /// In the PROXY header the connection began with.
-    ProxyProtocol,
 }
 
 /// Idle connections to upstreams, per worker and address.
@@ -94,8 +83,6 @@ pub enum RealIp {
 pub struct Keepalive {
     /// How many are kept; 0 for none.
     pub pool_size: usize,
-    /// Requests after which one is closed; `None` for never.
-    pub max_requests: Option<u64>,
     /// How long one may be idle; `None` for as long as it likes.
     pub idle_timeout: Option<Duration>,
 }
@@ -169,8 +156,8 @@ impl Reader<'_> {
 
     fn forwarding(&mut self) -> Forwarding {
         let items = self.list("trusted_ips");
-        let trusts_unix = items.contains(&"unix:");
         let mut trusted = Vec::new();
+        // Peers on local sockets, `unix:`, cannot come: listeners are addresses with a port.
         for item in items.into_iter().filter(|item| *item != "unix:") {
             match network(item) {
                 Some(net) => trusted.push(net),
@@ -182,30 +169,29 @@ impl Reader<'_> {
         }
         Forwarding {
             trusted,
-            trusts_unix,
-            real_ip: self.real_ip(),
+            real_ip_header: self.real_ip_header(),
             recursive: self.flag("real_ip_recursive"),
         }
     }
 
-    fn real_ip(&mut self) -> RealIp {
+    fn real_ip_header(&mut self) -> String {
         let text = self.text("real_ip_header").unwrap_or_default();
         if text == "proxy_protocol" {
-            return RealIp::ProxyProtocol;
+            self.wrong(
+                "real_ip_header",
+                "the PROXY protocol is not part of this version; name a header",
+            );
+        } else if !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
+            self.wrong("real_ip_header", "expected the name of a header");
         }
-        if !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
-            self.wrong("real_ip_header", "expected the name of a header, or proxy_protocol");
-        }
-        RealIp::Header(text.to_ascii_lowercase())
+        text.to_ascii_lowercase()
     }
 
     fn keepalive(&mut self) -> Keepalive {
-        let max_requests = self.whole("upstream_keepalive_max_requests", 0..=u64::from(u32::MAX));
         let idle = Duration::try_from_secs_f64(self.number("upstream_keepalive_idle_timeout"))
             .unwrap_or(Duration::MAX);
         Keepalive {
             pool_size: self.whole("upstream_keepalive_pool_size", 0..=1 << 20) as usize,
-            max_requests: (max_requests > 0).then_some(max_requests),
             idle_timeout: (!idle.is_zero()).then_some(idle),
         }
     }

@@ -321,11 +321,10 @@ fn header_tokens_stand_for_headers() {
 
 #[test]
 fn limits_have_units_and_a_zero_that_means_none() {
-    let lines = "nginx_http_client_max_body_size = 8K\nupstream_keepalive_idle_timeout = 0.5\nupstream_keepalive_max_requests = 0";
+    let lines = "nginx_http_client_max_body_size = 8K\nupstream_keepalive_idle_timeout = 0.5";
     let Role::Traditional { proxy, .. } = good(lines).role else { panic!() };
     assert_eq!(proxy.max_body, Some(8 << 10));
     assert_eq!(proxy.keepalive.idle_timeout, Some(Duration::from_millis(500)));
-    assert_eq!(proxy.keepalive.max_requests, None);
     bad(
         "nginx_http_client_max_body_size = big",
         &[

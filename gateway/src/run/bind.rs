@@ -35,7 +35,11 @@ pub(super) struct Binder {
 
 impl Binder {
     /// Binds every listener of a property.
-    pub(super) fn bind(&mut self, property: &'static str, listeners: &[Listen]) -> Vec<TcpListener> {
+    pub(super) fn bind(
+        &mut self,
+        property: &'static str,
+        listeners: &[Listen],
+    ) -> Vec<TcpListener> {
         listeners.iter().filter_map(|listen| self.kept(property, listen, bind(listen))).collect()
     }
 

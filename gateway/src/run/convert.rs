@@ -12,7 +12,7 @@ use engine::options::LogSink;
 use super::initial::Initial;
 use crate::options::{
     Admin, ClusterClient, ClusterServer, Database, Endpoint, Forwarding, Header, Keepalive,
-    Options, Pair, Proxy, RealIp, Role, UpstreamHeader, Workers,
+    Options, Pair, Proxy, Role, UpstreamHeader, Workers,
 };
 use crate::telemetry::Telemetry;
 
@@ -60,7 +60,7 @@ fn access_line(request: &admin::Access<'_>) -> String {
 /// The data plane's half.
 pub(super) fn engine(proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
     let Workers { count, cores } = proxy.workers.clone();
-    let Keepalive { pool_size, idle_timeout, .. } = proxy.keepalive;
+    let Keepalive { pool_size, idle_timeout } = proxy.keepalive;
     engine::Options {
         listen: proxy.listen.iter().map(listen).collect(),
         workers: engine::options::Workers { count, cores },
@@ -141,13 +141,9 @@ fn headers(proxy: &Proxy) -> engine::options::Headers {
 }
 
 fn forwarding(forwarding: &Forwarding) -> engine::options::Forwarding {
-    let usual = engine::options::Forwarding::default();
     engine::options::Forwarding {
         trusted: forwarding.trusted.clone(),
-        real_ip_header: match &forwarding.real_ip {
-            RealIp::Header(name) => name.clone(),
-            RealIp::ProxyProtocol => usual.real_ip_header,
-        },
+        real_ip_header: forwarding.real_ip_header.clone(),
         recursive: forwarding.recursive,
     }
 }

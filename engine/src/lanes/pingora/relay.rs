@@ -19,8 +19,9 @@ use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{BError, Error, ErrorSource, ErrorType, Result};
 use std::time::Duration;
 
-/// How long a client may pause within a body: nginx's `client_body_timeout`.
-const BODY_PAUSE: Duration = Duration::from_secs(60);
+/// How long a client may pause within a body, and how long it may take to read some
+/// of the response: nginx's `client_body_timeout` and `send_timeout`.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// The type of errors whose cause is a failure the pipeline has named.
 const NAMED: ErrorType = ErrorType::new("pipeline");
@@ -41,8 +42,9 @@ pub(super) fn nothing_carried() -> BError {
 pub(super) fn begin(session: &mut Session, exchange: &Exchange) {
     let tunnel = exchange.terms().websocket.then(|| exchange.service()).flatten();
     // A tunnel may be silent for as long as its service may.
-    let pause = tunnel.map_or(BODY_PAUSE, |service| service.read_timeout);
+    let pause = tunnel.map_or(PAUSE, |service| service.read_timeout);
     session.set_read_timeout(Some(pause));
+    session.set_write_timeout(Some(PAUSE));
 }
 
 /// The address of this try, and how it is spoken to.
@@ -55,7 +57,7 @@ pub(super) async fn peer(exchange: &mut Exchange, keepalive: Keepalive) -> Resul
     let mut peer = HttpPeer::new(address, tls, name.unwrap_or_default());
     let options = &mut peer.options;
     options.connection_timeout = Some(service.connect_timeout);
-    options.total_connection_timeout = tls.then(|| service.connect_timeout);
+    options.total_connection_timeout = tls.then_some(service.connect_timeout);
     options.read_timeout = Some(service.read_timeout);
     options.write_timeout = Some(service.write_timeout);
     options.idle_timeout = match keepalive.pool_size {
@@ -179,6 +181,7 @@ pub(super) async fn give_up(
 ) -> u16 {
     let Some(exchange) = exchange else { return 0 };
     let failure = failure_of(error, false);
+    upstream::report(exchange, failure, error);
     let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
     let Some(reply) = failure.reply().filter(|_| !begun) else { return 0 };
     let rendered = response::own(exchange, &reply);
