@@ -23,16 +23,17 @@ use model::{Revision, RevisionId};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tracing::info;
+use tokio::time::timeout;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use api::Api;
 use commit::Committer;
-use serve::Listening;
+use serve::{GRACE, Listening};
 use store::{Keep, Store};
 
 pub use clock::Clock;
-pub use serve::{Access, Serving, serve};
+pub use serve::{Access, AccessLog, Serving, serve};
 pub use store::{OpenError, StoreError};
 
 /// What a control plane needs.
@@ -60,7 +61,7 @@ pub struct Options {
     /// Whether responses say `X-Kong-Admin-Latency` (`latency_tokens` of `headers`).
     pub latency_tokens: bool,
     /// Called once per request, after it was answered.
-    pub access_log: Option<Box<dyn Fn(&Access<'_>) + Send + Sync>>,
+    pub access_log: Option<AccessLog>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -202,6 +203,8 @@ impl Server {
         listening.shutdown().await;
         heeding.shutdown().await;
         drop((api, committer)); // with them goes the last of the queue
-        let _ = committed.await;
+        if timeout(GRACE, committed).await.is_err() {
+            warn!("[admin] the database is still busy after {GRACE:?} and was not closed");
+        }
     }
 }

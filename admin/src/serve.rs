@@ -39,7 +39,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 const HEAD_BYTES: usize = 32 * 1024;
 
 /// How long requests may take to finish when the server is told to stop.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 const ADMIN_LATENCY: HeaderName = HeaderName::from_static("x-kong-admin-latency");
 
