@@ -171,7 +171,8 @@ END
 # Until something that should go on has ended. The control plane may: that is the point of having two.
 watch_over() {
     local pid name
-    while wait -n -p pid "${CHILD[@]}" || [[ -n ${pid:-} ]]; do
+    # What bash says of a process that was killed is said better below.
+    while wait -n -p pid "${CHILD[@]}" 2>/dev/null || [[ -n ${pid:-} ]]; do
         for name in "${!CHILD[@]}"; do
             [[ ${CHILD[$name]} == "$pid" ]] || continue
             [[ $name == control-plane ]] || ended "$name"

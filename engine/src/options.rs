@@ -143,11 +143,7 @@ pub struct Forwarding {
 
 impl Default for Forwarding {
     fn default() -> Forwarding {
-        Forwarding {
-            trusted: Vec::new(),
-            real_ip_header: "X-Real-IP".to_owned(),
-            recursive: false,
-        }
+        Forwarding { trusted: Vec::new(), real_ip_header: "X-Real-IP".to_owned(), recursive: false }
     }
 }
 

@@ -15,3 +15,7 @@ pub(crate) mod reply; // responses the gateway writes itself
 
 mod forwarded; // where a request comes from, as upstreams are told
 mod path; // the upstream's path
+mod printed; // numbers and addresses as text
+
+/// Text being put together: mostly short, so mostly on the stack.
+type Text = smallvec::SmallVec<[u8; 256]>;

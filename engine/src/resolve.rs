@@ -179,13 +179,21 @@ async fn ask(
     match resolver.lookup_ip(name).await {
         Ok(found) => {
             let valid = found.valid_until().saturating_duration_since(std::time::Instant::now());
-            Ok((found.iter().collect(), valid))
+            Ok((preferred(found.iter().collect()), valid))
         }
         Err(error) if error.is_no_records_found() || error.is_nx_domain() => {
             Err(Unresolved::NotFound)
         }
         Err(error) => Err(Unresolved::Failed(error.to_string())),
     }
+}
+
+/// IPv4 where there is any, as Kong, which asks for IPv6 only when told to.
+fn preferred(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    if addresses.iter().any(IpAddr::is_ipv4) {
+        addresses.retain(IpAddr::is_ipv4);
+    }
+    addresses
 }
 
 #[cfg(test)]
@@ -253,6 +261,13 @@ mod tests {
         assert_eq!(resolver.address("a.test", 0).await, Some(ip(1)));
         sleep(IDLE + TTL * 3).await;
         assert!(resolver.names.load().is_empty());
+    }
+
+    #[test]
+    fn ipv6_is_for_names_without_ipv4() {
+        let six = IpAddr::from([0u16, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(preferred(vec![six, ip(1), ip(2)]), [ip(1), ip(2)]);
+        assert_eq!(preferred(vec![six]), [six]);
     }
 
     #[tokio::test]

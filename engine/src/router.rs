@@ -4,7 +4,7 @@
 //! choose. It keeps prefixes in one tree per host and one for routes without hosts,
 //! so that a request walks its path at most twice, however many routes there are.
 //! The next table is patched from this one and shares what did not change; see
-//! [`patch`] for how, [`rank`] for who comes first.
+//! `patch.rs` for how, `rank.rs` for who comes first.
 
 mod patch; // add, replace, remove routes
 mod pattern; // what a route matches, and what is not served yet
@@ -161,7 +161,9 @@ impl RouteTable {
 
     #[inline]
     fn accepts(&self, entry: &Entry, request: &RequestView<'_>, methods: Methods) -> bool {
-        if !entry.methods.meets(methods) || entry.port.is_some_and(|port| request.port != Some(port)) {
+        if !entry.methods.meets(methods)
+            || entry.port.is_some_and(|port| request.port != Some(port))
+        {
             return false;
         }
         let is_rare = methods == Methods::RARE && entry.methods != Methods::ANY;

@@ -11,7 +11,7 @@ use crate::proxy::exchange::{Ids, Station};
 use crate::proxy::log::AccessLog;
 use crate::resolve::Resolver;
 use crate::snapshot::publish::{Publisher, Reader};
-use crate::snapshot::{Snapshot, follow};
+use crate::snapshot::follow;
 use crate::worker::drain::{self, Order};
 use crate::worker::listen::{self, Board, ListenError};
 use crate::worker::{Post, Worker, cores};
@@ -52,9 +52,8 @@ impl StartError {
 pub struct Engine;
 
 impl Engine {
-    /// Starts serving, at first whatever `revisions` holds now, compiled as soon as
-    /// may be, and from then on the newest it holds. Returns once every worker
-    /// listens.
+    /// Starts serving what `revisions` holds now, compiled before the first client is
+    /// let in, and from then on the newest it holds. Returns once every worker listens.
     pub fn start(
         options: Options,
         revisions: watch::Receiver<Arc<Revision>>,
@@ -65,7 +64,7 @@ impl Engine {
         let addresses = addresses(&sockets);
         let background = background()?;
 
-        let (publisher, readers) = Publisher::new(Snapshot::empty(), plan.len());
+        let (publisher, readers) = Publisher::new(follow::first(&revisions.borrow()), plan.len());
         let (verdict, verdicts) = watch::channel(Verdict::default());
         background.spawn(follow::follow(revisions, publisher, verdict));
 

@@ -134,7 +134,13 @@ impl Post {
     }
 
     /// Serves a connection just accepted, unless another worker has more room.
-    fn place(self: &Arc<Post>, stream: TcpStream, peer: SocketAddr, listener: usize, guest: &Guest) {
+    fn place(
+        self: &Arc<Post>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        listener: usize,
+        guest: &Guest,
+    ) {
         if let Some((stream, counted)) = self.board.place(self.index, stream, peer, listener) {
             self.admit(stream, peer, listener, (counted, guest.clone()));
         }

@@ -5,10 +5,10 @@
 #[path = "proxy/support.rs"]
 mod support;
 
-use model::testing::{route, service};
 use model::VERSION;
-use support::{Act, Client, Gateway, Origin, config, one, within};
+use model::testing::{route, service};
 use std::time::Duration;
+use support::{Act, Client, Gateway, Origin, config, one, within};
 use tokio::io::AsyncWriteExt as _;
 
 const GET: &str = "GET /r HTTP/1.1\r\nHost: a.test\r\n\r\n";
@@ -165,7 +165,9 @@ async fn without_a_route_the_answer_is_404() {
     assert_eq!((response.status, response.line.as_str()), (404, "HTTP/1.1 404 Not Found"));
     assert_eq!(
         response.text(),
-        format!("{{\n  \"message\":\"no Route matched with those values\",\n  \"request_id\":\"{id}\"\n}}")
+        format!(
+            "{{\n  \"message\":\"no Route matched with those values\",\n  \"request_id\":\"{id}\"\n}}"
+        )
     );
     assert_eq!(response.one("Content-Type"), Some("application/json; charset=utf-8"));
     assert_eq!(response.one("Server"), Some(ours().as_str()));
@@ -174,11 +176,17 @@ async fn without_a_route_the_answer_is_404() {
     assert_eq!(id.len(), 32);
 
     // The connection is as good as before, also with a body nobody read.
-    let head = client.ask("HEAD /r HTTP/1.1\r\nHost: a\r\nAccept: text/plain\r\nContent-Length: 3\r\n\r\nabc").await;
+    let head = client
+        .ask("HEAD /r HTTP/1.1\r\nHost: a\r\nAccept: text/plain\r\nContent-Length: 3\r\n\r\nabc")
+        .await;
     assert_eq!((head.status, head.body.len()), (404, 0));
     assert_eq!(head.one("Content-Length"), Some("80"));
     let html = client.ask("GET / HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n\r\n").await;
-    assert!(html.text().contains("<p>no Route matched with those values.</p>\n"), "{}", html.text());
+    assert!(
+        html.text().contains("<p>no Route matched with those values.</p>\n"),
+        "{}",
+        html.text()
+    );
 }
 
 #[tokio::test]
@@ -193,7 +201,8 @@ async fn what_the_gateway_must_answer_itself_it_does() {
     })
     .await;
     let refused = service("refused").url(&format!("http://{refusing}/")).with("retries", 2).build();
-    let bad = service("bad").url(&origin.url("/")).with("read_timeout", 200).with("retries", 0).build();
+    let bad =
+        service("bad").url(&origin.url("/")).with("read_timeout", 200).with("retries", 0).build();
     let unnamed = service("unnamed").url("http://does-not-exist.invalid/").build();
     let routes = [
         route("refused").path("/refused").to(&refused).build(),
@@ -266,7 +275,9 @@ async fn pipelined_requests_are_answered_in_order_on_one_upstream_connection() {
     let mut client = gateway.connect().await;
     let mut all = String::new();
     for number in 0..20 {
-        all += &format!("POST /r/{number} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+        all += &format!(
+            "POST /r/{number} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        );
     }
     client.send(&all).await;
     for number in 0..20 {
@@ -279,7 +290,8 @@ async fn pipelined_requests_are_answered_in_order_on_one_upstream_connection() {
 
 #[tokio::test]
 async fn large_bodies_pass_whole_in_both_directions() {
-    let big: Vec<u8> = (0..3_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let big: Vec<u8> =
+        (0..3_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let origin = Origin::start(|received| {
         let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
         for chunk in received.body.chunks(70_001) {
@@ -292,7 +304,8 @@ async fn large_bodies_pass_whole_in_both_directions() {
     })
     .await;
     let gateway = Gateway::start(one(&origin.url(""), |r| r.path("/r"))).await;
-    let (read, mut write) = tokio::net::TcpStream::connect(gateway.addr).await.unwrap().into_split();
+    let (read, mut write) =
+        tokio::net::TcpStream::connect(gateway.addr).await.unwrap().into_split();
     let mut chunked = b"PUT /r HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     for chunk in big.chunks(33_333) {
         chunked.extend(format!("{:x};ext=1\r\n", chunk.len()).bytes());
@@ -319,16 +332,69 @@ async fn large_bodies_pass_whole_in_both_directions() {
 #[tokio::test]
 async fn an_http_1_0_client_is_spoken_to_in_its_way() {
     let origin = Origin::start(|_| {
-        Act::Say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_vec())
+        Act::Say(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+                .to_vec(),
+        )
     })
     .await;
     let gateway = Gateway::start(one(&origin.url(""), |r| r.path("/r"))).await;
     let mut client = gateway.connect().await;
     let response = client.ask("GET /r HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await;
     assert_eq!(response.text(), "hello");
-    assert_eq!((response.one("Transfer-Encoding"), response.one("Connection")), (None, Some("close")));
+    assert_eq!(
+        (response.one("Transfer-Encoding"), response.one("Connection")),
+        (None, Some("close"))
+    );
     assert_eq!(origin.last().line, "GET / HTTP/1.1");
     assert_eq!(origin.last().one("X-Forwarded-Host"), None);
+}
+
+#[tokio::test]
+async fn interim_responses_are_the_gateways_own() {
+    let origin = Origin::start(|_| {
+        let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
+        Act::Say(format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").into())
+    })
+    .await;
+    let gateway = Gateway::start(one(&origin.url(""), |r| r.path("/r"))).await;
+    let mut client = gateway.connect().await;
+    let head = "PUT /r HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+    client.send(head).await;
+    let interim = "HTTP/1.1 100 Continue\r\n\r\n";
+    assert_eq!(within(client.0.take(interim.len())).await.unwrap(), interim.as_bytes());
+    client.send("hi").await;
+    assert_eq!(client.response().await.text(), "ok");
+    assert_eq!((origin.last().one("Expect"), origin.last().body), (None, b"hi".to_vec()));
+}
+
+#[tokio::test]
+async fn answers_without_a_body_leave_the_connection_in_order() {
+    let origin = Origin::start(|received| {
+        let status = received.line.split('/').nth(1).unwrap().split(' ').next().unwrap();
+        match status {
+            "204" => Act::Say(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()),
+            "304" => Act::Say(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n".to_vec()),
+            "head" => Act::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n".to_vec()),
+            "end" => Act::SayAndClose(b"HTTP/1.0 200 OK\r\n\r\nto the end".to_vec()),
+            _ => Act::ok("last"),
+        }
+    })
+    .await;
+    let gateway = Gateway::start(one(&origin.url(""), |r| r.path("/r"))).await;
+    let mut client = gateway.connect().await;
+    for (method, path, status, length, body) in [
+        ("GET", "204", 204, None, ""),
+        ("GET", "304", 304, Some("9"), ""),
+        ("HEAD", "head", 200, Some("9"), ""),
+        ("GET", "end", 200, None, "to the end"),
+        ("GET", "last", 200, Some("4"), "last"),
+    ] {
+        let response = client.ask(&format!("{method} /r/{path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert_eq!((response.status, response.text()), (status, body), "{path}");
+        assert_eq!(response.one("Content-Length"), length, "{path}");
+        assert!(response.line.starts_with("HTTP/1.1 "), "{}", response.line);
+    }
 }
 
 #[tokio::test]
@@ -348,13 +414,19 @@ async fn a_body_beyond_the_limit_is_refused() {
         options.max_body = Some(4);
     })
     .await;
-    let framings = ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"];
+    let framings = [
+        "Content-Length: 5\r\n\r\nhello",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ];
     for framing in framings {
         let response = gateway.ask(&format!("POST /r HTTP/1.1\r\nHost: a\r\n{framing}")).await;
         assert_eq!(response.status, 413, "{framing}");
         assert_eq!(response.text(), format!("Payload too large\nrequest_id: {}\n", response.id()));
     }
-    assert_eq!(gateway.ask("POST /r HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nhell").await.status, 200);
+    assert_eq!(
+        gateway.ask("POST /r HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nhell").await.status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -395,9 +467,15 @@ async fn every_request_has_its_line_in_the_access_log() {
     })
     .await;
     for (request, expected) in [
-        ("GET /r?q HTTP/1.1\r\nHost: a\r\nUser-Agent: x\r\n\r\n", "\"GET /r?q HTTP/1.1\" 200 5 \"-\" \"x\""),
-        ("HEAD /none HTTP/1.1\r\nHost: a\r\nReferer: y\r\n\r\n", "\"HEAD /none HTTP/1.1\" 404 0 \"y\" \"-\""),
-        ("GET /r HTTP/1.1\r\n\r\n", "\"GET /r HTTP/1.1\" 400 61 \"-\" \"-\""),
+        (
+            "GET /r?q HTTP/1.1\r\nHost: a\r\nUser-Agent: x\r\n\r\n",
+            "\"GET /r?q HTTP/1.1\" 200 5 \"-\" \"x\"",
+        ),
+        (
+            "HEAD /none HTTP/1.1\r\nHost: a\r\nReferer: y\r\n\r\n",
+            "\"HEAD /none HTTP/1.1\" 404 0 \"y\" \"-\"",
+        ),
+        ("GET /r HTTP/1.1\r\n\r\n", "\"GET /r HTTP/1.1\" 400 57 \"-\" \"-\""),
     ] {
         let response = gateway.ask(request).await;
         let line = within(logged.recv()).await.unwrap();
@@ -441,6 +519,28 @@ async fn names_are_resolved() {
 }
 
 #[tokio::test]
+async fn an_upstream_may_want_tls() {
+    let origin = Origin::secure(|received| Act::ok(&received.line)).await;
+    let service = service("s").url(&format!("https://localhost:{}/", origin.addr.port())).build();
+    let route = route("r").path("/r").to(&service).build();
+    let gateway = Gateway::start(config([service], [route])).await;
+    for path in ["a", "b"] {
+        let response = gateway.ask(&format!("GET /r/{path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert_eq!(response.text(), format!("GET /{path} HTTP/1.1"));
+        assert_eq!(origin.last().connection, 0);
+    }
+    let host = format!("localhost:{}", origin.addr.port());
+    assert_eq!(origin.last().one("Host"), Some(host.as_str()));
+}
+
+#[tokio::test]
+async fn a_service_that_wants_more_of_tls_than_there_is_is_refused() {
+    let service = service("s").url("https://a.test/").with("tls_verify", true).build();
+    let refused = engine::judge().rehearse(&config([service], [])).unwrap_err();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_websocket_is_tunnelled() {
     let origin = Origin::start(|_| {
         Act::Echo(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n".to_vec())
@@ -458,7 +558,10 @@ async fn a_websocket_is_tunnelled() {
     }
     let received = origin.last();
     assert_eq!(received.one("Connection"), Some("keep-alive, Upgrade"));
-    assert_eq!((received.one("Upgrade"), received.one("Sec-WebSocket-Key")), (Some("websocket"), Some("k")));
+    assert_eq!(
+        (received.one("Upgrade"), received.one("Sec-WebSocket-Key")),
+        (Some("websocket"), Some("k"))
+    );
 }
 
 #[tokio::test]
@@ -569,6 +672,56 @@ async fn shutting_down_waits_for_answers_and_accepts_no_more() {
     let response = client.response().await;
     assert_eq!((response.text(), response.one("Connection")), ("held", Some("close")));
     within(leaving).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_stays_idle_is_cut_off_in_the_end() {
+    let gateway = Gateway::start(config([], [])).await;
+    let mut client = gateway.connect().await;
+    assert_eq!(client.ask(GET).await.status, 404);
+    within(gateway.handle.shutdown(Duration::from_millis(50))).await;
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn whatever_the_door_lets_in_the_lane_carries() {
+    let origin = Origin::plain().await;
+    let url = origin.url("");
+    let gateway = Gateway::start(one(&url, |r| r.path("/").with("preserve_host", true))).await;
+    for host in
+        ["a", "a:", "a:b", "a:99999", "a:1:2", "[::1]:1", "[::1", "%zz", "a,b", "~!$&'()*+;="]
+    {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let response = gateway.ask(&request).await;
+        match response.status {
+            200 => assert_eq!(origin.last().one("Host"), Some(host)),
+            // The door's own, not the lane's.
+            status => assert_eq!((status, host), (400, "a,b")),
+        }
+    }
+    for (target, expected) in [
+        (&b"/\"<>\\^`{|}"[..], "/%22%3C%3E%5C%5E%60%7B%7C%7D"),
+        (b"/?\"<>\\^`{|}[]'", "/?%22%3C%3E\\^`{|}[]'"),
+        (b"/%zz%", "/%zz%"),
+        (b"/\xc3\xa9?\xff", "/%C3%A9?%FF"),
+        (b"http://a.test/x?y", "/x?y"),
+        (b"/a//b/./c/../%2e%2E/d%2fe", "/a/d%2Fe"),
+        (b"/?a?b#".strip_suffix(b"#").unwrap(), "/?a?b"),
+    ] {
+        let mut client = gateway.connect().await;
+        client
+            .send(
+                [b"FOO-B_R ", target, b" HTTP/1.1\r\nHost: a.test\r\nX-Odd!#$: \xff\tx\r\n\r\n"]
+                    .concat(),
+            )
+            .await;
+        assert_eq!(client.response().await.status, 200, "{}", target.escape_ascii());
+        assert_eq!(origin.last().line, format!("FOO-B_R {expected} HTTP/1.1"));
+    }
+    let fields: String = (0..190).map(|n| format!("X-{n}: {}\r\n", "v".repeat(100))).collect();
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    assert_eq!(gateway.ask(&many).await.status, 200);
+    assert_eq!(origin.last().one("X-189"), Some("v".repeat(100).as_str()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

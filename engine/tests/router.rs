@@ -6,10 +6,10 @@ mod histories;
 
 use engine::router::{RequestView, RouteTable};
 use engine::snapshot::{Snapshot, compile};
+use model::Config;
 use model::entities::Route;
 use model::testing::{cases, revision, route};
 use model::value::path::normal_form;
-use model::Config;
 use serde_json::json;
 
 /// A case is routes, one a line, an empty line, and requests: `METHOD host/path`.
@@ -113,6 +113,7 @@ fn the_port_is_that_of_the_listener_unless_the_client_names_one() {
 fn a_host_without_a_port_takes_any() {
     check("1 hosts=a.com", "GET a.com:81/", "1");
     check("1 hosts=[::1]", "GET [::1]:81/", "1");
+    check("1 hosts=::1", "GET [::1]:81/", "1");
     check("1 hosts=[::1]:81", "GET [::1]:81/", "1");
     check("1 hosts=[::1]:81", "GET [::1]/", "none");
 }
@@ -152,8 +153,7 @@ fn many_hosts_times_many_prefixes_match_as_few_do() {
 #[test]
 fn more_children_than_a_node_holds_by_itself() {
     let letters = ('!'..='~').filter(|c| !"./%=, ".contains(*c));
-    let routes: String =
-        letters.clone().map(|c| format!("{} paths=/{c}/x\n", c as u32)).collect();
+    let routes: String = letters.clone().map(|c| format!("{} paths=/{c}/x\n", c as u32)).collect();
     for letter in letters {
         let expected = format!("{} /{letter}/x", letter as u32);
         check(&routes, &format!("GET /{letter}/x/y"), &expected);
@@ -168,7 +168,7 @@ fn a_long_path_and_everything_on_the_way_there() {
     let lines = ends.iter().map(|end| format!("{end} paths={}", &long[..*end]));
     let table = table(&lines.collect::<Vec<_>>().join("\n"));
     for end in &ends {
-        let found = table.find(&RequestView::new(b"", 80, long[..*end].as_bytes(), b"GET"));
+        let found = table.find(&RequestView::new(b"", 80, &long.as_bytes()[..*end], b"GET"));
         assert_eq!(found.expect("a route").prefix_len, *end);
     }
 }

@@ -15,9 +15,7 @@ use bytes::Bytes;
 use pingora::apps::HttpServerApp as _;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
-use pingora::proxy::{
-    FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy,
-};
+use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;

@@ -41,7 +41,9 @@ impl AccessLog {
     /// Starts the thread that writes. It ends when the log is dropped.
     pub(crate) fn start(sink: LogSink) -> std::io::Result<AccessLog> {
         let (queue, records) = bounded(QUEUE);
-        std::thread::Builder::new().name("access-log".into()).spawn(move || write(&records, &sink))?;
+        std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || write(&records, &sink))?;
         Ok(AccessLog { queue, dropped: AtomicU64::new(0) })
     }
 

@@ -4,6 +4,8 @@
 //! form and the prefix its route takes off. What it yields is a path again: bytes
 //! that no path has are escaped, escapes stay as they are.
 
+use super::Text;
+
 /// Splits a request target at its query: the first `?` after the leading slash.
 /// The query keeps its `?`, so that a bare one survives.
 pub(crate) fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
@@ -13,7 +15,7 @@ pub(crate) fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
 
 /// Writes the upstream path for `path`, of which `prefix` bytes are taken off;
 /// `None` takes nothing off.
-pub(crate) fn upstream(service: Option<&str>, path: &[u8], prefix: Option<usize>, out: &mut Vec<u8>) {
+pub(crate) fn upstream(service: Option<&str>, path: &[u8], prefix: Option<usize>, out: &mut Text) {
     let base = service.unwrap_or("/").as_bytes();
     let without_slash = base.strip_suffix(b"/");
     let ends_in_slash = path.ends_with(b"/");
@@ -50,15 +52,15 @@ fn without_leading_dots(rest: &[u8]) -> &[u8] {
 
 /// Appends a query as it came, but for the few bytes that no URI may hold and that
 /// lanes would refuse to carry.
-pub(crate) fn append_query(query: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn append_query(query: &[u8], out: &mut Text) {
     write(&[query], |byte| byte.is_ascii_graphic() && !b"\"#<>".contains(&byte), out);
 }
 
-fn escape(parts: &[&[u8]], out: &mut Vec<u8>) {
+fn escape(parts: &[&[u8]], out: &mut Text) {
     write(parts, passes, out);
 }
 
-fn write(parts: &[&[u8]], passes: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
+fn write(parts: &[&[u8]], passes: impl Fn(u8) -> bool, out: &mut Text) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let digit = |nibble: u8| HEX[usize::from(nibble & 0x0f)];
     for &byte in parts.iter().copied().flatten() {
@@ -81,9 +83,9 @@ mod tests {
     #[track_caller]
     fn check(service: &str, path: &str, prefix: Option<&str>, expected: &str) {
         let service = (!service.is_empty()).then_some(service);
-        let mut out = Vec::new();
+        let mut out = Text::new();
         upstream(service, path.as_bytes(), prefix.map(str::len), &mut out);
-        let out = String::from_utf8(out).unwrap();
+        let out = String::from_utf8(out.to_vec()).unwrap();
         assert_eq!(out, expected, "{service:?} {path} without {prefix:?}");
     }
 
@@ -128,17 +130,17 @@ mod tests {
     #[test]
     fn whatever_a_client_asks_is_written_as_a_uri() {
         let every: Vec<u8> = (0..=255).collect();
-        let mut out = Vec::new();
+        let mut out = Text::new();
         upstream(None, &[b"/", every.as_slice()].concat(), None, &mut out);
         append_query(&[b"?", every.as_slice()].concat(), &mut out);
-        assert!(http::uri::PathAndQuery::try_from(out.as_slice()).is_ok());
+        assert!(http::uri::PathAndQuery::try_from(&*out).is_ok());
     }
 
     #[test]
     fn a_query_passes_as_it_came() {
-        let mut out = Vec::new();
+        let mut out = Text::new();
         append_query(b"?a=%41&b=|{}^`'[]\\&&c", &mut out);
-        assert_eq!(out, b"?a=%41&b=|{}^`'[]\\&&c");
+        assert_eq!(&*out, b"?a=%41&b=|{}^`'[]\\&&c");
     }
 
     #[test]

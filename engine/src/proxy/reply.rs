@@ -224,7 +224,9 @@ impl Media {
 
     fn body(self, message: &str, id: &str) -> String {
         match self {
-            Media::Json => format!("{{\n  \"message\":\"{message}\",\n  \"request_id\":\"{id}\"\n}}"),
+            Media::Json => {
+                format!("{{\n  \"message\":\"{message}\",\n  \"request_id\":\"{id}\"\n}}")
+            }
             Media::Plain => format!("{message}\nrequest_id: {id}\n"),
             Media::Html => format!(
                 "<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    \

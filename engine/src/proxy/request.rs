@@ -6,15 +6,15 @@
 
 use super::exchange::Exchange;
 use super::head::Known;
-use super::{forwarded, path, response};
-use model::value::path::normal_form;
+use super::printed::Printed;
+use super::{Text, forwarded, path, response};
 use crate::snapshot::CompiledService;
 use model::value::Protocol;
-use std::io::Write as _;
+use model::value::path::normal_form;
 
 /// Edits the head of a request on its way to its service.
 pub(crate) fn prepare(exchange: &mut Exchange) {
-    let target = exchange.head().target().to_vec();
+    let target = Text::from_slice(exchange.head().target());
     let (raw, query) = path::split_target(&target);
     let normal = normal_form(raw);
     let prefix = exchange.prefix();
@@ -33,7 +33,7 @@ pub(crate) fn prepare(exchange: &mut Exchange) {
 }
 
 fn write_target(exchange: &mut Exchange, normal: &[u8], query: &[u8]) {
-    let mut target = Vec::with_capacity(normal.len() + query.len() + 64);
+    let mut target = Text::new();
     let base = exchange.service().and_then(|service| service.path.as_ref());
     path::upstream(base.map(|path| path.as_str()), normal, exchange.prefix(), &mut target);
     path::append_query(query, &mut target);
@@ -52,18 +52,18 @@ fn write_host(exchange: &mut Exchange) {
 }
 
 /// The service's host, and its port where that is not the protocol's.
-fn authority(service: &CompiledService) -> Vec<u8> {
+fn authority(service: &CompiledService) -> Text {
     let host = service.host.as_str();
     let usual = if service.protocol == Protocol::Https { 443 } else { 80 };
-    let mut text = Vec::with_capacity(host.len() + 8);
+    let mut text = Text::new();
     // Two colons are an IPv6 address, which needs brackets to have a port.
     let bare = host.contains(':') && !host.starts_with('[');
     text.extend_from_slice(if bare { b"[" } else { b"" });
     text.extend_from_slice(host.as_bytes());
     text.extend_from_slice(if bare { b"]" } else { b"" });
     if service.port != usual {
-        // Writing to memory cannot fail.
-        let _written = write!(text, ":{}", service.port);
+        text.push(b':');
+        text.extend_from_slice(Printed::new().print(service.port));
     }
     text
 }

@@ -4,10 +4,12 @@
 //! head's edits on whatever form it holds the head in; connection and framing
 //! fields are the lane's.
 
+use super::Text;
 use super::exchange::{Client, Exchange, RequestId};
 use super::head::{Head, Known, ResponseHead, Version};
 use super::hygiene;
 use super::log::Outcome;
+use super::printed::Printed;
 use super::reply::{Rendered, Reply};
 use crate::options::Headers;
 use bytes::BytesMut;
@@ -41,12 +43,15 @@ pub(crate) fn prepare(exchange: &Exchange, head: &mut ResponseHead) {
     strip(exchange, head);
     name_charset(head);
     let shown = exchange.options().headers;
-    let mut digits = Digits::new();
+    let mut printed = Printed::new();
     if shown.upstream_latency {
-        head.set(Known::XKongUpstreamLatency, digits.millis(exchange.upstream_latency()));
+        head.set(
+            Known::XKongUpstreamLatency,
+            printed.print(exchange.upstream_latency().as_millis()),
+        );
     }
     if shown.proxy_latency {
-        head.set(Known::XKongProxyLatency, digits.millis(exchange.proxy_latency()));
+        head.set(Known::XKongProxyLatency, printed.print(exchange.proxy_latency().as_millis()));
     }
     if shown.via {
         continue_via(head, Version::Http11);
@@ -58,7 +63,7 @@ pub(crate) fn prepare(exchange: &Exchange, head: &mut ResponseHead) {
         head.set(Known::XKongRequestId, exchange.id().as_bytes());
     }
     if shown.upstream_status {
-        head.set(Known::XKongUpstreamStatus, digits.number(u64::from(head.status())));
+        head.set(Known::XKongUpstreamStatus, printed.print(head.status()));
     }
 }
 
@@ -67,9 +72,8 @@ fn strip(exchange: &Exchange, head: &mut ResponseHead) {
     if !exchange.terms().te_trailers {
         head.remove(Known::Trailer);
     }
-    let accel = |name: &[u8]| {
-        name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"x-accel-"))
-    };
+    let accel =
+        |name: &[u8]| name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"x-accel-"));
     if head.iter().any(|(name, _)| name.known().is_none() && accel(name.as_bytes())) {
         CONSUMED.iter().for_each(|name| head.remove(*name));
     }
@@ -80,7 +84,8 @@ fn strip(exchange: &Exchange, head: &mut ResponseHead) {
 fn name_charset(head: &mut ResponseHead) {
     let Some(media) = head.get(Known::ContentType) else { return };
     if CHARSET_TYPES.iter().any(|known| media.eq_ignore_ascii_case(known)) {
-        let named = [media, b"; charset=UTF-8"].concat();
+        let mut named = Text::from_slice(media);
+        named.extend_from_slice(b"; charset=UTF-8");
         head.set(Known::ContentType, &named);
     }
 }
@@ -92,7 +97,7 @@ pub(crate) fn continue_via<L>(head: &mut Head<L>, version: Version) {
         Version::Http11 => "1.1",
         Version::Http2 => "2",
     };
-    let mut via = Vec::with_capacity(64);
+    let mut via = Text::new();
     for before in head.get_all(Known::Via) {
         via.extend_from_slice(before);
         via.extend_from_slice(b", ");
@@ -145,32 +150,6 @@ pub(crate) fn product() -> &'static str {
     &NAME
 }
 
-/// Room to print a number without allocating.
-struct Digits([u8; 20]);
-
-impl Digits {
-    fn new() -> Digits {
-        Digits([b'0'; 20])
-    }
-
-    fn millis(&mut self, time: Duration) -> &[u8] {
-        self.number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    fn number(&mut self, mut number: u64) -> &[u8] {
-        let mut from = self.0.len();
-        for (at, digit) in self.0.iter_mut().enumerate().rev() {
-            *digit = b'0' + (number % 10) as u8;
-            number /= 10;
-            from = at;
-            if number == 0 {
-                break;
-            }
-        }
-        self.0.get(from..).unwrap_or_default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,12 +179,5 @@ mod tests {
         continue_via(&mut head, Version::Http10);
         let expected = format!("1.1 a, 1.0 b, 1.0 {}", product());
         assert_eq!(head.get_all(Known::Via).collect::<Vec<_>>(), [expected.as_bytes()]);
-    }
-
-    #[test]
-    fn numbers_are_printed_whole() {
-        for number in [0, 7, 10, 1234, u64::MAX] {
-            assert_eq!(Digits::new().number(number), number.to_string().as_bytes());
-        }
     }
 }

@@ -5,7 +5,7 @@
 //! `PATCH` and `LOCK` are retried only where nothing of them had been sent.
 
 use super::exchange::Exchange;
-use super::forwarded::split_host;
+use super::forwarded::host_name;
 use super::head::Known;
 use super::reply::Reply;
 use crate::resolve;
@@ -78,25 +78,31 @@ impl Failure {
 pub(crate) async fn choose(exchange: &mut Exchange) -> Result<SocketAddr, Failure> {
     let service = exchange.service().ok_or(Failure::Internal)?;
     let (port, station) = (service.port, &exchange.client().station);
+    // The next of several addresses with every request, and with every try.
+    let turn = station.ids.turn().wrapping_add(exchange.tries() as usize);
     let address = match service.address {
         Some(address) => Some(address),
-        None => station.resolver.address(service.host.as_str(), station.ids.turn()).await,
+        None => station.resolver.address(service.host.as_str(), turn).await,
     };
     exchange.begin_try();
     Ok(SocketAddr::new(address.ok_or(Failure::Unresolved)?, port))
 }
 
-/// Whether to try again. `replayable`: what was read of the body is still there.
+/// Whether to try again. `replayable`: nothing of a response has been passed on, and
+/// what was read of the body is still there.
 pub(crate) fn retries(exchange: &mut Exchange, failure: Failure, replayable: bool) -> bool {
-    let safe = replayable && !matches!(exchange.head().method(), b"POST" | b"PATCH" | b"LOCK");
+    if !replayable {
+        return false;
+    }
+    let once_only = matches!(exchange.head().method(), b"POST" | b"PATCH" | b"LOCK");
     match failure {
         Failure::Connect | Failure::ConnectTimeout => may_go_on(exchange),
         // A connection that went stale in the pool says nothing of the upstream.
-        Failure::Broken { reused: true } if safe => {
+        Failure::Broken { reused: true } if !once_only => {
             exchange.forgive_try();
             true
         }
-        Failure::Broken { .. } | Failure::Timeout if safe => may_go_on(exchange),
+        Failure::Broken { .. } | Failure::Timeout if !once_only => may_go_on(exchange),
         _ => false,
     }
 }
@@ -120,7 +126,7 @@ fn may_go_on(exchange: &Exchange) -> bool {
 /// The name a TLS upstream is asked for: the Host it is sent, without a port. None
 /// for addresses, which are no server names (RFC 6066 §3).
 pub(crate) fn server_name(exchange: &Exchange) -> Option<String> {
-    let (name, _port) = split_host(exchange.head().get(Known::Host)?);
+    let name = host_name(exchange.head().get(Known::Host)?);
     let name = std::str::from_utf8(name).ok()?;
     resolve::literal(name).is_none().then(|| name.to_owned())
 }

@@ -67,6 +67,12 @@ impl<T: Clone + Default, const N: usize> Pages<T, N> {
         at
     }
 
+    /// How many places were ever given out at once.
+    #[cfg(test)]
+    pub(super) fn used(&self) -> u32 {
+        self.used
+    }
+
     /// Gives a run back; nothing may point there any more.
     pub(super) fn free(&mut self, at: u32, size: u8) {
         self.free[usize::from(size)].push(at);

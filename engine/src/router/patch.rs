@@ -115,8 +115,7 @@ impl RouteTable {
                 };
                 let Some(root) = root else { continue };
                 let port = place.host.and_then(|host| host.port);
-                let is_empty =
-                    self.trees.remove(root, place.prefix.as_bytes(), matcher.rank, port);
+                let is_empty = self.trees.remove(root, place.prefix.as_bytes(), matcher.rank, port);
                 if let Some(host) = place.host.filter(|_| is_empty) {
                     self.forget(&host.host);
                 }

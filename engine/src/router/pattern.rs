@@ -98,7 +98,8 @@ impl Pattern {
 fn unserved(route: &Route) -> Vec<Unserved> {
     let is_http = |protocol: &&Protocol| matches!(protocol, Protocol::Http | Protocol::Https);
     let protocols = route.protocols.iter().filter(|protocol| !is_http(protocol));
-    let is_wild = |host: &&model::value::HostPattern| !matches!(host.parts().0, HostMatch::Exact(_));
+    let is_wild =
+        |host: &&model::value::HostPattern| !matches!(host.parts().0, HostMatch::Exact(_));
     let hosts = route.hosts.iter().flatten().filter(is_wild);
     let paths = route.paths.iter().flatten().filter_map(|path| match path.matches() {
         PathMatch::Regex(_) => Some(Unserved::RegexPath(path.to_string())),
@@ -125,9 +126,15 @@ fn hosts(route: &Route) -> Box<[HostPort]> {
     let hosts = route.hosts.iter().flatten().map(|pattern| {
         let (HostMatch::Exact(host) | HostMatch::Suffix(host) | HostMatch::Prefix(host), port) =
             pattern.parts();
-        HostPort { host: host.to_ascii_lowercase().into(), port }
+        HostPort { host: as_requested(host).into(), port }
     });
     sorted(hosts.collect())
+}
+
+/// A host as requests name it: in lower case, an IPv6 address in brackets.
+fn as_requested(host: &str) -> String {
+    let host = host.to_ascii_lowercase();
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host }
 }
 
 /// Splits a route as Kong does: one matcher per length of prefix, in the order the

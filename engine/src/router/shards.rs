@@ -62,8 +62,7 @@ impl<T: Clone> Shards<T> {
 
     pub(super) fn remove(&mut self, hash: u64, is: impl Fn(&T) -> bool) -> Option<T> {
         let shard = self.shard_mut(hash);
-        let entry =
-            shard.find_entry(hash, |entry| entry.hash == hash && is(&entry.value)).ok()?;
+        let entry = shard.find_entry(hash, |entry| entry.hash == hash && is(&entry.value)).ok()?;
         Some(entry.remove().0.value)
     }
 

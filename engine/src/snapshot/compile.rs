@@ -124,8 +124,8 @@ fn compile_route(
     pattern: Arc<Pattern>,
     service: Option<Arc<CompiledService>>,
 ) -> CompiledRoute {
-    let demands_tls = route.protocols.contains(&Protocol::Https)
-        && !route.protocols.contains(&Protocol::Http);
+    let demands_tls =
+        route.protocols.contains(&Protocol::Https) && !route.protocols.contains(&Protocol::Http);
     CompiledRoute {
         id: route.id,
         name: route.name.clone(),
@@ -145,6 +145,11 @@ fn problems_of(service: &Service) -> Vec<Problem> {
     let mut problems = Vec::new();
     if !matches!(service.protocol, Protocol::Http | Protocol::Https) {
         let message = format!("this version does not serve protocol `{}` yet", service.protocol);
+        problems.push(problem(NOT_SERVED, message));
+    }
+    // Passing it over would serve without the check that was asked for.
+    if service.tls_verify == Some(true) {
+        let message = "this version does not verify certificates of upstreams yet".to_owned();
         problems.push(problem(NOT_SERVED, message));
     }
     // There are no such entities yet, so whatever is named does not exist.

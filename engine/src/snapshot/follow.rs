@@ -48,6 +48,13 @@ pub async fn follow(
     }
 }
 
+/// What workers begin with: a client that connects right after a restart must not be
+/// told that nothing is configured. If this revision is refused, [`follow`], which begins
+/// with the same one, says so.
+pub(crate) fn first(revision: &Revision) -> Arc<Snapshot> {
+    compile_or_say_why(revision, &Snapshot::empty()).map_or_else(|_| Snapshot::empty(), Arc::new)
+}
+
 struct Follower {
     publisher: Publisher,
     verdicts: watch::Sender<Verdict>,
@@ -89,8 +96,7 @@ impl Follower {
         for problem in &problems {
             tracing::error!(%revision, code = problem.code, "revision refused: {problem}");
         }
-        self.verdicts
-            .send_modify(|verdict| verdict.refused = Some(Refusal { revision, problems }));
+        self.verdicts.send_modify(|verdict| verdict.refused = Some(Refusal { revision, problems }));
     }
 }
 

@@ -1,6 +1,13 @@
 //! A running engine, an origin that remembers what it was sent, and a client that
 //! says exactly what it is told to.
 
+use boring::asn1::Asn1Time;
+use boring::ec::{EcGroup, EcKey};
+use boring::hash::MessageDigest;
+use boring::nid::Nid;
+use boring::pkey::PKey;
+use boring::ssl::{SslAcceptor, SslMethod};
+use boring::x509::X509;
 use engine::options::Listen;
 use engine::{Engine, Handle, Options};
 use model::entities::{Route, Service};
@@ -9,7 +16,7 @@ use model::{Config, Revision};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
@@ -30,7 +37,11 @@ impl Gateway {
     }
 
     /// Starts with this configuration and waits until it is served.
-    pub(crate) async fn with(config: Config, workers: usize, change: impl FnOnce(&mut Options)) -> Gateway {
+    pub(crate) async fn with(
+        config: Config,
+        workers: usize,
+        change: impl FnOnce(&mut Options),
+    ) -> Gateway {
         let mut options = Options {
             listen: vec![Listen::plain(([127, 0, 0, 1], 0).into())],
             ..Options::default()
@@ -146,7 +157,8 @@ impl Act {
         let fields: String = fields.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
         let length = body.len();
         Act::Say(
-            format!("HTTP/1.1 {status} Fine\r\nContent-Length: {length}\r\n{fields}\r\n{body}").into(),
+            format!("HTTP/1.1 {status} Fine\r\nContent-Length: {length}\r\n{fields}\r\n{body}")
+                .into(),
         )
     }
 }
@@ -160,15 +172,40 @@ pub(crate) struct Origin {
 
 impl Origin {
     pub(crate) async fn start(act: impl Fn(&Received) -> Act + Send + Sync + 'static) -> Origin {
+        Origin::listening(act, async |stream| Some(stream)).await
+    }
+
+    /// One that speaks TLS, with a certificate of its own making.
+    pub(crate) async fn secure(act: impl Fn(&Received) -> Act + Send + Sync + 'static) -> Origin {
+        let acceptor = Arc::new(acceptor());
+        let handshake = move |stream| {
+            let acceptor = acceptor.clone();
+            async move { tokio_boring::accept(&acceptor, stream).await.ok() }
+        };
+        Origin::listening(act, handshake).await
+    }
+
+    async fn listening<S, F>(
+        act: impl Fn(&Received) -> Act + Send + Sync + 'static,
+        begin: impl Fn(TcpStream) -> F + Send + Sync + 'static,
+    ) -> Origin
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+        F: Future<Output = Option<S>> + Send,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin =
             Origin { addr: listener.local_addr().unwrap(), seen: Arc::new(Mutex::new(Vec::new())) };
-        let (act, seen) = (Arc::new(act), origin.seen.clone());
+        let (act, begin, seen) = (Arc::new(act), Arc::new(begin), origin.seen.clone());
         tokio::spawn(async move {
             for connection in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (act, seen) = (act.clone(), seen.clone());
-                tokio::spawn(async move { serve(stream, connection, &*act, &seen).await });
+                let (act, begin, seen) = (act.clone(), begin.clone(), seen.clone());
+                tokio::spawn(async move {
+                    if let Some(stream) = begin(stream).await {
+                        serve(stream, connection, &*act, &seen).await;
+                    }
+                });
             }
         });
         origin
@@ -192,8 +229,22 @@ impl Origin {
     }
 }
 
+fn acceptor() -> SslAcceptor {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+    let mut certificate = X509::builder().unwrap();
+    certificate.set_pubkey(&key).unwrap();
+    certificate.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    certificate.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+    certificate.sign(&key, MessageDigest::sha256()).unwrap();
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
+    acceptor.set_certificate(&certificate.build()).unwrap();
+    acceptor.set_private_key(&key).unwrap();
+    acceptor.build()
+}
+
 async fn serve(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     connection: usize,
     act: &(impl Fn(&Received) -> Act + Send + Sync),
     seen: &Mutex<Vec<Received>>,
@@ -206,12 +257,14 @@ async fn serve(
         seen.lock().unwrap().push(received);
         match act {
             Act::Say(bytes) => wire.stream.write_all(&bytes).await.unwrap_or_default(),
-            Act::SayAndClose(bytes) => return wire.stream.write_all(&bytes).await.unwrap_or_default(),
+            Act::SayAndClose(bytes) => {
+                return wire.stream.write_all(&bytes).await.unwrap_or_default();
+            }
             Act::Hang => return std::future::pending().await,
             Act::Echo(bytes) => {
                 wire.stream.write_all(&bytes).await.unwrap();
                 wire.stream.write_all(&wire.buffer).await.unwrap();
-                let (mut read, mut write) = wire.stream.split();
+                let (mut read, mut write) = tokio::io::split(wire.stream);
                 tokio::io::copy(&mut read, &mut write).await.unwrap_or_default();
                 return;
             }
@@ -290,7 +343,9 @@ impl Client {
     pub(crate) async fn ask(&mut self, request: &str) -> Response {
         self.send(request).await;
         let is_head = request.starts_with("HEAD ");
-        within(self.0.response(is_head)).await.unwrap_or_else(|| panic!("no response to {request:?}"))
+        within(self.0.response(is_head))
+            .await
+            .unwrap_or_else(|| panic!("no response to {request:?}"))
     }
 
     /// Whether the gateway has closed, with nothing more to say.
@@ -316,7 +371,10 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         let status: u16 = line.split(' ').nth(1)?.parse().ok()?;
         let bodyless = is_head || status == 101 || status == 204 || status == 304;
         let body = if bodyless { Vec::new() } else { self.body(&fields, true).await? };
-        assert_eq!(values(&fields, "Server").iter().find(|server| server.contains("Pingora")), None);
+        assert_eq!(
+            values(&fields, "Server").iter().find(|server| server.contains("Pingora")),
+            None
+        );
         Some(Response { status, line, fields, body })
     }
 

@@ -43,7 +43,8 @@ fn a_changed_service_changes_under_its_routes_only() {
     config.write(Service { port: 8080, ..one });
     let after = compiled(&config, &before);
 
-    let port = |path| get(&after, path).and_then(|found| found.route.service.clone()).map(|s| s.port);
+    let port =
+        |path| get(&after, path).and_then(|found| found.route.service.clone()).map(|s| s.port);
     assert_eq!((port("/one"), port("/two")), (Some(8080), Some(80)));
     let route = |snapshot, path| std::ptr::from_ref(get(snapshot, path).expect("a route").route);
     assert_eq!(route(&before, "/two"), route(&after, "/two"));
@@ -114,11 +115,17 @@ fn routes_that_are_not_served_yet_are_refused() {
 
 #[test]
 fn services_that_are_not_served_yet_are_refused() {
-    let mut config = Config::default();
-    config.write(service("s").with("protocol", "tcp").build());
-    let [problem] = problems(&config).try_into().expect("one problem");
-    assert_eq!(problem.code, "not_served");
-    assert_eq!(problem.message, "this version does not serve protocol `tcp` yet");
+    let https = service("s").with("protocol", "https");
+    for (service, expected) in [
+        (service("s").with("protocol", "tcp"), "serve protocol `tcp`"),
+        (https.with("tls_verify", true), "verify certificates of upstreams"),
+    ] {
+        let mut config = Config::default();
+        config.write(service.build());
+        let [problem] = problems(&config).try_into().expect("one problem");
+        assert_eq!(problem.code, "not_served");
+        assert_eq!(problem.message, format!("this version does not {expected} yet"));
+    }
 }
 
 #[test]

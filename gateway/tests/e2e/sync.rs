@@ -6,7 +6,7 @@ use futures::StreamExt;
 use futures::stream;
 use serde_json::json;
 
-use crate::support::{ControlPlane, DataPlane, Origin, PATIENCE, Relay, Site, within};
+use crate::support::{ControlPlane, DataPlane, Http, Origin, PATIENCE, Relay, Site, within};
 
 /// From the Admin API's reply to what clients see.
 const SOON: Duration = Duration::from_secs(1);
@@ -78,11 +78,13 @@ async fn the_control_plane_knows_what_its_data_planes_serve() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_among_ten_thousand_routes_is_a_few_bytes_on_the_link() {
     const ROUTES: usize = 10_000;
+    const WRITERS: usize = 32;
     const MOST: u64 = 4096;
     let site = Site::alone().await;
     let mut control_plane = ControlPlane::new(&site);
     control_plane.process.set("log_level", "notice");
     control_plane.process.set("admin_access_log", "off");
+    control_plane.http = Http::keeping(WRITERS);
     control_plane.start().await;
     let origin = Origin::start("a").await;
     control_plane.post("/services", json!({ "name": "a", "url": origin.url("/") })).await;
@@ -93,7 +95,7 @@ async fn a_change_among_ten_thousand_routes_is_a_few_bytes_on_the_link() {
         });
         control_plane.post("/services/a/routes", route).await
     };
-    stream::iter(0..ROUTES).map(create).buffer_unordered(64).collect::<Vec<_>>().await;
+    stream::iter(0..ROUTES).map(create).buffer_unordered(WRITERS).collect::<Vec<_>>().await;
 
     let relay = Relay::to(control_plane.cluster).await;
     let mut data_plane = DataPlane::new(&site, relay.address);
@@ -116,6 +118,7 @@ async fn a_change_among_ten_thousand_routes_is_a_few_bytes_on_the_link() {
         .await;
         within(PATIENCE, async || data_plane.is_joined(&control_plane).await).await;
         let bytes = relay.bytes() - before.0;
+        eprintln!("{bytes} bytes for one route of {ROUTES}");
         assert!((1..=MOST).contains(&bytes), "{bytes} bytes for one route of {ROUTES}");
     }
 }

@@ -102,9 +102,11 @@ fn parse_ipv6(text: &str) -> Result<Parsed<'_>, Refusal> {
     Ok(Parsed { is_ip: true, port })
 }
 
-/// The text before and after a colon with nothing but digits behind it.
+/// The text before and after a colon with nothing but digits behind it. The colons of
+/// an IPv6 address count only behind its brackets.
 fn split_port(text: &str) -> (&str, Option<&str>) {
     match text.rsplit_once(':') {
+        Some((host, _)) if host.contains(':') && !host.ends_with(']') => (text, None),
         Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
             (host, Some(port))
         }
@@ -189,6 +191,7 @@ mod tests {
         check("*.a.com:81", HostMatch::Suffix(".a.com"), Some(81));
         check("a.*", HostMatch::Prefix("a."), None);
         check("[::1]:81", HostMatch::Exact("[::1]"), Some(81));
+        check("::1", HostMatch::Exact("::1"), None);
     }
 
     #[track_caller]

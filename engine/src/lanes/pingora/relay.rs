@@ -45,6 +45,8 @@ pub(super) fn begin(session: &mut Session, exchange: &Exchange) {
     let pause = tunnel.map_or(PAUSE, |service| service.read_timeout);
     session.set_read_timeout(Some(pause));
     session.set_write_timeout(Some(PAUSE));
+    // The door says `100 Continue`; other interim responses end here, as nginx's do.
+    session.set_ignore_info_resp(true);
 }
 
 /// The address of this try, and how it is spoken to.
@@ -74,8 +76,7 @@ pub(super) async fn peer(exchange: &mut Exchange, keepalive: Keepalive) -> Resul
 
 /// The connection fields of the upstream's side; the rest was replayed.
 pub(super) fn request(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
-    let connection =
-        if exchange.terms().websocket { "keep-alive, Upgrade" } else { "keep-alive" };
+    let connection = if exchange.terms().websocket { "keep-alive, Upgrade" } else { "keep-alive" };
     request.insert_header("Connection", connection)
 }
 
@@ -221,10 +222,16 @@ fn failure_of(error: &Error, reused: bool) -> Failure {
         (ErrorSource::Upstream, E::ReadError | E::WriteError | E::ConnectionClosed) => {
             Failure::Broken { reused }
         }
-        (ErrorSource::Upstream, E::InvalidHTTPHeader | E::H1Error | E::H2Error | E::InvalidH2) => {
-            Failure::Garbage
-        }
-        (ErrorSource::Upstream, _) => Failure::Connect,
+        (
+            ErrorSource::Upstream,
+            E::ConnectRefused
+            | E::ConnectNoRoute
+            | E::ConnectError
+            | E::TLSHandshakeFailure
+            | E::HandshakeError
+            | E::InvalidCert,
+        ) => Failure::Connect,
+        (ErrorSource::Upstream, _) => Failure::Garbage,
         (ErrorSource::Internal | ErrorSource::Unset, _) => Failure::Internal,
     }
 }

@@ -1,4 +1,4 @@
-//! Requests and replies, a connection each: a restarted node must not meet an old connection.
+//! Requests and replies, by default a connection each: a restarted node must not meet an old one.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,9 +23,14 @@ pub struct Reply {
 
 impl Http {
     pub fn new() -> Self {
+        Self::keeping(0)
+    }
+
+    /// One that keeps this many idle connections.
+    pub fn keeping(connections: usize) -> Self {
         let client = Client::builder()
             .no_proxy()
-            .pool_max_idle_per_host(0)
+            .pool_max_idle_per_host(connections)
             .timeout(Duration::from_secs(30))
             .redirect(reqwest::redirect::Policy::none());
         Self(client.build().unwrap())

@@ -108,9 +108,9 @@ impl Load {
     }
 }
 
-/// What 99 of 100 requests did not take longer than.
-pub fn p99<'a>(samples: impl Iterator<Item = &'a Sample>) -> Duration {
-    let mut took: Vec<_> = samples.map(|sample| sample.took).collect();
-    took.sort_unstable();
-    took[took.len() * 99 / 100]
+/// What this part of all durations, from 0 to 1, does not exceed.
+pub fn quantile(part: f64, durations: impl Iterator<Item = Duration>) -> Duration {
+    let mut durations: Vec<_> = durations.collect();
+    durations.sort_unstable();
+    durations[(durations.len() as f64 * part) as usize]
 }

@@ -12,7 +12,7 @@ pub struct ControlPlane {
     pub process: Process,
     pub admin: SocketAddr,
     pub cluster: SocketAddr,
-    http: Http,
+    pub http: Http,
 }
 
 /// A data plane: a proxy, and a status listener beside it.
