@@ -101,6 +101,7 @@ async fn cluster(site: &Site, cores: &Cores) -> (ControlPlane, DataPlane) {
         process.set("log_level", "notice");
     }
     data_plane.process.set("proxy_access_log", "off");
+    data_plane.process.set("workers", 2); // on one core: each must be told of each push
     control_plane.process.launch_by(&["taskset", "-c", &cores.other_list()]);
     data_plane.process.launch_by(&["taskset", "-c", &cores.measured.to_string()]);
     control_plane.start().await;

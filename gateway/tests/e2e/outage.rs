@@ -65,6 +65,71 @@ async fn a_change_that_was_effective_survives_a_kill() {
     }
 }
 
+/// However a write is interrupted, what is found afterwards is whole.
+#[tokio::test]
+async fn a_data_plane_killed_between_any_two_writes_starts_again() {
+    let site = Site::new().await;
+    let (control_plane, mut data_plane) = site.cluster().await;
+    let origin = Origin::start("a").await;
+    control_plane.expose("a", "/a", &origin.url("/")).await;
+    data_plane.answers("/a", 200).await;
+    within(PATIENCE, async || cached(&control_plane, &data_plane).await).await;
+
+    let mut changes = 0;
+    for round in 0..10 {
+        // Each kill meets the node a little later in its work than the one before.
+        let killed = tokio::time::sleep(Duration::from_millis(20 + round * 7));
+        tokio::pin!(killed);
+        loop {
+            let paths = json!({ "paths": ["/a", format!("/{changes}")] });
+            tokio::select! {
+                _ = control_plane.patch("/routes/a", paths) => changes += 1,
+                () = &mut killed => break,
+            }
+        }
+        data_plane.process.kill();
+        data_plane.start().await;
+        assert_eq!(data_plane.get("/a").await.unwrap().status, 200, "from the first request on");
+        let log = data_plane.process.log();
+        assert!(log.contains("starting from the configuration cache"), "{log}");
+        assert!(!log.contains("is corrupt"), "{log}");
+        within(PATIENCE, async || cached(&control_plane, &data_plane).await).await;
+    }
+    assert!(changes > 10, "only {changes} changes were made");
+}
+
+#[tokio::test]
+async fn a_change_that_was_answered_outlives_the_control_plane() {
+    let site = Site::new().await;
+    let mut control_plane = site.control_plane().await;
+    control_plane.post("/services", json!({ "name": "a", "host": "a.test" })).await;
+
+    let (http, admin) = (control_plane.http.clone(), control_plane.admin);
+    let writing = tokio::spawn(async move {
+        let headers = [("content-type", "application/json")];
+        let mut answered = Vec::new();
+        for number in 0.. {
+            let (name, path) = (format!("route-{number}"), format!("/{number}"));
+            let body = json!({ "name": name, "paths": [path] }).to_string();
+            let path = "/services/a/routes";
+            match http.send("POST", admin, path, &headers, Some(body)).await {
+                Ok(reply) => answered.push(reply.with_status(201).unwrap().json()),
+                Err(_) => break, // nobody is there any more
+            }
+        }
+        answered
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await; // some writes
+    control_plane.process.kill();
+    let answered = writing.await.unwrap();
+    control_plane.start().await;
+    assert!(!answered.is_empty());
+    for route in answered {
+        let path = format!("/routes/{}", route["id"].as_str().unwrap());
+        assert_eq!(control_plane.get(&path).await, route);
+    }
+}
+
 #[tokio::test]
 async fn changes_missed_are_made_up_for_at_once() {
     let site = Site::new().await;

@@ -74,6 +74,26 @@ async fn the_control_plane_knows_what_its_data_planes_serve() {
     .await;
 }
 
+#[tokio::test]
+async fn a_request_ends_on_the_configuration_it_began_with() {
+    let site = Site::new().await;
+    let (control_plane, data_plane) = site.cluster().await;
+    let origin = Origin::start("a").await;
+    control_plane.expose("a", "/a", &origin.url("/")).await;
+    data_plane.answers("/a", 200).await;
+
+    let (http, proxy) = (site.http.clone(), data_plane.proxy);
+    let request = tokio::spawn(async move {
+        http.send("GET", proxy, "/a/on-its-way", &[("x-delay", "1000")], None).await
+    });
+    origin.has_received("/on-its-way").await;
+    control_plane.delete("/routes/a").await;
+    control_plane.delete("/services/a").await;
+    data_plane.answers("/a", 404).await;
+    assert!(!request.is_finished(), "the change came first, or nothing is shown");
+    assert_eq!(request.await.unwrap().unwrap().status, 200);
+}
+
 /// However much is configured, a change costs what it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_among_ten_thousand_routes_is_a_few_bytes_on_the_link() {
