@@ -28,6 +28,7 @@ begin() {
         ports+=("LOADTEST_PORT+$((port - LOADTEST_PORT))=$port")
     done
     need_ports "${ports[@]}"
+    [[ -n ${GATEWAY_BIN:-} ]] || COMMIT=$(commit) # of a program that was handed in, nothing is known
     build_gateway >&2
     find "$DIR" -mindepth 1 -maxdepth 1 ! -name lock -exec rm -r {} +
 }
@@ -38,18 +39,20 @@ hardware() {
         "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(nproc --all)" "$(uname -r)"
 }
 
-gateway_version() {
-    printf 'gateway %s' "$("$GATEWAY" version)"
+gateway_version() { printf 'gateway %s%s' "$("$GATEWAY" version)" "${COMMIT:+ ($COMMIT)}"; }
+
+# What the tree is that was just built.
+commit() {
     local commit
     commit=$(git rev-parse --short HEAD 2>/dev/null) || return 0
     git diff --quiet HEAD 2>/dev/null || commit+=', changed'
-    printf ' (%s)' "$commit"
+    printf '%s' "$commit"
 }
 
 # number NAME VALUE: ends the script unless it is a whole number above 0.
 number() { [[ $2 =~ ^[1-9][0-9]*$ ]] || die "$1 takes a number above 0, not '$2'"; }
 
-# keep FILE NAME: shows the report, and with KEEP=yes leaves it in loadtest/runs/.
+# report FILE NAME: shows the report, and with KEEP=yes leaves it in loadtest/runs/.
 report() {
     cat "$1"
     [[ ${KEEP:-} == yes ]] || return 0

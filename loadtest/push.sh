@@ -61,10 +61,10 @@ describe() {
     cat <<END
 # From the Admin API's reply to served, $(date -u +%Y-%m-%d)
 
-$(gateway_version); $(hardware). One control plane, one data plane, both unpinned, with the
-client and the origin on the same cores. A change is a new route; it counts as served when 4
-connections to the data plane have all found it. 'One look' is how long asking all 4 takes: the
-resolution of the clock.
+$(gateway_version); $(hardware).
+One control plane, one data plane, both unpinned, with the client and the origin on the same cores.
+A change is a new route; it counts as served when 4 connections to the data plane have all found it.
+'One look' is how long asking all 4 takes: the resolution of the clock.
 
 END
 }

@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use admin::Options;
 use cluster::ed25519::PublicKey;
-use cluster::server::{DEFAULT_PURGE_DELAY, HubOptions};
-use cluster::tls::Credentials;
 use model::judge::Lenient;
 use serde_json::{Value, json};
 
-use crate::support::{DataPlane, Http, Origin, PATIENCE, Reply, Site, free_port, within};
+use crate::support::{self, DataPlane, Http, Origin, PATIENCE, Reply, Site, free_port, within};
 
 /// As a regular expression it is well-formed, but what it compiles to is beyond all bounds.
 const MONSTER: &str = "~/((a{1000}){1000}){1000}$";
@@ -35,18 +33,8 @@ impl Careless {
         })
         .await
         .unwrap();
-        let read = |path| std::fs::read(path).unwrap();
-        let options = cluster::server::Options {
-            listeners: vec![TcpListener::bind(link).unwrap()],
-            credentials: Credentials::from_pem(&read(&site.pair.cert), &read(&site.pair.key))
-                .unwrap(),
-            hub: HubOptions {
-                trust: PublicKey::from_bytes(admin.trust()),
-                version: model::VERSION.to_owned(),
-                purge_delay: DEFAULT_PURGE_DELAY,
-            },
-        };
-        let cluster = cluster::Server::start(options, admin.revisions()).unwrap();
+        let trust = PublicKey::from_bytes(admin.trust());
+        let cluster = support::link(site, link, trust, admin.revisions());
         admin.observe(cluster.vitals());
         Self { admin: at, cluster: link, http: site.http.clone(), _running: (admin, cluster) }
     }

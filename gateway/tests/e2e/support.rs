@@ -10,7 +10,7 @@ mod http; // requests and replies
 pub mod load; // many requests, measured
 mod wait; // until something is seen
 
-pub use by_hand::ByHand;
+pub use by_hand::{ByHand, link};
 pub use http::{Http, Reply, raw};
 pub use nodes::{ControlPlane, DataPlane};
 pub use origin::{Origin, closing};

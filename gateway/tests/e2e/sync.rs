@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream;
+use futures::future::join_all;
+use futures::stream::{self, StreamExt};
 use serde_json::json;
 
 use crate::support::{ControlPlane, DataPlane, Http, Origin, PATIENCE, Relay, Site, within};
@@ -143,14 +143,13 @@ async fn a_change_among_ten_thousand_routes_is_a_few_bytes_on_the_link() {
     }
 }
 
-/// Polls every data plane at once: each has the same second.
+/// Polls every data plane at once: they share the second.
 async fn everywhere(
     planes: &[&DataPlane],
     look: impl AsyncFn(&DataPlane) -> Result<(), String> + Copy,
 ) {
-    for plane in planes {
-        within(SOON, async || look(plane).await).await;
-    }
+    let looking = planes.iter().map(|plane| within(SOON, async || look(plane).await));
+    join_all(looking).await;
 }
 
 async fn from(plane: &DataPlane, path: &str, origin: &str) -> Result<(), String> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cluster::cache::{Cache, Limits, Options};
 use cluster::client::Keep;
-use cluster::ed25519::SigningKey;
+use cluster::ed25519::{PublicKey, SigningKey};
 use cluster::server::{DEFAULT_PURGE_DELAY, HubOptions};
 use cluster::tls::Credentials;
 use cluster::trust::Trust;
@@ -38,18 +38,8 @@ impl ByHand {
 
     /// Listens for data planes.
     pub fn listen(&mut self, site: &Site) {
-        let read = |path: &Path| std::fs::read(path).unwrap();
-        let options = server::Options {
-            listeners: vec![TcpListener::bind(self.cluster).unwrap()],
-            credentials: Credentials::from_pem(&read(&site.pair.cert), &read(&site.pair.key))
-                .unwrap(),
-            hub: HubOptions {
-                trust: self.key.public(),
-                version: model::VERSION.to_owned(),
-                purge_delay: DEFAULT_PURGE_DELAY,
-            },
-        };
-        self.server = Some(Server::start(options, self.revisions.subscribe()).unwrap());
+        let (trust, revisions) = (self.key.public(), self.revisions.subscribe());
+        self.server = Some(link(site, self.cluster, trust, revisions));
     }
 
     /// A next revision, with one more route; it leads from this path to this URL.
@@ -99,4 +89,25 @@ impl ByHand {
             cache.keep(revision).unwrap();
         }
     }
+}
+
+/// The control plane's end of the link, as a control plane of this site starts it.
+pub fn link(
+    site: &Site,
+    at: SocketAddr,
+    trust: PublicKey,
+    revisions: watch::Receiver<Arc<Revision>>,
+) -> Server {
+    let read = |path: &Path| std::fs::read(path).unwrap();
+    let (cert, key) = (read(&site.pair.cert), read(&site.pair.key));
+    let options = server::Options {
+        listeners: vec![TcpListener::bind(at).unwrap()],
+        credentials: Credentials::from_pem(&cert, &key).unwrap(),
+        hub: HubOptions {
+            trust,
+            version: model::VERSION.to_owned(),
+            purge_delay: DEFAULT_PURGE_DELAY,
+        },
+    };
+    Server::start(options, revisions).unwrap()
 }
