@@ -22,6 +22,7 @@ DIR=$PWD/target/loadtest
 # Takes DIR, and empties it: every run starts from nothing.
 begin() {
     only_one
+    LOAD=$(cut -d ' ' -f 1 /proc/loadavg)
     local port ports=()
     for port in "$PROXY_PORT" "$ADMIN_PORT" "$CLUSTER_PORT" "$STATUS_PORT" "$CP_STATUS_PORT" \
         "$ORIGIN_PORT" "$NGINX_PORT"; do
@@ -35,8 +36,8 @@ begin() {
 
 # What a number is worth without this: not much.
 hardware() {
-    printf '%s, %s of %s cores, Linux %s' \
-        "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(nproc --all)" "$(uname -r)"
+    printf '%s, %s of %s cores, Linux %s, load average %s at the start' \
+        "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(nproc --all)" "$(uname -r)" "$LOAD"
 }
 
 gateway_version() { printf 'gateway %s%s' "$("$GATEWAY" version)" "${COMMIT:+ ($COMMIT)}"; }

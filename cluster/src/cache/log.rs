@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use blake3::Hash;
 use model::{Delta, Revision, RevisionId};
+use tracing::warn;
 
 use super::CacheError;
 use super::files::{self, LOG};
@@ -130,7 +131,15 @@ impl End {
     /// Goes on where the log ends. What stops short after that is cut off.
     pub(super) fn resume(self) -> io::Result<Writer> {
         let file = OpenOptions::new().write(true).open(&self.path)?;
-        let Self { bytes, frames, previous, .. } = self;
+        let Self { path, bytes, frames, previous } = self;
+        let torn = file.metadata()?.len().saturating_sub(bytes);
+        if torn > 0 {
+            warn!(
+                "configuration cache {}: its last {torn} bytes are a step that was cut short, as when a \
+                 node dies while writing; going on with the revision before it",
+                path.display()
+            );
+        }
         let mut log = Writer { file, bytes, frames, previous, dirty: true };
         log.cut()?;
         log.file.sync_data()?;
