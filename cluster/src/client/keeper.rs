@@ -81,13 +81,14 @@ impl Keeper {
         id: RevisionId,
         revision: Option<Arc<Revision>>,
     ) -> Option<Arc<Revision>> {
-        let unkept = match revision.filter(|revision| self.keep.keeps() && revision.signature.is_some()) {
-            Some(revision) if self.store(&revision).await => {
-                self.cached = Some(id);
-                None
-            }
-            unkept => unkept,
-        };
+        let unkept =
+            match revision.filter(|revision| self.keep.keeps() && revision.signature.is_some()) {
+                Some(revision) if self.store(&revision).await => {
+                    self.cached = Some(id);
+                    None
+                }
+                unkept => unkept,
+            };
         let serving = Ack { effective: Some(id), cached: self.cached == Some(id) };
         self.status.send_if_modified(|status| {
             status.refused.take_if(|refusal| refusal.revision.position() <= id.position());
