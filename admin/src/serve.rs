@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -213,6 +213,15 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// Resolves if nothing was asked in time. The library's own timeout begins with the first byte, so a
+/// client that never says a word would keep its place for ever.
+async fn mute(asked: &AtomicBool) {
+    tokio::time::sleep(HEAD_TIMEOUT).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// One connection, from the first byte to the last.
 async fn carry<IO>(io: IO, peer: SocketAddr, front: Arc<Front>, mut stop: watch::Receiver<bool>)
 where
@@ -220,7 +229,9 @@ where
 {
     let _open = Gauge::up(&front.traffic, |traffic| &traffic.active);
     front.traffic.accepted.fetch_add(1, Ordering::Relaxed);
+    let asked = AtomicBool::new(false);
     let service = service_fn(|request| {
+        asked.store(true, Ordering::Relaxed);
         let front = Arc::clone(&front);
         async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer.ip()).await) }
     });
@@ -240,6 +251,10 @@ where
     let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(io), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = mute(&asked) => {
+            debug!("[admin] {peer} asked for nothing within {HEAD_TIMEOUT:?}");
+            return;
+        }
         () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -359,6 +374,8 @@ impl fmt::Display for Access<'_> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
 
     #[test]
@@ -369,6 +386,26 @@ mod tests {
         check("/", "/");
         check("/?unit=k", "/?unit=k");
         check("//", "/");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_asks_for_nothing_is_let_go() {
+        for said in [&b""[..], b"PRI * HTTP/2.0"] {
+            let (mut client, io) = tokio::io::duplex(64);
+            client.write_all(said).await.unwrap();
+            let front = Front {
+                router: Router::new(),
+                traffic: Arc::default(),
+                server: None,
+                latency_tokens: false,
+                access_log: None,
+            };
+            let stop = watch::Sender::new(false);
+            let start = tokio::time::Instant::now();
+            let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+            carry(io, peer, Arc::new(front), stop.subscribe()).await;
+            assert_eq!(start.elapsed(), HEAD_TIMEOUT);
+        }
     }
 
     #[track_caller]

@@ -593,6 +593,17 @@ async fn leaving_on_purpose_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn leaving_does_not_wait_for_a_control_plane_that_never_answers() {
+    let dp = DataPlane::new();
+    let (_silent, theirs) = tokio::io::duplex(PIPE);
+    let start = Instant::now();
+    let stopped = tokio::time::sleep(Duration::from_secs(1));
+    let ended = dp.node.converse(theirs, &BINDING, "cp:8005", stopped).await;
+    assert!(matches!(ended, client::Ended::Stopped), "{ended}");
+    assert_eq!(start.elapsed(), Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn garbage_ends_a_link_and_nothing_else() {
     let cp = ControlPlane::new();
     let garbage: [&[u8]; 6] = [

@@ -119,10 +119,14 @@ impl Prefix {
             .mode(0o600)
             .open(&path);
         let file = file.map_err(failed("open", &path))?;
-        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::AGAIN | Errno::ACCESS) => return self.taken_by(&file),
-            Err(error) => return Err(failed("lock", &path)(error)),
+        while let Err(error) = fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if !matches!(error, Errno::AGAIN | Errno::ACCESS) {
+                return Err(failed("lock", &path)(error));
+            }
+            // Asked again through the same file: closing a second one would give the lock up.
+            if let Some(pid) = self.holder(&file)? {
+                return Err(PrefixError::Taken { path: self.path.clone(), pid });
+            }
         }
         let pid_file = self.path.join("pids/gateway.pid");
         fs::write(&pid_file, format!("{}\n", getpid().as_raw_pid()))
@@ -153,13 +157,6 @@ impl Prefix {
         match self.running()? {
             Some(running) => Err(PrefixError::Taken { path: self.path.clone(), pid: running.pid }),
             None => Ok(()),
-        }
-    }
-
-    fn taken_by(&self, file: &File) -> Result<Lock, PrefixError> {
-        match self.holder(file)? {
-            Some(pid) => Err(PrefixError::Taken { path: self.path.clone(), pid }),
-            None => self.lock(), // who held it a moment ago is gone
         }
     }
 

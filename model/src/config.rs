@@ -235,7 +235,11 @@ impl<E: Entity> Table<E> {
     fn remove(&mut self, id: Id<E>) -> Option<Arc<Stored<E>>> {
         let old = self.rows.remove(&id)?;
         old.entity.visit_unique(&mut |field, value| {
-            self.unique.remove(&(field, Arc::from(value)));
+            // Half-way through a delta in which names changed hands, it may be another's already.
+            let unique = (field, Arc::from(value));
+            if self.unique.get(&unique) == Some(&id) {
+                self.unique.remove(&unique);
+            }
         });
         old.entity.visit_references(&mut |field, target| {
             self.pointers.remove(&(field, target, id));

@@ -120,3 +120,22 @@ fn rebuilt(revision: &Revision) -> Arc<Revision> {
     });
     model::testing::revision(revision.id.version, config)
 }
+
+/// In the order of ids one of two names is given away before its holder has let it go.
+#[test]
+fn names_that_change_hands_are_found_at_their_new_holders() {
+    let named = |names: [&str; 2]| {
+        let mut config = Config::default();
+        for (n, name) in (0..).zip(names) {
+            let id = uuid(n).to_string();
+            config.write(service(name).with("id", id).with("host", "h").build());
+        }
+        config
+    };
+    let (before, after) = (revision(1, named(["a", "b"])), revision(2, named(["b", "a"])));
+    let reached = Delta::between(&before, &after).apply(&before).expect("applies");
+    for (n, name) in [(0, "b"), (1, "a")] {
+        let holder = reached.config.all::<Service>().by_endpoint_key(name).expect("is found");
+        assert_eq!(holder.id, Id::from(uuid(n)), "{name}");
+    }
+}

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -113,7 +114,12 @@ where
         told,
         incoming: Incoming::default(),
     };
-    match session.introduce(binding).await {
+    tokio::pin!(stopped);
+    let introduced = tokio::select! {
+        introduced = session.introduce(binding) => introduced,
+        () = &mut stopped => return Ended::Stopped, // before it was taken on, there is nobody to tell
+    };
+    match introduced {
         Ok(()) => {}
         Err(Ended::Write(error)) => return session.last_words(error).await,
         Err(ended) => return ended,
@@ -176,8 +182,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
         Ok(())
     }
 
-    async fn converse(&mut self, stopped: impl Future<Output = ()>) -> Result<Ended, Ended> {
-        tokio::pin!(stopped);
+    async fn converse(
+        &mut self,
+        mut stopped: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Ended, Ended> {
         let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

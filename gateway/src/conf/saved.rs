@@ -69,6 +69,7 @@ impl Saved {
         let _ = fs::remove_file(&next); // left by a process that died here
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(&next)?;
         file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        file.sync_all()?; // else the new name may outlive a power cut, and what it names not
         fs::rename(next, prefix.join(FILE_NAME))
     }
 

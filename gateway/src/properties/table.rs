@@ -72,7 +72,7 @@ pub static TABLE: &[Property] = &[
 
     // The database of a control plane.
     effective("database", Text, "", "postgres, sqlite or off: where a control plane keeps the configuration; unset, what the role and pg_* suggest."),
-    effective("revision_log_keep", Whole, "1000", "Revisions kept for deltas and rollback (ours)."),
+    effective("revision_log_keep", Whole, "1000", "Revisions whose steps the database keeps (ours)."),
     effective("audit_keep_days", Whole, "90", "Days that who changed what is kept (ours)."),
     effective("declarative_config", Path, "", "A file with the whole configuration, where there is no database."),
     effective("declarative_config_string", Secret, "", "The whole configuration as text, where there is no database."),
@@ -170,7 +170,7 @@ pub static TABLE: &[Property] = &[
     inert("client_body_buffer_size", Size, "8k", "Memory for a request body.", "bodies are streamed"),
     inert("nginx_http_client_body_buffer_size", Size, "8k", "Memory for a request body.", "bodies are streamed"),
     inert("nginx_admin_client_body_buffer_size", Size, "10m", "Memory for a request body of the Admin API.", "bodies are held in memory up to nginx_admin_client_max_body_size"),
-    inert("nginx_http_keepalive_requests", Whole, "10000", "Requests on one client connection.", "a client may go on for as long as it likes"),
+    inert("nginx_http_keepalive_requests", Whole, "10000", "Requests on one client connection.", "a client connection ends after 10000 requests, Kong's default"),
     inert("nginx_http_charset", Text, "UTF-8", "Character set added to responses.", "responses pass as the upstream sent them"),
 
     // TLS.
