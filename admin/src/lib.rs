@@ -23,18 +23,27 @@ use model::{Revision, RevisionId};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use api::Api;
 use commit::Committer;
-use serve::{GRACE, Listening};
+use serve::Listening;
 use store::{Keep, Store};
 
 pub use clock::Clock;
 pub use serve::{Access, AccessLog, Serving, serve};
 pub use store::{OpenError, StoreError};
+
+/// How long requests in flight may take when the server is told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long the database may take to be closed. Nothing is lost when it is not.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// How often the database is asked whether it is there, and how long it may take to say so.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a control plane needs.
 pub struct Options {
@@ -196,15 +205,29 @@ impl Server {
         });
     }
 
-    /// Stops listening, lets requests in flight finish (for ten seconds at most), and closes the
-    /// database.
-    pub async fn shutdown(self) {
+    /// Whether the database answers, asked once a second.
+    pub fn reachable(&mut self) -> watch::Receiver<bool> {
+        let committer = self.committer.clone();
+        let (tell, told) = watch::channel(true); // it has just been opened
+        self.heeding.spawn(async move {
+            while !tell.is_closed() {
+                sleep(ASK_EVERY).await;
+                let answer = timeout(ASK_EVERY, committer.is_database_reachable()).await;
+                tell.send_replace(answer.unwrap_or(false));
+            }
+        });
+        told
+    }
+
+    /// Stops listening, lets requests in flight finish (within `patience`, and ten seconds at most),
+    /// and closes the database.
+    pub async fn shutdown(self, patience: Duration) {
         let Self { api, listening, mut heeding, committer, committed, .. } = self;
-        listening.shutdown().await;
+        listening.shutdown(patience.min(GRACE)).await;
         heeding.shutdown().await;
         drop((api, committer)); // with them goes the last of the queue
-        if timeout(GRACE, committed).await.is_err() {
-            warn!("[admin] the database is still busy after {GRACE:?} and was not closed");
+        if timeout(CLOSING, committed).await.is_err() {
+            warn!("[admin] the database is still busy after {CLOSING:?} and was not closed");
         }
     }
 }

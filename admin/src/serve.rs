@@ -38,9 +38,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest head; nginx stops at 4 × 8 KiB.
 const HEAD_BYTES: usize = 32 * 1024;
 
-/// How long requests may take to finish when the server is told to stop.
-pub(crate) const GRACE: Duration = Duration::from_secs(10);
-
 const ADMIN_LATENCY: HeaderName = HeaderName::from_static("x-kong-admin-latency");
 
 /// Where a request comes from.
@@ -143,12 +140,12 @@ impl Listening {
         &self.addresses
     }
 
-    /// Accepts no more, and waits for what is in flight, within bounds.
-    pub(crate) async fn shutdown(mut self) {
+    /// Accepts no more, and waits for what is in flight, for as long as `patience`.
+    pub(crate) async fn shutdown(mut self, patience: Duration) {
         self.stop.send_replace(true);
         let all = async { while self.accepting.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, all).await.is_err() {
-            warn!("[admin] requests still in flight after {GRACE:?} were cut off");
+        if tokio::time::timeout(patience, all).await.is_err() {
+            warn!("[admin] requests still in flight after {patience:?} were cut off");
         }
         self.accepting.shutdown().await;
     }

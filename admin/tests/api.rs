@@ -34,7 +34,7 @@ async fn converse(input: &str) -> String {
         let said = exchange(&plane, request, &mut mask).await;
         let _ = writeln!(output, "{said}");
     }
-    plane.server.shutdown().await;
+    plane.server.shutdown(std::time::Duration::MAX).await;
     output
 }
 

@@ -57,10 +57,6 @@ pub struct CompiledRoute {
     pub strip_path: bool,
     /// Whether the upstream sees the client's `Host`.
     pub preserve_host: bool,
-    /// Whether a request body is read whole before it goes upstream.
-    pub request_buffering: bool,
-    /// Whether a response body is read ahead of a slow client.
-    pub response_buffering: bool,
     /// The status that answers a request without TLS, where the route demands TLS.
     pub https_only: Option<u16>,
     /// Where requests go; without one there is nobody to send them to.

@@ -32,18 +32,18 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             binder.probe("proxy_listen", &proxy.listen);
             binder.finish()?;
 
-            let admin =
+            let mut admin =
                 admin::Server::start(convert::admin(&options, admin, api, telemetry)?).await?;
             let engine = Engine::start(convert::engine(proxy, telemetry), admin.revisions())?;
             admin.observe(Arc::new(NoVitals));
             let _status =
-                status::serve(status, Arc::new(Traditional::new(admin.revisions(), &engine)))?;
+                status::serve(status, Arc::new(Traditional::new(admin.reachable(), &engine)))?;
             settled(engine.verdicts()).await;
 
             let stop = signals.serving(&options, telemetry).await;
             end(signals, stop, async |patience| {
                 engine.shutdown(patience).await;
-                admin.shutdown().await;
+                admin.shutdown(patience).await;
             })
             .await;
         }
@@ -61,14 +61,12 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             let server = cluster::Server::start(server, admin.revisions())?;
             admin.observe(server.vitals());
             admin.heed(server.ahead());
-            let _status = status::serve(
-                status,
-                Arc::new(ControlPlane::new(admin.revisions(), server.vitals())),
-            )?;
+            let _status =
+                status::serve(status, Arc::new(ControlPlane::new(&mut admin, server.vitals())))?;
 
             let stop = signals.serving(&options, telemetry).await;
-            end(signals, stop, async |_| {
-                admin.shutdown().await; // no more changes, then no more links
+            end(signals, stop, async |patience| {
+                admin.shutdown(patience).await; // no more changes, then no more links
                 server.shutdown().await;
             })
             .await;
@@ -79,10 +77,11 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             binder.probe("proxy_listen", &proxy.listen);
             binder.finish()?;
 
-            let client = connect(&options, cluster, fallback.as_ref())?;
+            let (client, set_aside) = connect(&options, cluster, fallback.as_ref())?;
             let engine = Engine::start(convert::engine(proxy, telemetry), client.revisions())?;
             client.report(engine.verdicts());
-            let _status = status::serve(status, Arc::new(DataPlane::new(&client, &engine)))?;
+            let _status =
+                status::serve(status, Arc::new(DataPlane::new(&client, &engine, set_aside)))?;
             settled(engine.verdicts()).await;
 
             let stop = signals.serving(&options, telemetry).await;
@@ -96,16 +95,17 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// A data plane's end of the link, with what it starts from.
+/// A data plane's end of the link, with what it starts from, and what was wrong with its cache.
 fn connect(
     options: &Options,
     cluster: &ClusterClient,
     fallback: Option<&Declarative>,
-) -> anyhow::Result<cluster::Client> {
+) -> anyhow::Result<(cluster::Client, Vec<String>)> {
     let identity = cluster::Identity::load_or_create(&options.prefix)?;
     let start = initial::initial(options, cluster, fallback)?;
+    let set_aside = start.set_aside.clone();
     let client = convert::cluster_client(cluster, identity, start)?;
-    Ok(cluster::Client::start(client)?)
+    Ok((cluster::Client::start(client)?, set_aside))
 }
 
 /// Waits until the workers serve what there was at start, or have refused it.

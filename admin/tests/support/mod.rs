@@ -43,7 +43,7 @@ impl Plane {
     /// Stops it as an operator does, and starts it again.
     pub(crate) async fn restart(self) -> Self {
         let dir = Arc::clone(&self.dir);
-        self.server.shutdown().await;
+        self.server.shutdown(std::time::Duration::MAX).await;
         Self::start_in(dir, Arc::new(Lenient)).await
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Initial {
     pub(super) revision: Arc<Revision>,
     /// Where it keeps what it is sent.
     pub(super) keep: Arc<dyn Keep>,
+    /// What was wrong with each generation of the cache that is in quarantine now.
+    pub(super) set_aside: Vec<String>,
 }
 
 /// Decides what to start from.
@@ -33,7 +35,7 @@ pub(super) fn initial(
     fallback: Option<&Declarative>,
 ) -> anyhow::Result<Initial> {
     let trust = Arc::new(Trust::load(&options.prefix, cluster.trust)?);
-    let (keep, cached): (Arc<dyn Keep>, _) = match &cluster.cache {
+    let (keep, loaded): (Arc<dyn Keep>, _) = match &cluster.cache {
         Some(dir) => {
             let options = cache::Options {
                 dir: dir.clone(),
@@ -41,12 +43,12 @@ pub(super) fn initial(
                 limits: cache::Limits::default(),
             };
             let (cache, loaded) = Cache::open(options)?;
-            let cached = cache.verify(loaded)?.revision;
-            (Arc::new(cache), cached)
+            let loaded = cache.verify(loaded)?;
+            (Arc::new(cache), loaded)
         }
-        None => (Arc::new(cache::Off), None),
+        None => (Arc::new(cache::Off), cache::Loaded::default()),
     };
-    let revision = match (cached, fallback) {
+    let revision = match (loaded.revision, fallback) {
         (Some(revision), _) => {
             tracing::info!("starting from the configuration cache: revision {}", revision.id);
             revision
@@ -59,7 +61,8 @@ pub(super) fn initial(
             Revision::empty()
         }
     };
-    Ok(Initial { trust, revision, keep })
+    let set_aside = loaded.set_aside.into_iter().map(|damage| damage.cause).collect();
+    Ok(Initial { trust, revision, keep, set_aside })
 }
 
 /// A revision that any control plane's replaces: it is of no epoch.

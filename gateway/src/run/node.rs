@@ -19,13 +19,19 @@ pub(super) struct DataPlane {
     verdicts: watch::Receiver<Verdict>,
     link: watch::Receiver<Option<String>>,
     sync: watch::Receiver<cluster::client::Status>,
+    set_aside: Vec<String>,
 }
 
 impl DataPlane {
-    /// The node whose engine and link these are.
-    pub(super) fn new(client: &cluster::Client, engine: &engine::Handle) -> Self {
+    /// The node whose engine and link these are; `set_aside` says what was wrong with its cache.
+    pub(super) fn new(
+        client: &cluster::Client,
+        engine: &engine::Handle,
+        set_aside: Vec<String>,
+    ) -> Self {
         let (link, sync) = (client.link(), client.status());
-        Self { id: client.id(), meter: engine.meter(), verdicts: engine.verdicts(), link, sync }
+        let (meter, verdicts) = (engine.meter(), engine.verdicts());
+        Self { id: client.id(), meter, verdicts, link, sync, set_aside }
     }
 }
 
@@ -39,6 +45,7 @@ impl status::Node for DataPlane {
             "effective": self.verdicts.borrow().effective,
             "cached": sync.serving.cached,
             "refused": sync.refused,
+            "caches_set_aside": self.set_aside,
         });
         status["control_plane"] = json!(*self.link.borrow());
         status
@@ -53,13 +60,13 @@ impl status::Node for DataPlane {
 pub(super) struct Traditional {
     meter: Meter,
     verdicts: watch::Receiver<Verdict>,
-    revisions: watch::Receiver<Arc<Revision>>,
+    reachable: watch::Receiver<bool>,
 }
 
 impl Traditional {
-    /// The node whose store and engine these are.
-    pub(super) fn new(revisions: watch::Receiver<Arc<Revision>>, engine: &engine::Handle) -> Self {
-        Self { meter: engine.meter(), verdicts: engine.verdicts(), revisions }
+    /// The node whose engine this is, and whose database is `reachable`.
+    pub(super) fn new(reachable: watch::Receiver<bool>, engine: &engine::Handle) -> Self {
+        Self { meter: engine.meter(), verdicts: engine.verdicts(), reachable }
     }
 }
 
@@ -67,13 +74,13 @@ impl status::Node for Traditional {
     fn status(&self) -> Value {
         let mut status = traffic(&self.meter.stats());
         status["configuration_hash"] = served(&self.verdicts).to_string().into();
-        status["database"] = database(&self.revisions);
+        status["database"] = database(&self.reachable);
         status
     }
 
     /// An empty configuration is one, where its owner is in the same process.
     fn ready(&self) -> Result<(), String> {
-        reachable(&self.revisions)?;
+        reachable(&self.reachable)?;
         match &*self.verdicts.borrow() {
             Verdict { effective: Some(_), .. } => Ok(()),
             _ => Err("no configuration available (the first is not being served yet)".to_owned()),
@@ -84,20 +91,21 @@ impl status::Node for Traditional {
 /// A control plane.
 pub(super) struct ControlPlane {
     revisions: watch::Receiver<Arc<Revision>>,
+    reachable: watch::Receiver<bool>,
     vitals: Arc<dyn Vitals>,
 }
 
 impl ControlPlane {
     /// The node whose store and data planes these are.
-    pub(super) fn new(revisions: watch::Receiver<Arc<Revision>>, vitals: Arc<dyn Vitals>) -> Self {
-        Self { revisions, vitals }
+    pub(super) fn new(admin: &mut admin::Server, vitals: Arc<dyn Vitals>) -> Self {
+        Self { revisions: admin.revisions(), reachable: admin.reachable(), vitals }
     }
 }
 
 impl status::Node for ControlPlane {
     fn status(&self) -> Value {
         json!({
-            "database": database(&self.revisions),
+            "database": database(&self.reachable),
             "configuration_hash": self.revisions.borrow().id.hash,
             "data_planes": self.vitals.data_planes().len(),
             "server": server(&Stats::default()),
@@ -106,7 +114,7 @@ impl status::Node for ControlPlane {
     }
 
     fn ready(&self) -> Result<(), String> {
-        reachable(&self.revisions)
+        reachable(&self.reachable)
     }
 }
 
@@ -125,16 +133,13 @@ fn configured(verdicts: &watch::Receiver<Verdict>) -> Result<(), String> {
     Err(format!("no configuration available ({reason})"))
 }
 
-/// The store publishes for as long as it lives.
-fn reachable(revisions: &watch::Receiver<Arc<Revision>>) -> Result<(), String> {
-    match revisions.has_changed() {
-        Ok(_) => Ok(()),
-        Err(_) => Err("failed to connect to database".to_owned()),
-    }
+fn reachable(reachable: &watch::Receiver<bool>) -> Result<(), String> {
+    let reachable = *reachable.borrow();
+    reachable.then_some(()).ok_or_else(|| "failed to connect to database".to_owned())
 }
 
-fn database(revisions: &watch::Receiver<Arc<Revision>>) -> Value {
-    json!({ "reachable": reachable(revisions).is_ok() })
+fn database(reachable: &watch::Receiver<bool>) -> Value {
+    json!({ "reachable": *reachable.borrow() })
 }
 
 fn traffic(stats: &Stats) -> Value {
