@@ -162,28 +162,74 @@ impl Work {
         let judge = Judgement { key: &self.key, judge: &*self.judge, now };
         let before = self.head.borrow().clone();
         match write_group(&mut self.store, &judge, Arc::clone(&before), jobs).await {
-            Ok(pending) => {
-                if pending.head.id != before.id {
-                    self.head.send_replace(pending.head);
-                }
-                for (answer, objection) in pending.answers {
-                    answer(objection);
-                }
+            Ok((pending, Ok(()))) => self.publish(pending),
+            Ok((pending, Err(failure))) => self.recover(&before, Some(pending), &failure).await,
+            Err(failure) => self.recover(&before, None, &failure).await,
+        }
+    }
+
+    fn publish(&self, pending: Pending) {
+        self.head.send_if_modified(|head| {
+            let is_new = head.id != pending.head.id;
+            *head = pending.head;
+            is_new
+        });
+        for (answer, objection) in pending.answers {
+            answer(objection);
+        }
+    }
+
+    /// Finds out where the database is after a failure: a commit that failed may have taken place. If
+    /// not even that can be read, the next write fails, and this is asked again.
+    async fn recover(&mut self, before: &Revision, pending: Option<Pending>, failure: &StoreError) {
+        self.store.reset().await;
+        let failure = chain(failure);
+        let head = match self.store.head().await {
+            Ok(head) => head,
+            Err(error) => {
+                let error = chain(&error);
+                error!("[admin] it is not known whether anything was written: {failure}; {error}");
+                return;
             }
-            Err(failure) => {
-                error!("[admin] nothing was written: {}", chain(&failure));
-                self.store.reset().await;
+        };
+        match pending.filter(|pending| head == Some(pending.head.id)) {
+            _ if head == Some(before.id) => error!("[admin] nothing was written: {failure}"),
+            Some(pending) => {
+                warn!("[admin] revision {} was written in spite of: {failure}", pending.head.id);
+                self.publish(pending);
             }
+            None => {
+                error!("[admin] nothing was written: {failure}");
+                self.adopt(before).await;
+            }
+        }
+    }
+
+    /// Goes on from what the database has, unless it went back in time: data planes must then see a
+    /// new epoch, which a start takes care of.
+    async fn adopt(&mut self, before: &Revision) {
+        match self.store.load(&self.key).await {
+            Ok(Some(found)) if found.id.position() > before.id.position() => {
+                warn!("[admin] going on from revision {}, which the database has", found.id);
+                self.head.send_replace(Arc::new(found));
+            }
+            Ok(_) => error!(
+                "[admin] the database no longer has revision {}: it was replaced; start again to use it",
+                before.id
+            ),
+            Err(error) => error!("[admin] the database cannot be used: {}", chain(&error)),
         }
     }
 }
 
+/// Decides on a group and commits it; an error that comes with what was decided is that of the commit
+/// itself, which may have taken place.
 async fn write_group(
     store: &mut Store,
     judgement: &Judgement<'_>,
     head: Arc<Revision>,
     jobs: Vec<Job>,
-) -> Result<Pending, StoreError> {
+) -> Result<(Pending, Result<(), StoreError>), StoreError> {
     let mut group = store.begin().await?;
     let mut pending = Pending { head, answers: Vec::with_capacity(jobs.len()) };
     for job in jobs {
@@ -195,8 +241,8 @@ async fn write_group(
             Job::Probe(_) => {}
         }
     }
-    group.commit(judgement.now).await?;
-    Ok(pending)
+    let committed = group.commit(judgement.now).await;
+    Ok((pending, committed))
 }
 
 impl Pending {
@@ -332,4 +378,101 @@ fn as_seen_by_writer(problems: Vec<Problem>, from: &Config, to: &Config) -> Vec<
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use model::judge::Lenient;
+    use model::testing::service;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::Keep;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
+
+    async fn work(dir: &TempDir) -> Work {
+        let keep = Keep { revisions: 10, audit: Duration::from_secs(60) };
+        let Opened { store, head, key, .. } =
+            Store::open(&dir.path().join("gateway.db"), keep, NOW).await.unwrap();
+        let head = watch::Sender::new(head);
+        Work { store, key, head, judge: Arc::new(Lenient), clock: Clock::new(|| NOW) }
+    }
+
+    fn add(name: &'static str) -> (Job, oneshot::Receiver<Option<Refusal>>) {
+        let (tell, told) = oneshot::channel();
+        let change = Box::new(move |config: &mut Config, _| {
+            config.write(service(name).build());
+            let answer = Box::new(move |refusal| drop(tell.send(refusal)));
+            Decided { accepted: true, answer }
+        });
+        let author = Author { who: "test".into(), what: name.into() };
+        (Job::Write { author, change }, told)
+    }
+
+    /// What the group came to, as if the commit had failed after it took place.
+    async fn lost_sight(work: &mut Work, job: Job) -> (Arc<Revision>, Pending) {
+        let before = work.head.borrow().clone();
+        let judge = Judgement { key: &work.key, judge: &*work.judge, now: NOW };
+        let group = write_group(&mut work.store, &judge, Arc::clone(&before), vec![job]);
+        let (pending, committed) = group.await.unwrap();
+        committed.unwrap();
+        (before, pending)
+    }
+
+    fn failure() -> StoreError {
+        sqlx::Error::WorkerCrashed.into()
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_failed_but_took_place_is_answered() {
+        let dir = TempDir::new().unwrap();
+        let mut work = work(&dir).await;
+        let (job, told) = add("orders");
+        let (before, pending) = lost_sight(&mut work, job).await;
+        work.recover(&before, Some(pending), &failure()).await;
+        assert!(told.await.unwrap().is_none());
+        assert_eq!(work.head.borrow().id.version, 2);
+
+        let (job, told) = add("users");
+        work.commit(vec![job]).await;
+        assert!(told.await.unwrap().is_none());
+        assert_eq!(work.head.borrow().id.version, 3);
+    }
+
+    #[tokio::test]
+    async fn a_commit_whose_outcome_could_not_be_read_is_found_by_the_next_write() {
+        let dir = TempDir::new().unwrap();
+        let mut work = work(&dir).await;
+        drop(lost_sight(&mut work, add("orders").0).await);
+        assert_eq!(work.head.borrow().id.version, 1);
+
+        let (job, told) = add("users");
+        work.commit(vec![job]).await;
+        assert!(told.await.is_err(), "it was decided on what is not there now");
+        assert_eq!(work.head.borrow().id.version, 2);
+        assert_eq!(work.head.borrow().config.len(), 1);
+
+        let (job, told) = add("users");
+        work.commit(vec![job]).await;
+        assert!(told.await.unwrap().is_none());
+        assert_eq!(work.head.borrow().id.version, 3);
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_did_not_take_place_is_not_published() {
+        let dir = TempDir::new().unwrap();
+        let mut work = work(&dir).await;
+        let before = work.head.borrow().clone();
+        let pending = Pending { head: Arc::clone(&before), answers: Vec::new() };
+        let (job, told) = add("orders");
+        let next = RevisionId { version: 2, ..before.id };
+        let next = Arc::new(Revision { id: next, ..(*before).clone() });
+        work.recover(&before, Some(Pending { head: next, ..pending }), &failure()).await;
+        assert_eq!(work.head.borrow().id, before.id);
+        work.commit(vec![job]).await;
+        assert!(told.await.unwrap().is_none());
+    }
 }

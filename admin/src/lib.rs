@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::delta::Touched;
 use model::judge::Judge;
 use model::vitals::Vitals;
 use model::{Revision, RevisionId};
@@ -121,6 +122,7 @@ pub struct Server {
     api: Arc<Api>,
     revisions: watch::Receiver<Arc<Revision>>,
     trust: [u8; 32],
+    steps: Vec<Touched>,
     node_id: Uuid,
     listening: Listening,
     heeding: JoinSet<()>,
@@ -133,9 +135,10 @@ impl Server {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let keep = Keep { revisions: options.revision_log_keep.max(1), audit: options.audit_keep };
         let opened = Store::open(&options.database, keep, options.clock.now()).await;
-        let opened = opened
+        let mut opened = opened
             .map_err(|source| StartError::Database { path: options.database.clone(), source })?;
         let (trust, node_id) = (opened.key.public(), opened.node_id);
+        let steps = std::mem::take(&mut opened.steps);
         info!("[admin] {} is at revision {}", options.database.display(), opened.head.id);
 
         let (committer, revisions, committed) =
@@ -160,7 +163,7 @@ impl Server {
         };
         let listening = Listening::start(options.listeners, front).map_err(StartError::Listen)?;
         let heeding = JoinSet::new();
-        Ok(Self { api, revisions, trust, node_id, listening, heeding, committer, committed })
+        Ok(Self { api, revisions, trust, steps, node_id, listening, heeding, committer, committed })
     }
 
     /// The newest revision, and every one after it that is not overtaken.
@@ -171,6 +174,12 @@ impl Server {
     /// The public half of the key that signs revisions.
     pub fn trust(&self) -> [u8; 32] {
         self.trust
+    }
+
+    /// The steps the log kept of those that led to the revision the database was opened at, oldest
+    /// first. Handed out once.
+    pub fn take_steps(&mut self) -> Vec<Touched> {
+        std::mem::take(&mut self.steps)
     }
 
     /// This control plane's id, which the database keeps.

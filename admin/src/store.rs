@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use boring::error::ErrorStack;
 use bytes::Bytes;
-use model::delta::{self, Delta};
+use model::delta::{self, Delta, Touched};
 use model::encode::{ContentHash, DecodeError};
 use model::revision::Signature;
 use model::value::Timestamp;
@@ -59,6 +59,8 @@ pub(crate) struct Opened {
     pub(crate) store: Store,
     /// The newest revision, signed.
     pub(crate) head: Arc<Revision>,
+    /// The steps to it that are kept, oldest first.
+    pub(crate) steps: Vec<Touched>,
     /// The cluster's key.
     pub(crate) key: SigningKey,
     /// This control plane's id.
@@ -158,7 +160,8 @@ impl Store {
             Some(head) => head,
             None => store.found(&key, now).await?,
         };
-        Ok(Opened { store, head: Arc::new(head), key, node_id })
+        let steps = store.steps(head.id).await?;
+        Ok(Opened { store, head: Arc::new(head), steps, key, node_id })
     }
 
     /// Begins to write a group of revisions.
@@ -178,15 +181,18 @@ impl Store {
         }
     }
 
+    /// Which revision the database has.
+    pub(crate) async fn head(&mut self) -> Result<Option<RevisionId>, StoreError> {
+        let db = match self.db.take() {
+            Some(db) => db,
+            None => sqlite::connect(&self.path, self.busy).await?,
+        };
+        log::head(self.db.insert(db)).await
+    }
+
     /// Whether the database answers.
     pub(crate) async fn is_reachable(&mut self) -> bool {
-        match &mut self.db {
-            Some(db) => log::head(db).await.is_ok(),
-            None => match sqlite::connect(&self.path, self.busy).await {
-                Ok(db) => log::head(self.db.insert(db)).await.is_ok(),
-                Err(_) => false,
-            },
-        }
+        self.head().await.is_ok()
     }
 
     /// Closes the database. Everything committed is already on the disk.
@@ -197,7 +203,7 @@ impl Store {
     }
 
     /// The newest revision, if there ever was one.
-    async fn load(&mut self, key: &SigningKey) -> Result<Option<Revision>, OpenError> {
+    pub(crate) async fn load(&mut self, key: &SigningKey) -> Result<Option<Revision>, OpenError> {
         let Some(db) = &mut self.db else { return Ok(None) };
         // Within one transaction all tables are of one moment.
         let mut tx = db.begin().await?;
@@ -218,6 +224,13 @@ impl Store {
             return Err(OpenError::Ending(id));
         }
         Ok(Some(Revision { id, signature: Some(key.sign(&id)?), config }))
+    }
+
+    async fn steps(&mut self, head: RevisionId) -> Result<Vec<Touched>, StoreError> {
+        match &mut self.db {
+            Some(db) => log::touched(db, head, self.keep.revisions).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Writes the first revision of all.

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::delta::Touched;
 use model::vitals::Vitals;
 use model::{Revision, RevisionId};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -53,6 +54,9 @@ pub struct HubOptions {
     pub version: String,
     /// How long a node's row outlives its last word.
     pub purge_delay: Duration,
+    /// The steps that led to the first revision, oldest first: who has where one of them starts is sent
+    /// a delta. May be empty.
+    pub steps: Vec<Touched>,
 }
 
 /// Why the server does not start.
@@ -107,7 +111,7 @@ impl Hub {
         revisions: watch::Receiver<Arc<Revision>>,
     ) -> (Arc<Self>, Stop) {
         let (stop, stopped) = watch::channel(false);
-        let history = Arc::new(History::default());
+        let history = Arc::new(History::since(options.steps));
         let hub = Self {
             nodes: Nodes::new(options.purge_delay),
             heads: remember(revisions, Arc::clone(&history)),

@@ -57,7 +57,8 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             let purge_delay = admin.purge_delay;
             let mut admin =
                 admin::Server::start(convert::admin(&options, admin, api, telemetry)?).await?;
-            let server = convert::cluster_server(cluster, link, admin.trust(), purge_delay)?;
+            let (trust, steps) = (admin.trust(), admin.take_steps());
+            let server = convert::cluster_server(cluster, link, trust, steps, purge_delay)?;
             let server = cluster::Server::start(server, admin.revisions())?;
             admin.observe(server.vitals());
             admin.heed(server.ahead());

@@ -85,6 +85,18 @@ impl Config {
         kind.visit(Put(self, id, bytes))
     }
 
+    /// The bytes of an entity.
+    pub fn bytes(&self, kind: EntityKind, id: Uuid) -> Option<&Bytes> {
+        struct Find<'a>(&'a Config, Uuid);
+        impl<'a> Visit for Find<'a> {
+            type Output = Option<&'a Bytes>;
+            fn visit<E: Entity>(self) -> Self::Output {
+                self.0.all::<E>().rows.get(&Id::<E>::from(self.1)).map(|stored| &stored.bytes)
+            }
+        }
+        kind.visit(Find(self, id))
+    }
+
     /// Removes an entity; true if it was there.
     pub fn delete(&mut self, kind: EntityKind, id: Uuid) -> bool {
         struct Delete<'a>(&'a mut Config, Uuid);

@@ -1,6 +1,8 @@
 //! The step from one revision to another: the unit of sync, of history and of
 //! the cache.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -33,6 +35,25 @@ impl From<EntityKind> for KindName {
     fn from(kind: EntityKind) -> Self {
         Self(kind.name().into())
     }
+}
+
+impl KindName {
+    /// The kind of this name, if this version knows it.
+    pub fn kind(&self) -> Option<EntityKind> {
+        EntityKind::from_name(&self.0)
+    }
+}
+
+/// What a step touched, without the bytes: enough to bring whoever has an older revision to the
+/// newest, since only the newest bytes are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// The revision it starts from.
+    pub parent: RevisionId,
+    /// The revision it leads to.
+    pub id: RevisionId,
+    /// The entities that were written or deleted.
+    pub entities: Vec<(EntityKind, Uuid)>,
 }
 
 /// A step in history.
@@ -87,6 +108,16 @@ impl Delta {
         }
     }
 
+    /// What it touches; none if that includes a kind this version does not know.
+    pub fn touched(&self) -> Option<Touched> {
+        let entities = self.changes.iter().map(|change| Some((change.kind.kind()?, change.id)));
+        Some(Touched {
+            parent: self.parent,
+            id: self.id,
+            entities: entities.collect::<Option<_>>()?,
+        })
+    }
+
     /// The revision this step leads to from `base`, or why not; `base` is unharmed.
     pub fn apply(&self, base: &Revision) -> Result<Revision, ApplyError> {
         if self.parent != base.id {
@@ -104,8 +135,8 @@ impl Delta {
 /// Applies changes in order, without asking which revision they lead to.
 pub fn apply(config: &mut Config, changes: &[Change]) -> Result<(), ApplyError> {
     for change in changes {
-        let kind = EntityKind::from_name(&change.kind.0)
-            .ok_or_else(|| ApplyError::UnknownKind(change.kind.0.to_string()))?;
+        let kind =
+            change.kind.kind().ok_or_else(|| ApplyError::UnknownKind(change.kind.0.to_string()))?;
         match &change.bytes {
             Some(bytes) => config.put(kind, change.id, bytes.clone())?,
             None => {
@@ -114,6 +145,20 @@ pub fn apply(config: &mut Config, changes: &[Change]) -> Result<(), ApplyError> 
         }
     }
     Ok(())
+}
+
+/// What `config` has of these entities now, in dependency order: their bytes, or that they are gone.
+pub fn latest(
+    config: &Config,
+    entities: impl IntoIterator<Item = (EntityKind, Uuid)>,
+) -> Vec<Change> {
+    let once: BTreeSet<_> = entities.into_iter().collect();
+    let change = |(kind, id): (EntityKind, Uuid)| Change {
+        kind: kind.into(),
+        id,
+        bytes: config.bytes(kind, id).cloned(),
+    };
+    once.into_iter().map(change).collect()
 }
 
 /// What changed from one configuration to another, in dependency order.

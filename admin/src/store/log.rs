@@ -2,12 +2,13 @@
 //! them. Append-only but for its old end, which is folded away.
 
 use model::RevisionId;
-use model::delta::{Change, Delta};
+use model::delta::{Change, Delta, Touched};
 use model::encode::ContentHash;
 use model::revision::Signature;
 use model::value::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
+use tracing::warn;
 
 use super::{Author, StoreError};
 
@@ -109,6 +110,33 @@ pub(super) async fn last(db: &mut SqliteConnection) -> Result<Option<Delta>, Sto
     let row =
         sqlx::query("select * from revisions order by seq desc limit 1").fetch_optional(db).await?;
     row.map(|row| step(&row)).transpose()
+}
+
+/// What the newest steps touched, `most` of them at most, oldest first; each starts where the one
+/// before it ended, and the last ends at `head`.
+pub(super) async fn touched(
+    db: &mut SqliteConnection,
+    head: RevisionId,
+    most: u64,
+) -> Result<Vec<Touched>, StoreError> {
+    let mut newest_first = Vec::new();
+    let (mut here, mut before) = (head, i64::MAX);
+    // One row at a time, since each has the bytes of all that it brought.
+    while (newest_first.len() as u64) < most {
+        let row = sqlx::query("select * from revisions where seq < ? order by seq desc limit 1");
+        let Some(row) = row.bind(before).fetch_optional(&mut *db).await? else { break };
+        let step = step(&row).ok().filter(|step| step.id == here);
+        let Some(step) = step.and_then(|step| step.touched()) else {
+            warn!(
+                "[admin] the step to revision {here} in the log cannot be read; older ones are not used"
+            );
+            break;
+        };
+        (here, before) = (step.parent, row.try_get("seq")?);
+        newest_first.push(step);
+    }
+    newest_first.reverse();
+    Ok(newest_first)
 }
 
 /// Every step that is kept, oldest first.

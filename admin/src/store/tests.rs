@@ -253,6 +253,29 @@ async fn old_steps_are_folded_away_and_old_notes_forgotten() {
 }
 
 #[tokio::test]
+async fn steps_outlive_the_process() {
+    let mut place = Place::new();
+    place.keep.revisions = 3;
+    let opened = place.open().await;
+    assert_eq!(opened.steps.len(), 1, "the one that made the first revision");
+    let running = Running::start(opened);
+    let mut made = Vec::new();
+    for n in 0..5 {
+        made.push((EntityKind::Service, running.add(&format!("s{n}")).await.unwrap().id.uuid()));
+    }
+    let head = running.stop().await;
+    let steps = place.open().await.steps;
+    let touched: Vec<_> = steps.iter().flat_map(|step| step.entities.clone()).collect();
+    assert_eq!(touched, made[2..]);
+    assert_eq!(steps.last().unwrap().id, head.id);
+    assert!(steps.windows(2).all(|pair| pair[0].id == pair[1].parent));
+
+    damage(&place, "update revisions set changes = x'c1' where version = 5").await;
+    let steps = place.open().await.steps;
+    assert_eq!(steps.len(), 1, "an old step that cannot be read only costs deltas");
+}
+
+#[tokio::test]
 async fn a_full_disk_loses_nothing_and_publishes_nothing() {
     let place = Place::new();
     let mut opened = place.open().await;
@@ -306,9 +329,11 @@ async fn a_write_the_database_objects_to_harms_no_other() {
 #[tokio::test]
 async fn two_processes_cannot_both_write() {
     let place = Place::new();
-    let (one, two) = (Running::start(place.open().await), Running::start(place.open().await));
+    let (one, mut two) = (Running::start(place.open().await), Running::start(place.open().await));
     one.add("first").await.unwrap();
     assert!(matches!(two.add("second").await, Err(Failure::NotKept)));
+    let adopted = two.revisions.wait_for(|head| head.id.version == 2).await.unwrap().id;
+    assert_eq!(adopted, one.revisions.borrow().id, "it goes on from what the database has");
     one.add("third").await.unwrap();
     assert_eq!(place.open().await.head.id, one.stop().await.id);
 }

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tracing::warn;
+
 use super::files;
 
 const QUARANTINE: &str = "quarantine";
@@ -22,9 +24,13 @@ pub(super) fn take(dir: &Path, number: u64) -> io::Result<PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let path = free_name(&quarantine, &format!("{now}-{number}"));
     fs::rename(files::generation(dir, number), &path)?;
-    files::sync_directory(&quarantine)?;
-    files::sync_directory(dir)?;
-    prune(&quarantine)?;
+    // It is aside now. At worst it is found in its old place once more, or kept for too long.
+    let tidied = files::sync_directory(&quarantine)
+        .and_then(|()| files::sync_directory(dir))
+        .and_then(|()| prune(&quarantine));
+    if let Err(error) = tidied {
+        warn!("[clustering] {} could not be tidied up: {error}", quarantine.display());
+    }
     Ok(path)
 }
 

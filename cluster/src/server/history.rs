@@ -1,25 +1,24 @@
 //! What to send to a data plane that has a certain revision: nothing, a step,
 //! or everything.
 //!
-//! Recent revisions are kept whole: they share all that did not change, so a
-//! step between any two of them costs what changed. What is sent is encoded
-//! once and shared by all links that send it, for as long as any does.
+//! Of recent steps it is known what they touched, also of those taken before
+//! this process began: a data plane that has where one of them starts is sent
+//! what the newest revision has of all that was touched since. What is sent is
+//! encoded once and shared by all links that send it, for as long as any does.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
-use model::delta::{self, Change};
+use model::delta::{self, Change, Delta, Touched};
 use model::revision::Signature;
-use model::{Revision, RevisionId};
+use model::{EntityKind, Revision, RevisionId};
+use uuid::Uuid;
 
 use crate::protocol::{Full, Message, Part, Step};
 
-/// How many revisions are kept for deltas, at most.
-const KEEP: usize = 1024;
-
-/// How many changes the kept revisions may add up to, where the configuration itself is smaller: past
-/// that a step is no shorter than everything, and what was replaced should not stay in memory.
+/// How many changes the known steps may add up to, where the configuration itself is smaller: past
+/// that a delta is no shorter than everything.
 const KEEP_CHANGES: usize = 4096;
 
 /// What a change takes besides its bytes.
@@ -46,7 +45,7 @@ pub(super) enum Update {
     Full(Wire),
 }
 
-/// Recent revisions, and what has been encoded of them.
+/// Recent steps, and what has been encoded of them.
 #[derive(Debug, Default)]
 pub(super) struct History {
     recent: Mutex<Recent>,
@@ -56,8 +55,10 @@ pub(super) struct History {
 
 #[derive(Debug, Default)]
 struct Recent {
-    /// Each with the number of changes since the one before it.
-    revisions: VecDeque<(Arc<Revision>, usize)>,
+    newest: Option<Arc<Revision>>,
+    /// Each starts where the one before it ends; the last ends at the newest revision.
+    steps: VecDeque<Touched>,
+    /// What they weigh together.
     changes: usize,
 }
 
@@ -69,6 +70,14 @@ struct Steps {
 }
 
 impl History {
+    /// A history that goes back to before this process. The first revision that is noted must be where
+    /// the last step ends: otherwise what happened between is not known, and the steps are forgotten.
+    pub(super) fn since(steps: Vec<Touched>) -> Self {
+        let changes = steps.iter().map(weight).sum();
+        let recent = Recent { newest: None, steps: steps.into(), changes };
+        Self { recent: Mutex::new(recent), ..Self::default() }
+    }
+
     /// Remembers the newest revision.
     pub(super) fn note(&self, revision: &Arc<Revision>) {
         lock(&self.recent).push(Arc::clone(revision));
@@ -89,21 +98,18 @@ impl History {
         if have.is_some_and(|have| have.position() > head.id.position()) {
             return Update::Ahead;
         }
-        match have.filter(|_| steps).and_then(|have| self.find(have)) {
-            Some(base) => Update::Step(self.step(&base, head, signature)),
+        match have.filter(|_| steps).and_then(|have| self.step(have, head, signature)) {
+            Some(wire) => Update::Step(wire),
             None => Update::Full(self.full(head, signature)),
         }
     }
 
-    fn find(&self, id: RevisionId) -> Option<Arc<Revision>> {
+    /// All that was touched since this revision; none if it is not known. That may include what was
+    /// touched after the revision that is being sent, which is no harm: it is sent as it is there.
+    fn touched_since(&self, have: RevisionId) -> Option<Vec<(EntityKind, Uuid)>> {
         let recent = lock(&self.recent);
-        recent
-            .revisions
-            .iter()
-            .rev()
-            .map(|(revision, _)| revision)
-            .find(|known| known.id == id)
-            .cloned()
+        let first = recent.steps.iter().rposition(|step| step.parent == have)?;
+        Some(recent.steps.range(first..).flat_map(|step| &step.entities).copied().collect())
     }
 
     // Both encode under their lock, so that many links that need the same wait for one.
@@ -127,41 +133,50 @@ impl History {
         wire
     }
 
-    fn step(&self, base: &Revision, head: &Revision, signature: Signature) -> Wire {
+    fn step(&self, have: RevisionId, head: &Revision, signature: Signature) -> Option<Wire> {
         let mut known = lock(&self.steps);
         if known.to != head.id {
             *known = Steps { to: head.id, from: HashMap::new() };
         }
-        if let Some(wire) = known.from.get(&base.id).and_then(Weak::upgrade) {
-            return wire;
+        if let Some(wire) = known.from.get(&have).and_then(Weak::upgrade) {
+            return Some(wire);
         }
-        let changes = delta::changes(&base.config, &head.config);
-        let (parent, id) = (base.id, head.id);
+        let changes = delta::latest(&head.config, self.touched_since(have)?);
+        let (parent, id) = (have, head.id);
         let wire =
             in_parts(changes, |changes, more| Step { parent, id, signature, changes, more }.into());
-        known.from.insert(base.id, Arc::downgrade(&wire));
-        wire
+        known.from.insert(have, Arc::downgrade(&wire));
+        Some(wire)
     }
 }
 
 impl Recent {
     fn push(&mut self, revision: Arc<Revision>) {
-        let changes = match self.revisions.back() {
-            Some((last, _)) if last.id == revision.id => return,
-            Some((last, _)) => delta::changes(&last.config, &revision.config).len(),
-            None => 0,
+        let step = match &self.newest {
+            Some(newest) if newest.id == revision.id => return,
+            Some(newest) => Delta::between(newest, &revision).touched(),
+            None => None,
         };
-        let most = revision.config.len().max(KEEP_CHANGES);
-        self.changes += changes;
-        self.revisions.push_back((revision, changes));
-        while self.revisions.len() > KEEP || (self.changes > most && self.revisions.len() > 1) {
-            self.revisions.pop_front();
-            // The new first one is reached from nothing that is kept.
-            if let Some((_, changes)) = self.revisions.front_mut() {
-                self.changes -= std::mem::take(changes);
-            }
+        if let Some(step) = step {
+            self.changes += weight(&step);
+            self.steps.push_back(step);
+        } else if self.steps.back().is_some_and(|last| last.id != revision.id) {
+            self.steps.clear();
+            self.changes = 0;
         }
+        let most = revision.config.len().max(KEEP_CHANGES);
+        while self.changes > most
+            && let Some(oldest) = self.steps.pop_front()
+        {
+            self.changes -= weight(&oldest);
+        }
+        self.newest = Some(revision);
     }
+}
+
+/// A step that touched nothing is remembered, too.
+fn weight(step: &Touched) -> usize {
+    step.entities.len().max(1)
 }
 
 /// Splits changes over a first message and as many [`Part`]s as they need.
@@ -199,6 +214,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::protocol::frame::FrameReader;
 
     #[derive(Serialize)]
     struct Service {
@@ -248,15 +264,47 @@ mod tests {
         let count = KEEP_CHANGES as u128 / 2;
         let all: Vec<_> = (1..=4).map(|v| revision(v, count, &format!("host-{v}.test"))).collect();
         all.iter().for_each(|revision| history.note(revision));
-        let kept = |revision: &Revision| history.find(revision.id).is_some();
-        assert_eq!(all.iter().map(|r| kept(r)).collect::<Vec<_>>(), [false, true, true, true]);
-
         let newest = all.last().unwrap();
+        let is_step = |have: &Arc<Revision>| {
+            matches!(history.update(Some(have.id), newest, true), Update::Step(_))
+        };
+        assert_eq!(all[..3].iter().map(is_step).collect::<Vec<_>>(), [false, true, true]);
+
         assert!(matches!(history.update(Some(all[0].id), newest, true), Update::Full(_)));
         let unknown = RevisionId { hash: ContentHash::from_bytes([9; 16]), ..all[2].id };
         assert!(matches!(history.update(Some(unknown), newest, true), Update::Full(_)));
         let later = RevisionId { version: 9, ..newest.id };
         assert!(matches!(history.update(Some(later), newest, true), Update::Ahead));
+    }
+
+    #[tokio::test]
+    async fn steps_from_before_this_process_make_a_delta() {
+        let (one, two) = (revision(1, 3, "one.test"), revision(2, 2, "two.test"));
+        let three = revision(3, 2, "three.test");
+        let steps = || vec![Delta::between(&one, &two).touched().unwrap()];
+
+        let history = History::since(steps());
+        history.note(&two);
+        history.note(&three);
+        let Update::Step(wire) = history.update(Some(one.id), &three, true) else {
+            panic!("the step is known")
+        };
+        let raw = FrameReader::new(&wire[0][..], 1 << 20).next().await.unwrap().unwrap();
+        let Ok(Some(Message::Step(Step { parent, id, changes, signature, .. }))) =
+            Message::decode(&raw)
+        else {
+            panic!("it is a step")
+        };
+        let delta = Delta { parent, id, signature: Some(signature), changes };
+        assert_eq!(delta.apply(&one).unwrap().id, three.id, "deletions included");
+
+        let unknown = RevisionId { hash: ContentHash::from_bytes([9; 16]), ..one.id };
+        assert!(matches!(history.update(Some(unknown), &three, true), Update::Full(_)));
+
+        let history = History::since(steps());
+        history.note(&three);
+        let update = history.update(Some(one.id), &three, true);
+        assert!(matches!(update, Update::Full(_)), "nobody knows how two became three");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use model::{Revision, RevisionId};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinError;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
@@ -80,7 +81,11 @@ pub enum Ended {
 
     /// Writing to it failed.
     #[error("writing to it failed")]
-    Write(#[source] io::Error),
+    Write(#[from] io::Error),
+
+    /// A bug of ours: it connects again, and gets another try.
+    #[error("deciding what to send it failed")]
+    Planning(#[source] JoinError),
 }
 
 impl Ended {
@@ -159,7 +164,7 @@ where
     };
     tokio::select! {
         ended = listen(reader, link, who, wants) => ended,
-        ended = speaker.run(hello) => ended.unwrap_or_else(Ended::Write),
+        ended = speaker.run(hello) => ended.unwrap_or_else(|ended| ended),
         () = link.evicted() => Ended::Evicted,
         // The speaker says goodbye; one that is stuck in a write does not get to.
         () = async { hub.stopped().await; sleep(FAREWELL).await } => Ended::Stopped,
@@ -237,20 +242,20 @@ struct Speaker<'a, W> {
 }
 
 impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
-    async fn run(mut self, hello: &Hello) -> io::Result<Ended> {
+    async fn run(mut self, hello: &Hello) -> Result<Ended, Ended> {
         self.welcome(hello).await?;
         loop {
             self.update(hello.have.as_ref()).await?;
             tokio::select! {
                 changed = self.heads.changed() => if changed.is_err() {
-                    return self.farewell().await;
+                    return Ok(self.farewell().await?);
                 },
                 want = self.wanted.recv() => match want {
                     Some(Want::Pong) => self.say(Pong {}).await?,
                     Some(Want::Everything) => self.have = None,
                     None => return Ok(Ended::Closed),
                 },
-                () = self.hub.stopped() => return self.farewell().await,
+                () = self.hub.stopped() => return Ok(self.farewell().await?),
             }
         }
     }
@@ -274,9 +279,9 @@ impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
     }
 
     /// Writes what is between the data plane and the newest revision.
-    async fn update(&mut self, hello: Option<&Signed>) -> io::Result<()> {
+    async fn update(&mut self, hello: Option<&Signed>) -> Result<(), Ended> {
         let head = self.heads.borrow_and_update().clone();
-        let (kind, wire) = match self.plan(&head).await {
+        let (kind, wire) = match self.plan(&head).await? {
             Update::Nothing => return Ok(()),
             Update::Step(wire) => ("delta", wire),
             Update::Full(wire) => ("full", wire),
@@ -300,14 +305,14 @@ impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
         Ok(())
     }
 
-    async fn plan(&self, head: &Arc<Revision>) -> Update {
+    async fn plan(&self, head: &Arc<Revision>) -> Result<Update, Ended> {
         let (history, head) = (Arc::clone(&self.hub.history), Arc::clone(head));
         let (have, steps) = (self.have, self.steps);
         // Encoding a large configuration would hold up everyone else on this thread.
         let planning = tokio::task::spawn_blocking(move || history.update(have, &head, steps));
-        planning.await.unwrap_or_else(|error| {
+        planning.await.map_err(|error| {
             error!("[clustering] cannot tell what to send {}: {error}", self.who);
-            Update::Nothing
+            Ended::Planning(error)
         })
     }
 

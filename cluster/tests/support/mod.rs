@@ -114,6 +114,7 @@ pub fn hub_options(source: &Source) -> HubOptions {
         trust: source.key.public(),
         version: "1.4.2".to_owned(),
         purge_delay: DEFAULT_PURGE_DELAY,
+        steps: Vec::new(),
     }
 }
 

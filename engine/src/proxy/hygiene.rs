@@ -6,6 +6,8 @@
 //! never consulted again: lanes write them from the [`Terms`].
 
 use super::head::{Head, Known, Version};
+use super::path::split_target;
+use model::value::path::is_well_escaped;
 use smallvec::SmallVec;
 
 /// Where a request's body ends.
@@ -146,6 +148,10 @@ impl Refusal {
 /// fields but the framing ones, which lanes do not copy.
 pub fn inspect(head: &mut Head) -> Result<Terms, Refusal> {
     whom_for(head)?;
+    // nginx refuses these, too: whoever decodes such a path next may read another one.
+    if !is_well_escaped(split_target(head.target()).0) {
+        return Err(Refusal::Target);
+    }
     let framing = framing(head)?;
     let options = Options::of(head)?;
     let old = head.version() == Version::Http10;

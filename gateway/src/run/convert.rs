@@ -8,6 +8,7 @@ use cluster::ed25519::PublicKey;
 use cluster::tls::Credentials;
 use cluster::{Identity, client, server};
 use engine::options::LogSink;
+use model::delta::Touched;
 
 use super::initial::Initial;
 use crate::options::{
@@ -82,6 +83,7 @@ pub(super) fn cluster_server(
     cluster: &ClusterServer,
     listeners: Vec<TcpListener>,
     trust: [u8; 32],
+    steps: Vec<Touched>,
     purge_delay: Duration,
 ) -> anyhow::Result<server::Options> {
     Ok(server::Options {
@@ -91,6 +93,7 @@ pub(super) fn cluster_server(
             trust: PublicKey::from_bytes(trust),
             version: model::VERSION.to_owned(),
             purge_delay,
+            steps,
         },
     })
 }

@@ -45,7 +45,8 @@ impl RoutePath {
 /// Escapes of anything but RFC 3986's reserved characters are decoded, reserved
 /// ones stay in upper-case hex; then `.` and `..` segments are resolved (never
 /// above the root), then runs of slashes become one. The result may not be
-/// UTF-8. A `%` that starts no escape is left alone.
+/// UTF-8. A `%` that starts no escape becomes `%25`, or it might start one with
+/// what is decoded behind it, and a dot segment would survive.
 pub fn normal_form(path: &[u8]) -> Cow<'_, [u8]> {
     if is_normal(path) {
         return Cow::Borrowed(path);
@@ -66,7 +67,7 @@ fn is_normal(path: &[u8]) -> bool {
             ),
             b'%' => match escape(rest) {
                 Some(byte) => is_reserved(byte) && !rest.iter().take(2).any(u8::is_ascii_lowercase),
-                None => true,
+                None => false,
             },
             _ => true,
         }
@@ -79,6 +80,7 @@ fn decoded(path: &[u8]) -> Vec<u8> {
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         match escape(after).filter(|_| byte == b'%') {
+            None if byte == b'%' => out.extend_from_slice(b"%25"),
             None => out.push(byte),
             Some(meant) => {
                 let (digits, after) = after.split_at(2);
@@ -116,6 +118,13 @@ fn without_dots(path: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+/// Whether every `%` starts an escape, and none stands for NUL.
+pub fn is_well_escaped(path: &[u8]) -> bool {
+    path.iter().enumerate().filter(|(_, byte)| **byte == b'%').all(|(at, _)| {
+        escape(path.get(at + 1..).unwrap_or_default()).is_some_and(|meant| meant != 0)
+    })
 }
 
 /// The byte that two hex digits stand for.

@@ -124,8 +124,18 @@ fn only_1_0_and_1_1_are_served() {
 }
 
 #[test]
+fn a_query_may_hold_any_percent() {
+    accepts(
+        "GET /a?b=%zz&c=% HTTP/1.1\nHost: a\n\n",
+        "GET /a?b=%zz&c=% HTTP/1.1\nHost: a\nConnection: keep-alive\n\n",
+    );
+}
+
+#[test]
 fn targets_are_paths_or_absolute() {
-    for target in ["*", "a", "?a", "/a#b", "/a\0", "/a\x7f", "/a\tb", "ftp://a/", "http:/a", "//"] {
+    let refused = ["*", "a", "?a", "/a#b", "/a\0", "/a\x7f", "/a\tb", "ftp://a/", "http:/a"];
+    let misread = ["/%", "/%2", "/%zz", "/%%32%65", "/a%00b", "http://a/%zz"];
+    for target in refused.into_iter().chain(misread).chain(["//"]) {
         let input = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
         if target == "//" {
             assert!(read(input.as_bytes(), 9).is_ok());

@@ -107,6 +107,7 @@ pub fn link(
             trust,
             version: model::VERSION.to_owned(),
             purge_delay: DEFAULT_PURGE_DELAY,
+            steps: Vec::new(),
         },
     };
     Server::start(options, revisions).unwrap()
