@@ -76,6 +76,11 @@ impl Parser {
             let whole = buffer.len() >= PREFACE.len();
             return Ok(if whole { Progress::Preface } else { Progress::More });
         }
+        // A TLS hello, say, has no lines: waiting for one to end would be waiting for nothing.
+        let begins = |&byte: &u8| is_method_byte(byte) || matches!(byte, b'\r' | b'\n' | b' ');
+        if self.start.is_none() && !buffer.get(self.line).is_none_or(begins) {
+            return Err(Refusal::Method);
+        }
         while let Some(end) = memchr(b'\n', buffer.get(self.scanned..).unwrap_or_default()) {
             let end = self.scanned + end + 1;
             self.check_size(end)?;
@@ -168,11 +173,16 @@ fn request_line(at: usize, line: &[u8]) -> Result<RequestLine, Refusal> {
 }
 
 /// nginx takes upper-case letters, `-` and `_`, and Kong with it.
+fn is_method_byte(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_')
+}
+
 fn check_method(method: &[u8]) -> Result<(), Refusal> {
-    let fits = |&byte: &u8| byte.is_ascii_uppercase() || byte == b'-' || byte == b'_';
     match method {
         b"TRACE" | b"CONNECT" => Err(Refusal::MethodNotAllowed),
-        _ if method.is_empty() || !method.iter().all(fits) => Err(Refusal::Method),
+        _ if method.is_empty() || !method.iter().copied().all(is_method_byte) => {
+            Err(Refusal::Method)
+        }
         _ => Ok(()),
     }
 }

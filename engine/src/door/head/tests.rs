@@ -108,6 +108,14 @@ fn methods_are_upper_case_tokens() {
 }
 
 #[test]
+fn what_begins_no_method_is_answered_at_once() {
+    for first in [b"\x16\x03\x01", b"{\"a", b"\0\0\0"] {
+        assert_eq!(Parser::new(Limits::default()).advance(first), Err(Refusal::Method));
+    }
+    assert_eq!(Parser::new(Limits::default()).advance(b"\r"), Ok(Progress::More));
+}
+
+#[test]
 fn trace_and_connect_are_not_served() {
     refuses("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::MethodNotAllowed);
     refuses("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::MethodNotAllowed);
