@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "proxy/framing.rs"]
+mod framing;
 #[path = "proxy/support.rs"]
 mod support;
+#[path = "proxy/tunnel.rs"]
+mod tunnel;
 
 use model::VERSION;
 use model::testing::{route, service};
@@ -538,30 +542,6 @@ async fn a_service_that_wants_more_of_tls_than_there_is_is_refused() {
     let service = service("s").url("https://a.test/").with("tls_verify", true).build();
     let refused = engine::judge().rehearse(&config([service], [])).unwrap_err();
     assert_eq!(refused.len(), 1, "{refused:?}");
-}
-
-#[tokio::test]
-async fn a_websocket_is_tunnelled() {
-    let origin = Origin::start(|_| {
-        Act::Echo(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n".to_vec())
-    })
-    .await;
-    let gateway = Gateway::start(one(&origin.url(""), |r| r.path("/r"))).await;
-    let mut client = gateway.connect().await;
-    let upgrade = "GET /r HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n";
-    let response = client.ask(upgrade).await;
-    assert_eq!((response.status, response.one("Upgrade")), (101, Some("websocket")));
-    for message in ["first", "GET / HTTP/1.1\r\n\r\n", "last"] {
-        client.send(message).await;
-        let echoed = within(client.0.take(message.len())).await.unwrap();
-        assert_eq!(echoed, message.as_bytes());
-    }
-    let received = origin.last();
-    assert_eq!(received.one("Connection"), Some("keep-alive, Upgrade"));
-    assert_eq!(
-        (received.one("Upgrade"), received.one("Sec-WebSocket-Key")),
-        (Some("websocket"), Some("k"))
-    );
 }
 
 #[tokio::test]

@@ -48,6 +48,14 @@ pub(super) fn make_private(dir: &Path) -> Result<(), CacheError> {
 #[derive(Debug)]
 pub(super) struct Lock(File);
 
+impl Lock {
+    /// Whether whoever wants this directory meets this lock: it may have been removed, with the directory
+    /// or alone.
+    pub(super) fn is_in(&self, dir: &Path) -> bool {
+        is_at(&self.0, &dir.join(LOCK))
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing the file would not do while a child, forked and not yet executed, has it open, too.
@@ -151,6 +159,19 @@ pub(super) fn open(dir: &Path, file: &'static str) -> Result<File, Damage> {
 /// Creates a file that only its owner may read.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Whether this open file, and no other, is the one of that name.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(ours), Ok(theirs)) = (file.metadata(), fs::symlink_metadata(path)) else {
+        return false;
+    };
+    (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino())
+}
+
+/// Whether a generation still has what its log builds upon. What these files contain is not looked at.
+pub(super) fn has_base(generation: &Path) -> bool {
+    [DATA, SEAL].iter().all(|file| generation.join(file).symlink_metadata().is_ok())
 }
 
 fn number(name: &str) -> Option<u64> {

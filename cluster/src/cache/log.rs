@@ -108,6 +108,13 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether a reader of this generation would find what was appended. The file may have been removed,
+    /// replaced or shortened since it was opened, and a write to it succeeds all the same.
+    pub(super) fn is_in(&self, generation: &Path) -> bool {
+        files::is_at(&self.file, &generation.join(LOG))
+            && self.file.metadata().is_ok_and(|file| file.len() >= self.bytes)
+    }
+
     fn write(&mut self, frame: &[u8]) -> io::Result<()> {
         if self.dirty {
             self.cut()?;

@@ -2,7 +2,8 @@
 //! the log, or a generation of its own.
 //!
 //! Whatever fails, what was kept before stays readable: a generation is removed
-//! or set aside only after the one that replaces it is on disk.
+//! or set aside only after the one that replaces it is on disk. A step counts as
+//! kept only if its log is still under its name: files can be removed under us.
 
 use std::error::Error;
 use std::fs;
@@ -21,7 +22,7 @@ use crate::log::chain;
 #[derive(Debug)]
 pub(super) struct Store {
     dir: PathBuf,
-    _lock: files::Lock,
+    lock: files::Lock,
     limits: Limits,
     held: Option<Held>,
     /// The number of the next generation: above any ever seen here.
@@ -60,7 +61,7 @@ impl Store {
         files::remove_drafts(&dir)?;
         let mut store = Self {
             dir,
-            _lock: lock,
+            lock,
             limits,
             held: None,
             next: 1,
@@ -140,7 +141,8 @@ impl Store {
         self.set_aside()
     }
 
-    /// Adds the step to this revision to the log. False if the log cannot be continued with it.
+    /// Adds the step to this revision to the log. False if the log cannot be continued with it, or is no
+    /// longer where the next start looks.
     fn append(
         &mut self,
         revision: &Arc<Revision>,
@@ -151,7 +153,7 @@ impl Store {
         };
         let Some(log) = &mut held.log else { return Ok(false) };
         if held.revision.id == revision.id && held.revision.signature == revision.signature {
-            return Ok(true);
+            return Ok(self.is_in_place());
         }
         let Some(frame) = log.frame(&Delta::between(&held.revision, revision)) else {
             return Ok(false);
@@ -163,7 +165,45 @@ impl Store {
             return Err(CacheError::io("append to", &self.dir)(failure.source));
         }
         held.revision = Arc::clone(revision);
-        Ok(true)
+        Ok(self.is_in_place())
+    }
+
+    /// Whether the next start would find what is held. If not, it must be written anew, elsewhere.
+    fn is_in_place(&mut self) -> bool {
+        let Some(Held { used, log: Some(log), .. }) = &self.held else { return false };
+        let Some(number) = used.first().copied() else { return false };
+        let generation = files::generation(&self.dir, number);
+        let ours = self.lock.is_in(&self.dir);
+        if ours && log.is_in(&generation) && files::has_base(&generation) {
+            return true;
+        }
+        warn!(
+            "configuration cache {}: {} was removed or replaced while in use; writing it anew",
+            self.dir.display(),
+            if ours { generation.display() } else { self.dir.display() }
+        );
+        // There is something to fall back on only if the directory is the one that we filled.
+        let mut older = files::generations(&self.dir).unwrap_or_default();
+        older.retain(|other| ours && *other < number);
+        if let Some(held) = &mut self.held {
+            held.log = None;
+            held.used = older.into_iter().take(1).collect();
+        }
+        false
+    }
+
+    /// Takes the directory once more if it, or the lock in it, is not there any more. Somebody may have put
+    /// generations there in the meantime.
+    fn retake(&mut self) -> Result<(), CacheError> {
+        if self.lock.is_in(&self.dir) {
+            return Ok(());
+        }
+        files::make_private(&self.dir)?;
+        self.lock = files::lock(&self.dir)?;
+        files::remove_drafts(&self.dir)?;
+        let newest = files::generations(&self.dir)?.first().copied();
+        self.next = newest.map_or(1, |newest| newest + 1).max(self.next);
+        Ok(())
     }
 
     /// A log that has become long is a reason for the next base, but a failure to write that is no failure
@@ -191,6 +231,7 @@ impl Store {
         revision: &Arc<Revision>,
         trust: Option<PublicKey>,
     ) -> Result<Vec<SetAside>, CacheError> {
+        self.retake()?;
         let number = self.next;
         let log = write_generation(&self.dir, number, revision, trust.as_ref())?;
         let used = vec![number];

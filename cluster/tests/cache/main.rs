@@ -7,6 +7,7 @@
 mod support;
 
 mod damage; // files that are not what was written
+mod removal; // files that are not there any more
 mod death; // processes that end in the middle
 mod node; // a data plane that uses it
 

@@ -1,16 +1,17 @@
 //! What comes back: the upstream's head, made ours to send.
 //!
-//! Hop-by-hop fields stop here, the gateway's own are added. A lane repeats the
-//! head's edits on whatever form it holds the head in; connection and framing
-//! fields are the lane's.
+//! What two readers could understand differently is refused, hop-by-hop fields
+//! stop here, the gateway's own are added. A lane repeats the head's edits on
+//! whatever form it holds the head in; connection fields are the lane's.
 
 use super::Text;
 use super::exchange::{Client, Exchange, RequestId};
 use super::head::{Head, Known, ResponseHead, Version};
-use super::hygiene;
+use super::hygiene::{self, Terms};
 use super::log::Outcome;
 use super::printed::Printed;
 use super::reply::{Rendered, Reply};
+use super::upstream::Failure;
 use crate::options::Headers;
 use bytes::BytesMut;
 use model::VERSION;
@@ -38,8 +39,22 @@ const CONSUMED: &[&str] = &[
     "X-Accel-Charset",
 ];
 
-/// Edits the head of a response on its way to the client.
-pub(crate) fn prepare(exchange: &Exchange, head: &mut ResponseHead) {
+/// `101 Switching Protocols`.
+const SWITCHING: u16 = 101;
+
+/// Whether a response of this status answers its request: afterwards nothing of
+/// HTTP may follow on its behalf. A `101` does, the other interim ones do not.
+pub(crate) fn is_final(status: u16) -> bool {
+    status >= 200 || status == SWITCHING
+}
+
+/// Edits the head of a response on its way to the client. An error if it must not
+/// reach one: it switches to what nobody asked for, or its end is unclear.
+pub(crate) fn prepare(exchange: &Exchange, head: &mut ResponseHead) -> Result<(), Failure> {
+    if head.status() == SWITCHING && !switches_as_asked(exchange.terms(), head) {
+        return Err(Failure::Unasked);
+    }
+    settle_framing(head)?;
     strip(exchange, head);
     name_charset(head);
     let shown = exchange.options().headers;
@@ -65,6 +80,66 @@ pub(crate) fn prepare(exchange: &Exchange, head: &mut ResponseHead) {
     if shown.upstream_status {
         head.set(Known::XKongUpstreamStatus, printed.print(head.status()));
     }
+    Ok(())
+}
+
+/// To WebSocket, which is all that is ever asked for, and to nothing else.
+fn switches_as_asked(terms: Terms, head: &ResponseHead) -> bool {
+    let mut protocols = head.get_all(Known::Upgrade).flat_map(hygiene::list);
+    terms.websocket
+        && head.version() == Version::Http11
+        && protocols.next().is_some_and(|name| name.eq_ignore_ascii_case(b"websocket"))
+        && protocols.next().is_none()
+}
+
+/// Leaves framing fields of one meaning only, or refuses: a client that found the
+/// end elsewhere would take the rest for the response to its next request.
+fn settle_framing(head: &mut ResponseHead) -> Result<(), Failure> {
+    if head.status() < 200 || head.status() == 204 {
+        // They end with their head, and may not say otherwise (RFC 9110 §8.6, RFC
+        // 9112 §6.1).
+        head.remove(Known::ContentLength);
+        head.remove(Known::TransferEncoding);
+        return Ok(());
+    }
+    if is_chunked(head)? {
+        head.remove(Known::ContentLength); // overridden (RFC 9112 §6.3)
+        return Ok(());
+    }
+    one_length(head)
+}
+
+/// Any coding but `chunked` is refused, as is any coding in HTTP/1.0, which does not
+/// know them (RFC 9112 §6.1): read to the end of the connection, such a body would
+/// pass on coded but no longer marked as such.
+fn is_chunked(head: &ResponseHead) -> Result<bool, Failure> {
+    let mut codings = head.get_all(Known::TransferEncoding);
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(false),
+        (Some(coding), None)
+            if coding.eq_ignore_ascii_case(b"chunked") && head.version() != Version::Http10 =>
+        {
+            Ok(true)
+        }
+        _ => Err(Failure::Misframed),
+    }
+}
+
+/// A length repeated, on several lines or in a list, becomes one (RFC 9110 §8.6).
+fn one_length(head: &mut ResponseHead) -> Result<(), Failure> {
+    let lengths = || {
+        let values = head.get_all(Known::ContentLength);
+        values.flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+    };
+    let Some(length) = lengths().next() else { return Ok(()) };
+    if hygiene::length_of(length).is_err() || lengths().any(|other| other != length) {
+        return Err(Failure::Misframed);
+    }
+    if lengths().nth(1).is_some() {
+        let length = Text::from_slice(length);
+        head.set(Known::ContentLength, &length);
+    }
+    Ok(())
 }
 
 fn strip(exchange: &Exchange, head: &mut ResponseHead) {
@@ -171,6 +246,49 @@ mod tests {
             name_charset(&mut head);
             assert_eq!(head.get(Known::ContentType), Some(after.as_bytes()), "{before}");
         }
+    }
+
+    #[test]
+    fn framing_has_one_meaning_or_is_refused() {
+        let head = |version, status, fields: &[(&str, &str)]| {
+            let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+            Head::response(version, status, b"", fields)
+        };
+        const LENGTH: &str = "Content-Length";
+        const CODING: &str = "Transfer-Encoding";
+        for (status, before, after) in [
+            (200, &[][..], Some((None, None))),
+            (200, &[(LENGTH, "3")], Some((Some("3"), None))),
+            (200, &[(LENGTH, "3"), (LENGTH, "3")], Some((Some("3"), None))),
+            (200, &[(LENGTH, "3, 3"), (LENGTH, "3")], Some((Some("3"), None))),
+            (200, &[(LENGTH, "3"), (LENGTH, "4")], None),
+            (200, &[(LENGTH, "3, 4")], None),
+            (200, &[(LENGTH, "3,")], None),
+            (200, &[(LENGTH, "+3")], None),
+            (200, &[(LENGTH, "")], None),
+            (200, &[(CODING, "Chunked")], Some((None, Some("Chunked")))),
+            (200, &[(CODING, "chunked"), (LENGTH, "3")], Some((None, Some("chunked")))),
+            (200, &[(CODING, "chunked"), (CODING, "chunked")], None),
+            (200, &[(CODING, "gzip, chunked")], None),
+            (200, &[(CODING, "identity")], None),
+            (200, &[(CODING, "")], None),
+            (304, &[(LENGTH, "3")], Some((Some("3"), None))),
+            (204, &[(LENGTH, "3"), (CODING, "chunked")], Some((None, None))),
+            (101, &[(LENGTH, "3"), (CODING, "gzip")], Some((None, None))),
+        ] {
+            let mut head = head(Version::Http11, status, before);
+            let settled = settle_framing(&mut head);
+            let text = |known| {
+                let values: Vec<_> = head.get_all(known).collect();
+                assert!(values.len() < 2, "{before:?}");
+                values.first().map(|value| String::from_utf8_lossy(value).into_owned())
+            };
+            let left = (text(Known::ContentLength), text(Known::TransferEncoding));
+            let left = settled.ok().map(|()| (left.0.as_deref(), left.1.as_deref()));
+            assert_eq!(left, after, "{status} {before:?}");
+        }
+        let mut old = head(Version::Http10, 200, &[(CODING, "chunked")]);
+        assert_eq!(settle_framing(&mut old), Err(Failure::Misframed));
     }
 
     #[test]

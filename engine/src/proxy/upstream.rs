@@ -35,6 +35,12 @@ pub(crate) enum Failure {
     /// Its answer was no HTTP.
     #[error("the upstream made no sense")]
     Garbage,
+    /// Its answer could be taken to end in more than one place.
+    #[error("the upstream's response is framed ambiguously")]
+    Misframed,
+    /// It speaks another protocol now than it was asked to.
+    #[error("the upstream switched protocols unasked")]
+    Unasked,
     /// The client's body is not framed as it said.
     #[error("the request's body is malformed")]
     BodyMalformed,
@@ -63,7 +69,11 @@ impl Failure {
     pub(crate) fn reply(self) -> Option<Reply> {
         Some(match self {
             Failure::Unresolved => Reply::no_address(),
-            Failure::Connect | Failure::Broken { .. } | Failure::Garbage => Reply::bad_gateway(),
+            Failure::Connect
+            | Failure::Broken { .. }
+            | Failure::Garbage
+            | Failure::Misframed
+            | Failure::Unasked => Reply::bad_gateway(),
             Failure::ConnectTimeout | Failure::Timeout => Reply::gateway_timeout(),
             Failure::BodyMalformed => Reply::bad_request(),
             Failure::BodyTooLarge => Reply::too_large(),

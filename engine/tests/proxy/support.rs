@@ -403,7 +403,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         }
     }
 
-    async fn head(&mut self) -> Option<(String, Vec<(String, String)>)> {
+    pub(crate) async fn head(&mut self) -> Option<(String, Vec<(String, String)>)> {
         let head = String::from_utf8_lossy(&self.until(b"\r\n\r\n").await?).into_owned();
         let mut lines = head.trim_end().split("\r\n");
         let line = lines.next()?.to_owned();

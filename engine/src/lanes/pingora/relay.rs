@@ -92,18 +92,15 @@ pub(super) fn response(
     exchange: &Exchange,
     header: &mut ResponseHeader,
 ) -> Result<()> {
-    let switches = header.status == http::StatusCode::SWITCHING_PROTOCOLS;
-    if switches && !exchange.terms().websocket {
-        return Err(named(Failure::Garbage, ErrorSource::Upstream));
-    }
-    if header.status.is_informational() && !switches {
+    if !response::is_final(header.status.as_u16()) {
         return Ok(());
     }
     part_if_last(session, exchange);
     let mut head = head_of(header);
-    response::prepare(exchange, &mut head);
+    let prepared = response::prepare(exchange, &mut head);
+    prepared.map_err(|failure| named(failure, ErrorSource::Upstream))?;
     repeat(&head, header)?;
-    if !switches {
+    if header.status != http::StatusCode::SWITCHING_PROTOCOLS {
         header.remove_header("upgrade");
         header.set_version(http::Version::HTTP_11);
         unframe_for_old_clients(session, exchange, header);
@@ -183,7 +180,7 @@ pub(super) async fn give_up(
     let Some(exchange) = exchange else { return 0 };
     let failure = failure_of(error, false);
     upstream::report(exchange, failure, error);
-    let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+    let begun = answer(session).is_some();
     let Some(reply) = failure.reply().filter(|_| !begun) else { return 0 };
     let rendered = response::own(exchange, &reply);
     part_if_last(session, exchange);
@@ -242,11 +239,15 @@ fn breaks_framing(error: &Error) -> bool {
     cause.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<ChunkError>())
 }
 
+/// The head the client was answered with, a switch of protocols included.
+fn answer(session: &Session) -> Option<&ResponseHeader> {
+    session.response_written().filter(|head| response::is_final(head.status.as_u16()))
+}
+
 /// The exchange is over.
 pub(super) fn end(session: &Session, exchange: Option<&Exchange>) {
     let Some(exchange) = exchange else { return };
-    let written = session.response_written().filter(|head| !head.status.is_informational());
-    exchange.end(written.map_or(Outcome::GONE, |head| Outcome {
+    exchange.end(answer(session).map_or(Outcome::GONE, |head| Outcome {
         status: head.status.as_u16(),
         sent: session.body_bytes_sent() as u64,
     }));
