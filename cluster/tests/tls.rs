@@ -308,3 +308,67 @@ async fn silent_connections_hold_nobody_up_and_another_control_plane_is_tried_at
     drop(server);
     timeout(Duration::from_secs(20), link.wait_for(Option::is_none)).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn who_stops_halfway_through_a_handshake_holds_nobody_up() {
+    let (pair, source) = (pair(), Source::new());
+    let (_server, address) = serve(&pair, &source);
+    let hello = client_hello().await;
+    for sent in [&hello[..1], &hello[..5], &hello[..hello.len() - 1], &hello] {
+        let mut halfway = Vec::new();
+        for _ in 0..200 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(sent).await.unwrap();
+            halfway.push(stream);
+        }
+        check_is_let_in(&pair, address).await;
+    }
+}
+
+#[tokio::test]
+async fn silent_connections_make_way_when_there_are_too_many() {
+    let (pair, source) = (pair(), Source::new());
+    let (_server, address) = serve(&pair, &source);
+    allow_many_sockets();
+    let mut silent = Vec::new();
+    for _ in 0..1100 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    check_is_let_in(&pair, address).await;
+    let mut end = [0];
+    let gone = timeout(Duration::from_secs(1), silent[0].read(&mut end)).await;
+    assert!(gone.is_ok(), "the first to come is the first to go");
+}
+
+/// Shells commonly start processes with 1,024 descriptors, though more may be had.
+fn allow_many_sockets() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
+
+/// What a TLS client says first.
+async fn client_hello() -> Vec<u8> {
+    let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
+    let ssl = Ssl::new(&stranger(None, Some(OURS)).build()).unwrap();
+    let client =
+        tokio::spawn(
+            async move { SslStreamBuilder::new(ssl, ours).connect().await.map(drop).is_ok() },
+        );
+    let mut hello = vec![0; 5];
+    theirs.read_exact(&mut hello).await.unwrap();
+    let length = usize::from(u16::from_be_bytes([hello[3], hello[4]]));
+    hello.resize(5 + length, 0);
+    theirs.read_exact(&mut hello[5..]).await.unwrap();
+    client.abort();
+    hello
+}
+
+/// A data plane of this cluster has its link before anybody else runs out of time.
+async fn check_is_let_in(pair: &KeyPairPem, address: SocketAddr) {
+    let prefix = tempfile::tempdir().unwrap();
+    let node = dial(pair, &[address], prefix.path());
+    let mut link = node.link();
+    let up = timeout(Duration::from_secs(2), link.wait_for(Option::is_some)).await;
+    up.expect("nothing is in its way").unwrap();
+}

@@ -148,12 +148,15 @@ impl Store {
         revision: &Arc<Revision>,
         trust: Option<PublicKey>,
     ) -> Result<bool, CacheError> {
+        if !self.is_in_place() {
+            return Ok(false);
+        }
         let Some(held) = self.held.as_mut().filter(|held| held.trust == trust) else {
             return Ok(false);
         };
         let Some(log) = &mut held.log else { return Ok(false) };
         if held.revision.id == revision.id && held.revision.signature == revision.signature {
-            return Ok(self.is_in_place());
+            return Ok(true);
         }
         let Some(frame) = log.frame(&Delta::between(&held.revision, revision)) else {
             return Ok(false);
@@ -165,7 +168,7 @@ impl Store {
             return Err(CacheError::io("append to", &self.dir)(failure.source));
         }
         held.revision = Arc::clone(revision);
-        Ok(self.is_in_place())
+        Ok(self.is_in_place()) // once more: whoever removes files does not wait for us
     }
 
     /// Whether the next start would find what is held. If not, it must be written anew, elsewhere.
