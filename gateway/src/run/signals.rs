@@ -1,7 +1,7 @@
 //! Signals, as Kong's master process takes them: TERM and INT stop at once, QUIT
 //! stops when everything in flight is finished, HUP reloads, USR1 reopens logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -79,26 +79,24 @@ impl Signals {
 /// What the process runs with: the text of every property that was set.
 type Texts = BTreeMap<String, String>;
 
-/// Takes up what can change while running, and names what cannot.
+/// Takes up what can change while running, and names what cannot. What is returned is what the
+/// process runs with from now on.
 fn reload(running: &Texts, next: &Options, telemetry: &Telemetry) -> Texts {
     telemetry.set_level(next.logs.level);
-    let mut now = running.clone();
     let wanted = saved(next);
-    for name in running.keys().chain(wanted.keys()) {
-        if running.get(name) == wanted.get(name) {
-            continue;
-        }
-        if LIVE.contains(&name.as_str()) {
-            match wanted.get(name) {
-                Some(text) => now.insert(name.clone(), text.clone()),
-                None => now.remove(name),
-            };
-        } else if !now.contains_key(name) || now.get(name) == running.get(name) {
-            tracing::warn!("reload: {name} has changed, which takes effect at the next restart");
-        }
+    for name in differing(running, &wanted).filter(|name| !LIVE.contains(name)) {
+        tracing::warn!("reload: {name} has changed, which takes effect at the next restart");
     }
     tracing::info!("reloaded");
-    now
+    let live = wanted.into_iter().filter(|(name, _)| LIVE.contains(&name.as_str()));
+    let fixed = running.iter().filter(|(name, _)| !LIVE.contains(&name.as_str()));
+    fixed.map(|(name, text)| (name.clone(), text.clone())).chain(live).collect()
+}
+
+/// The properties that are not the same in both, each once.
+fn differing<'a>(a: &'a Texts, b: &'a Texts) -> impl Iterator<Item = &'a str> {
+    let names: BTreeSet<_> = a.keys().chain(b.keys()).map(String::as_str).collect();
+    names.into_iter().filter(|name| a.get(*name) != b.get(*name))
 }
 
 fn saved(options: &Options) -> Texts {
@@ -108,4 +106,20 @@ fn saved(options: &Options) -> Texts {
 
 fn texts(settings: &Settings) -> Texts {
     settings.iter().map(|(name, setting)| (name.to_owned(), setting.text.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_difference_is_named_once() {
+        let texts = |pairs: &[(&str, &str)]| -> Texts {
+            pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+        };
+        let before = texts(&[("workers", "1"), ("prefix", "/p"), ("log_level", "info")]);
+        let after = texts(&[("workers", "2"), ("prefix", "/p"), ("admin_listen", "off")]);
+        let names: Vec<_> = differing(&before, &after).collect();
+        assert_eq!(names, ["admin_listen", "log_level", "workers"]);
+    }
 }
