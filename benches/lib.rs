@@ -3,21 +3,30 @@
 
 #![forbid(unsafe_code)]
 
+use engine::router::{Fields, RequestView};
 use engine::snapshot::{Snapshot, compile};
 use model::entities::{Route, Service};
 use model::testing::{revision, route, service};
 use model::value::Reference;
 use model::{Config, Id};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// How routes are spread over hosts.
-#[derive(Clone, Copy, Debug)]
+/// What routes differ in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// A thousand hosts share the paths among them; fewer if there are few routes.
+    /// Hosts, a thousand of them (fewer if there are few routes), and paths.
     ManyHosts,
-    /// All paths are one host's.
+    /// Paths of one host.
     OneHost,
+    /// Paths, and they ask for no host.
+    NoHost,
+    /// As [`Shape::ManyHosts`], but that one path in twenty is a regular expression.
+    Regexes,
+    /// As [`Shape::ManyHosts`], but that ten routes share a path and differ in the value of
+    /// a header or the method.
+    Mixed,
 }
 
 /// How requests are spread over routes.
@@ -29,20 +38,49 @@ pub enum Traffic {
     Uniform,
 }
 
-impl Shape {
-    /// Both.
-    pub const ALL: [Shape; 2] = [Shape::ManyHosts, Shape::OneHost];
+/// What a route serves, and no other of its configuration.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its host, if it asks for one.
+    pub host: Option<String>,
+    /// Its path, as a route has it.
+    pub path: String,
+    /// A path it matches.
+    pub below: String,
+    /// Its method, if it asks for one.
+    pub method: Option<&'static str>,
+    /// The value of the header [`TENANT`] it asks for, if any.
+    pub tenant: Option<String>,
+}
 
-    /// The host and path of a route. No two of `count` have the same.
-    pub fn place(self, number: usize, count: usize) -> (String, String) {
-        match self {
-            Shape::ManyHosts => {
-                let hosts = (count / 10).clamp(1, 1000);
-                let path = format!("/api/v1/svc-{:05}", number / hosts);
-                (format!("h{}.example.com", number % hosts), path)
-            }
-            Shape::OneHost => ("api.example.com".to_owned(), format!("/api/v1/svc-{number:05}")),
-        }
+/// The header that routes of [`Shape::Mixed`] differ in.
+pub const TENANT: &str = "x-tenant";
+
+impl Shape {
+    /// All of them.
+    pub const ALL: [Shape; 5] =
+        [Shape::ManyHosts, Shape::OneHost, Shape::NoHost, Shape::Regexes, Shape::Mixed];
+
+    /// What a route of `count` serves.
+    pub fn place(self, number: usize, count: usize) -> Place {
+        const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
+        let group = if self == Shape::Mixed { number / 10 } else { number };
+        let hosts = (count / 10).clamp(1, 1000);
+        let (host, path) = match self {
+            Shape::NoHost => (None, number),
+            Shape::OneHost => (Some("api.example.com".to_owned()), number),
+            _ => (Some(format!("h{}.example.com", group % hosts)), group / hosts),
+        };
+        let path = format!("/api/v1/svc-{path:05}");
+        let below = path.clone() + "/users/7";
+        let (method, tenant) = match number % 10 {
+            _ if self != Shape::Mixed => (None, None),
+            method @ 0..3 => (Some(METHODS[method]), None),
+            tenant => (None, Some(format!("tenant-{tenant}"))),
+        };
+        let is_regex = self == Shape::Regexes && number.is_multiple_of(20);
+        let path = if is_regex { format!("~{path}/(?<kind>[^/]+)/[0-9]+$") } else { path };
+        Place { host, path, below, method, tenant }
     }
 }
 
@@ -54,15 +92,35 @@ impl Traffic {
 /// How many requests there are of each traffic: enough not to be learnt by heart.
 pub const REQUESTS: usize = 1 << 16;
 
-/// A host and a path below the prefix of the route it is for.
+/// What a client asks for.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The host, without a port.
     pub host: String,
     /// The path.
     pub path: String,
+    /// The method.
+    pub method: &'static str,
+    /// Its header [`TENANT`], if it has one.
+    pub tenant: Option<String>,
     /// The route it is for.
     pub route: usize,
+}
+
+impl Request {
+    /// The same in the router's eyes.
+    #[inline]
+    pub fn view(&self) -> RequestView<'_, Request> {
+        let (host, path) = (self.host.as_bytes(), self.path.as_bytes());
+        RequestView::new(host, 80, path, self.method.as_bytes()).with_fields(self)
+    }
+}
+
+impl Fields for Request {
+    #[inline]
+    fn values<'f>(&'f self, name: &'f [u8]) -> impl Iterator<Item = &'f [u8]> {
+        self.tenant.iter().filter(move |_| name == b"x_tenant").map(|value| value.as_bytes())
+    }
 }
 
 /// [`REQUESTS`] requests to `count` routes.
@@ -76,8 +134,9 @@ pub fn requests(count: usize, shape: Shape, traffic: Traffic) -> Vec<Request> {
             any if is_hot && count > HOT => any % HOT * (count / HOT),
             any => any,
         };
-        let (host, path) = shape.place(route, count);
-        Request { host, path: path + "/users/7", route }
+        let Place { host, below, method, tenant, .. } = shape.place(route, count);
+        let host = host.unwrap_or_else(|| "any.example.com".to_owned());
+        Request { host, path: below, method: method.unwrap_or("GET"), tenant, route }
     };
     (0..REQUESTS).map(|_| request()).collect()
 }
@@ -116,12 +175,15 @@ pub fn route_id(number: usize) -> Id<Route> {
 }
 
 fn numbered(plain: &Route, number: usize, count: usize, shape: Shape) -> Route {
-    let (host, path) = shape.place(number, count);
+    let Place { host, path, method, tenant, .. } = shape.place(number, count);
+    let header = || TENANT.parse().expect("a header's name");
     Route {
         id: route_id(number),
         name: None,
-        hosts: Some(vec![host.parse().expect("a host")]),
+        hosts: host.map(|host| vec![host.parse().expect("a host")]),
         paths: Some(vec![path.parse().expect("a path")]),
+        methods: method.map(|method| [method.parse().expect("a method")].into_iter().collect()),
+        headers: tenant.map(|tenant| BTreeMap::from([(header(), vec![tenant])])),
         service: Some(Reference { id: service_id(number / ROUTES_PER_SERVICE) }),
         ..plain.clone()
     }
@@ -145,5 +207,21 @@ impl Random {
 
     fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_goes_to_the_route_it_is_for() {
+        for (shape, count) in Shape::ALL.into_iter().flat_map(|s| [(s, 1), (s, 100), (s, 2_000)]) {
+            let snapshot = compiled(config(count, shape));
+            for request in requests(count, shape, Traffic::Uniform).iter().take(2_000) {
+                let found = snapshot.routes.find(&request.view()).map(|found| found.route.id);
+                assert_eq!(found, Some(route_id(request.route)), "{shape:?} {count} {request:?}");
+            }
+        }
     }
 }

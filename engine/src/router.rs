@@ -1,73 +1,50 @@
 //! Which route serves a request.
 //!
 //! A [`RouteTable`] is immutable and answers with the route that Kong 3.10 would
-//! choose. It keeps prefixes in one tree per host and one for routes without hosts,
-//! so that a request walks its path at most twice, however many routes there are.
-//! The next table is patched from this one and shares what did not change; see
-//! `patch.rs` for how, `rank.rs` for who comes first.
+//! choose. It keeps paths in one tree per host and one for routes without hosts, so that
+//! a request walks its path once or twice, however many routes there are. The next table
+//! is patched from this one and shares what did not change; see `patch.rs` for how,
+//! `rank.rs` for who comes first.
 
-mod patch; // add, replace, remove routes
-mod pattern; // what a route matches, and what is not served yet
+mod request; // what is looked at
+mod pattern; // which requests a route serves
 mod rank; // precedence between two routes
-mod tree; // prefixes of paths
-mod shards; // hosts and ids
+mod patch; // add, replace, remove routes
+mod host; // hosts, to trees of paths
+mod tree; // paths, to lists of routes
+mod predicate; // methods, headers, server names, addresses
+mod method; // methods as bits
+mod regex; // regular expressions, shared by routes
+pub mod expression; // the expressions flavor, compiled to predicates
+mod shards; // hosts and ids by hash
 mod pages; // the memory under it
 
 pub use patch::Change;
 pub use pattern::{Pattern, Unserved};
+pub use rank::RouterPriority;
+pub use regex::{Captures, RegexFault, Regexes};
+pub use request::{Fields, NoFields, RequestView, Scheme, split_host};
 
 use crate::snapshot::CompiledRoute;
-use ahash::RandomState;
+use host::Hosts;
+use method::Methods;
 use pages::Pages;
-use pattern::Methods;
-use shards::Shards;
-use std::hash::{BuildHasher, Hasher};
+use pattern::Paths;
+use predicate::{header_key, method_key};
+use shards::{Hashing, Shards};
 use std::sync::Arc;
-use tree::{Entry, Trees};
+use tree::{Entry, How, Query, Trees};
 use uuid::Uuid;
 
-/// What the router looks at.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestView<'a> {
-    /// The host, without a port, in any case; empty if the request named none.
-    pub host: &'a [u8],
-    /// The port it was sent to, as the client says, or as it came in.
-    pub port: Option<u16>,
-    /// The path in normal form, without the query.
-    pub path: &'a [u8],
-    /// The method, whose case counts.
-    pub method: &'a [u8],
-}
-
-impl<'a> RequestView<'a> {
-    /// Takes a `Host` apart, which is empty where there was none. `port` is that of
-    /// the listener and holds unless the client named another.
-    pub fn new(host: &'a [u8], port: u16, path: &'a [u8], method: &'a [u8]) -> Self {
-        let (host, port) = match split_host(host) {
-            (host, None) => (host, Some(port)),
-            (host, Some(digits)) => (host, number(digits)),
-        };
-        RequestView { host, port, path, method }
-    }
-}
-
-/// The text before and after the colon, if nothing but digits are behind it. Colons in
-/// the brackets of an IPv6 address do not count.
-fn split_host(host: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let brackets = host.iter().rposition(|byte| *byte == b']').unwrap_or(0);
-    let colon = host.iter().skip(brackets).position(|byte| *byte == b':');
-    let Some((name, [_, digits @ ..])) = colon.map(|at| host.split_at(brackets + at)) else {
-        return (host, None);
-    };
-    let is_port = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    if is_port { (name, Some(digits)) } else { (host, None) }
-}
-
-/// A port; none if the digits are too many to be one.
-fn number(digits: &[u8]) -> Option<u16> {
-    digits.iter().try_fold(0u16, |number, digit| {
-        number.checked_mul(10)?.checked_add(u16::from(digit.wrapping_sub(b'0')))
-    })
+/// All routes, ready to be asked. A clone shares everything.
+#[derive(Clone, Debug)]
+pub struct RouteTable {
+    hosts: Hosts,
+    trees: Trees,
+    slots: Pages<Option<Arc<CompiledRoute>>, 256>,
+    by_id: Shards<(Uuid, u32)>,
+    hashing: Hashing,
+    len: usize,
 }
 
 /// Where a table keeps a route. Means nothing to another table.
@@ -81,66 +58,57 @@ pub struct Match<'t> {
     pub index: RouteIndex,
     /// The route.
     pub route: &'t CompiledRoute,
-    /// How many bytes of the path its prefix matched; zero if it has no paths.
+    /// How many bytes of the path it matched: the length of its prefix or of what its
+    /// regular expression matches; zero if it has no paths.
     pub prefix_len: usize,
+    /// Whether it matched by a regular expression: then [`Pattern::captures`] has its groups.
+    pub by_regex: bool,
 }
 
-/// All routes, ready to be asked. A clone shares everything.
-#[derive(Clone, Debug)]
-pub struct RouteTable {
-    hosts: Shards<HostTree>,
-    /// The tree of routes that have no host.
-    anywhere: u32,
-    trees: Trees,
-    slots: Pages<Option<Arc<CompiledRoute>>, 256>,
-    by_id: Shards<(Uuid, u32)>,
-    hasher: RandomState,
-    len: usize,
-}
-
-/// The tree of routes that have this host.
-#[derive(Clone, Debug)]
-struct HostTree {
-    /// In lower case.
-    host: Arc<str>,
-    root: u32,
+impl<'t> Match<'t> {
+    /// What the groups of its regular expression matched in the path of the request; none
+    /// if it matched otherwise, or there are no groups. Computed when asked for.
+    pub fn captures<'p>(&self, path: &'p [u8]) -> Option<Captures<'t, 'p>> {
+        if self.by_regex { self.route.pattern.captures(path) } else { None }
+    }
 }
 
 impl Default for RouteTable {
     fn default() -> Self {
         let mut trees = Trees::default();
         RouteTable {
-            hosts: Shards::default(),
-            anywhere: trees.plant(),
+            hosts: Hosts::new(&mut trees),
             trees,
             slots: Pages::default(),
             by_id: Shards::default(),
-            hasher: RandomState::new(),
+            hashing: Hashing::default(),
             len: 0,
         }
     }
 }
 
 impl RouteTable {
-    /// The route that serves this request, if any does. Does not allocate.
+    /// The route that serves this request, if any does. Does not allocate, but for what a
+    /// regular expression needs on its first searches in a thread, and on the first in a
+    /// text that is not ASCII.
     ///
     /// A path that is not UTF-8 has no route, as in Kong.
     #[inline]
-    pub fn find(&self, request: &RequestView<'_>) -> Option<Match<'_>> {
+    pub fn find<F: Fields>(&self, request: &RequestView<'_, F>) -> Option<Match<'_>> {
         if std::str::from_utf8(request.path).is_err() {
             return None;
         }
-        let methods = Methods::of(request.method);
-        let accepts = |entry: &Entry| self.accepts(entry, request, methods);
-        // Nothing without a host ranks before a plain host, so the second walk mostly
-        // ends at the root.
+        let asking = Asking { table: self, methods: Methods::of(request.method), request };
+        // Nothing without a host ranks before a plain host, so what follows the first walk
+        // mostly ends at the root.
         let mut best = None;
-        for root in self.host_tree(request.host).into_iter().chain([self.anywhere]) {
-            best = self.trees.find(root, request.path, best, accepts);
-        }
+        self.hosts.each(request.host, &self.trees, &self.hashing, |root| {
+            best = self.trees.find(root, request.path, best, &asking);
+        });
         let best = best?;
         let index = RouteIndex(best.slot);
-        Some(Match { index, route: self.get(index)?, prefix_len: best.length as usize })
+        let route = self.get(index)?;
+        Some(Match { index, route, prefix_len: best.length as usize, by_regex: best.by_regex })
     }
 
     /// The route at an index that this table gave out.
@@ -158,66 +126,53 @@ impl RouteTable {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
-
-    #[inline]
-    fn accepts(&self, entry: &Entry, request: &RequestView<'_>, methods: Methods) -> bool {
-        if !entry.methods.meets(methods)
-            || entry.port.is_some_and(|port| request.port != Some(port))
-        {
-            return false;
-        }
-        let is_rare = methods == Methods::RARE && entry.methods != Methods::ANY;
-        if !is_rare && !entry.by_pattern {
-            return true;
-        }
-        self.get(RouteIndex(entry.slot)).is_some_and(|route| {
-            let pattern = &route.pattern;
-            (!is_rare || pattern.accepts_rare(request.method))
-                && (!entry.by_pattern || pattern.accepts_path(request.path, entry.length))
-        })
-    }
-
-    #[inline]
-    fn host_tree(&self, host: &[u8]) -> Option<u32> {
-        let is = |tree: &HostTree| tree.host.as_bytes().eq_ignore_ascii_case(host);
-        self.hosts.get(self.hash_host(host), is).map(|tree| tree.root)
-    }
-
-    /// Case does not count (RFC 9110 §4.2.3), though to Kong it does.
-    #[inline]
-    fn hash_host(&self, host: &[u8]) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        for chunk in host.chunks(64) {
-            let mut lower = [0; 64];
-            let lower = &mut lower[..chunk.len()];
-            lower.copy_from_slice(chunk);
-            lower.make_ascii_lowercase();
-            hasher.write(lower);
-        }
-        hasher.finish()
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A request that looks for its route.
+struct Asking<'a, F> {
+    table: &'a RouteTable,
+    request: &'a RequestView<'a, F>,
+    methods: Methods,
+}
 
-    #[test]
-    fn hosts_come_apart_at_a_port() {
-        check("a.com", "a.com", Some(80));
-        check("a.com:81", "a.com", Some(81));
-        check("a.com:", "a.com:", Some(80));
-        check("a.com:x", "a.com:x", Some(80));
-        check("a.com:65536", "a.com", None);
-        check("[::1]", "[::1]", Some(80));
-        check("[::1]:81", "[::1]", Some(81));
-        check("", "", Some(80));
-        check("]:1", "]", Some(1));
+impl<F: Fields> Query for Asking<'_, F> {
+    #[inline]
+    fn methods(&self) -> Methods {
+        self.methods
     }
 
-    #[track_caller]
-    fn check(header: &str, host: &str, port: Option<u16>) {
-        let view = RequestView::new(header.as_bytes(), 80, b"/", b"GET");
-        assert_eq!((view.host, view.port), (host.as_bytes(), port));
+    #[inline]
+    fn accepts(&self, entry: &Entry) -> Option<u32> {
+        if !entry.methods.meets(self.methods)
+            || entry.port.is_some_and(|port| self.request.port != Some(port))
+        {
+            return None;
+        }
+        let is_vague = entry.methods.is_vague_on(self.methods);
+        if entry.how == How::Placed && !entry.demands && !is_vague {
+            return Some(entry.length);
+        }
+        let pattern = &self.table.get(RouteIndex(entry.slot))?.pattern;
+        if (entry.demands || is_vague) && !pattern.predicates.accepts(self.request) {
+            return None;
+        }
+        let matcher = pattern.matchers.get(entry.matcher as usize)?;
+        let length = match (entry.how, &matcher.paths) {
+            (How::Placed, _) => return Some(entry.length),
+            (How::Regex, Paths::Regexes(regexes)) => {
+                regexes.get(entry.path as usize)?.match_len(self.request.path)?
+            }
+            _ => matcher.match_len(self.request.path)?,
+        };
+        u32::try_from(length).ok()
+    }
+
+    fn method_key(&self) -> u64 {
+        method_key(&self.table.hashing, self.request.method)
+    }
+
+    fn header_keys<'k>(&'k self, name: &'k str) -> impl Iterator<Item = u64> {
+        let values = self.request.fields.values(name.as_bytes());
+        values.map(move |value| header_key(&self.table.hashing, name, value))
     }
 }

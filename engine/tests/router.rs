@@ -2,15 +2,22 @@
 //! Kong's own tests describe, and random histories against a linear scan.
 
 #[path = "router/histories.rs"]
-mod histories;
+mod histories; // patched, rebuilt, scanned
+#[path = "router/differential.rs"]
+mod differential; // against Kong's matcher
+#[path = "router/kong.rs"]
+mod kong; // what that is given
+#[path = "router/world.rs"]
+mod world; // routes and requests made up
 
-use engine::router::{RequestView, RouteTable};
+use engine::router::{Match, RequestView, RouteTable, Scheme};
 use engine::snapshot::{Snapshot, compile};
 use model::Config;
 use model::entities::Route;
 use model::testing::{cases, revision, route};
 use model::value::path::normal_form;
-use serde_json::json;
+use serde_json::{Value, json};
+use world::Headers;
 
 /// A case is routes, one a line, an empty line, and requests: `METHOD host/path`.
 #[test]
@@ -140,6 +147,163 @@ fn a_path_that_is_not_utf8_has_no_route() {
 }
 
 #[test]
+fn a_wildcard_stands_for_any_number_of_labels() {
+    check("1 hosts=*.a.io", "GET x.a.io/", "1");
+    check("1 hosts=*.a.io", "GET y.x.A.io/", "1");
+    check("1 hosts=*.a.io", "GET .a.io/", "1");
+    check("1 hosts=*.a.io", "GET a.io/", "none");
+    check("1 hosts=*.a.io", "GET xa.io/", "none");
+    check("1 hosts=a.*", "GET a.b.io/", "1");
+    check("1 hosts=a.*", "GET ab.io/", "none");
+}
+
+#[test]
+fn a_plain_host_goes_before_a_wildcard_and_that_before_none() {
+    let routes = "1 hosts=x.a.io\n2 hosts=*.a.io paths=/\n3 paths=/";
+    check(routes, "GET x.a.io/", "1");
+    check(routes, "GET y.a.io/", "2 /");
+    check(routes, "GET b.io/", "3 /");
+}
+
+#[test]
+fn of_two_wildcards_the_larger_id_wins() {
+    check("1 hosts=*.a.io\n2 hosts=*.io", "GET x.a.io/", "2");
+    check("2 hosts=*.a.io\n1 hosts=*.io", "GET x.a.io/", "2");
+    check("1 hosts=*.a.io\n2 hosts=x.*", "GET x.a.io/", "2");
+}
+
+#[test]
+fn a_wildcard_may_have_a_port() {
+    check("1 hosts=*.a.io:81", "GET x.a.io:81/", "1");
+    check("1 hosts=*.a.io:81", "GET x.a.io:82/", "none");
+}
+
+#[test]
+fn a_name_longer_than_any_is_under_its_wildcards() {
+    let label = "x".repeat(300);
+    check("1 hosts=*.a.io\n2 hosts=b.*", &format!("GET {label}.a.io/"), "1");
+    check("1 hosts=*.a.io\n2 hosts=b.*", &format!("GET b.{label}/"), "2");
+}
+
+#[test]
+fn a_regex_starts_where_the_path_does_and_ends_anywhere() {
+    check(r"1 paths=~/a/\d+", "GET /a/12/b", "1 /a/12");
+    check(r"1 paths=~/a/\d+", "GET /b/a/12", "none");
+    check(r"1 paths=~/a/\d+$", "GET /a/12/b", "none");
+    check("1 paths=~/a", "GET /A", "none");
+}
+
+// Kong puts `^` before the expression, and no parentheses around it.
+#[test]
+fn only_the_first_alternative_of_a_regex_must_be_at_the_start() {
+    check("1 paths=~/a|/b", "GET /a/b", "1 /a");
+    let table = table("1 paths=~/a|/b");
+    let found = table.find(&RequestView::new(b"", 80, b"/x/b", b"GET")).expect("a route");
+    assert_eq!(found.prefix_len, 2);
+}
+
+#[test]
+fn a_regex_goes_before_a_prefix_and_more_attributes() {
+    check("1 paths=~/a\n2 paths=/a/b/c", "GET /a/b/c", "1 /a");
+    check("1 paths=~/a\n2 paths=/a methods=GET", "GET /a", "1 /a");
+    check("1 paths=~/a\n2 paths=/a hosts=a.io", "GET a.io/a", "2 /a");
+}
+
+#[test]
+fn of_regexes_the_higher_priority_wins_then_the_larger_id() {
+    check("2 paths=~/a regex_priority=1\n1 paths=~/a/b regex_priority=2", "GET /a/b", "1 /a/b");
+    check("2 paths=~/a\n1 paths=~/a/b", "GET /a/b", "2 /a");
+}
+
+#[test]
+fn of_the_regexes_of_a_route_the_first_that_matches_counts() {
+    check("1 paths=~/a,~/a/b", "GET /a/b", "1 /a");
+    check("1 paths=~/a/b,~/a", "GET /a/b", "1 /a/b");
+    check("1 paths=/a/b/c,~/a/b,~/a", "GET /a/b/c", "1 /a/b");
+}
+
+#[test]
+fn groups_of_a_regex_have_numbers_and_names() {
+    let table = table(r"1 paths=~/(?<kind>\w+)/(\d+)?(x*),~/plain");
+    let groups = |path: &str| {
+        let view = RequestView::new(b"", 80, path.as_bytes(), b"GET");
+        let found = table.find(&view).expect("a route").captures(path.as_bytes())?;
+        let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
+        assert_eq!(found.name("kind"), found.get(1));
+        Some(
+            found
+                .numbered()
+                .map(|(group, part)| format!("{group}={}", text(part)))
+                .collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(
+        groups("/a/7/x"),
+        Some(vec!["0=/a/7".into(), "1=a".into(), "2=7".into(), "3=".into()])
+    );
+    assert_eq!(groups("/a/"), Some(vec!["0=/a/".into(), "1=a".into(), "3=".into()]));
+    assert_eq!(groups("/plain"), None);
+}
+
+#[test]
+fn headers_must_all_be_there_each_with_one_of_its_values() {
+    let routes = r#"1 headers={"x-a":["1","2"],"b":["3"]}"#;
+    check_headers(routes, "x_a: 2, b: 3", "1");
+    check_headers(routes, "x_a: 4, x_a: 1, b: 3", "1");
+    check_headers(routes, "x_a: 1", "none");
+    check_headers(routes, "x_a: 1, b: 4", "none");
+}
+
+#[test]
+fn the_case_of_a_headers_value_does_not_count() {
+    check_headers(r#"1 headers={"x-a":["Yes"]}"#, "x_a: yEs", "1");
+    check_headers(r#"1 headers={"x-a":["~*^y.s$"]}"#, "x_a: YES", "1");
+}
+
+// Kong lower-cases the expression, which makes `\D` a digit.
+#[test]
+fn the_classes_of_a_headers_regex_keep_their_meaning() {
+    check_headers(r#"1 headers={"x-a":["~*^\\D+$"]}"#, "x_a: abc", "1");
+    check_headers(r#"1 headers={"x-a":["~*^\\D+$"]}"#, "x_a: 123", "none");
+}
+
+#[test]
+fn more_headers_go_first() {
+    let routes = "1 headers={\"a\":[\"1\"],\"b\":[\"1\"]}\n2 headers={\"a\":[\"1\"]}";
+    check_headers(routes, "a: 1, b: 1", "1");
+    check_headers(routes, "a: 1, b: 2", "2");
+}
+
+#[test]
+fn a_server_name_is_asked_for_with_tls_only() {
+    let table = table(r#"1 snis=a.io,*.b.io"#);
+    let find = |scheme, sni: Option<&'static str>| {
+        let view = RequestView::new(b"", 80, b"/", b"GET");
+        let sni = sni.map(str::as_bytes);
+        table.find(&RequestView { scheme, sni, ..view }).is_some()
+    };
+    assert!(find(Scheme::Https, Some("a.io")) && find(Scheme::Https, Some("X.B.io")));
+    assert!(!find(Scheme::Https, Some("b.io")) && !find(Scheme::Https, None));
+    assert!(find(Scheme::Http, None));
+}
+
+#[test]
+fn a_list_of_routes_that_differ_in_a_header_or_the_method_is_not_walked() {
+    let headers = (0..500).map(|i| format!("{} headers={{\"v\":[\"{i}\"]}} paths=/", 1000 + i));
+    let methods = (0..500).map(|i| {
+        let name: String = format!("{i:03}").bytes().map(|digit| (digit + 17) as char).collect();
+        format!("{} methods=M{name} paths=/", 2000 + i)
+    });
+    let routes: Vec<_> = headers.chain(methods).chain(["1 paths=/".to_owned()]).collect();
+    let routes = routes.join("\n");
+    check_headers(&routes, "v: 7", "1007 /");
+    check_headers(&routes, "v: 500, v: 499", "1499 /");
+    check_headers(&routes, "v: 500", "1 /");
+    check(&routes, "MAAH /", "2007 /");
+    check(&routes, "MZZZ /", "1 /");
+}
+
+#[test]
 fn many_hosts_times_many_prefixes_match_as_few_do() {
     let hosts: Vec<_> = (0..20).map(|i| format!("h{i}.com")).collect();
     let paths: Vec<_> = (0..20).map(|i| format!("/{i:02}")).collect();
@@ -195,10 +359,27 @@ fn parse(line: &str) -> Route {
     let id = format!("e8fb37f1-102d-461e-9c51-6608a6bb{name:0>4}");
     words
         .map(|word| word.split_once('=').expect("field=values"))
-        .fold(route(name).with("id", id), |route, (field, values)| {
-            route.with(field, json!(values.split(',').collect::<Vec<_>>()))
-        })
+        .fold(route(name).with("id", id), |route, (field, values)| route.with(field, value(values)))
         .build()
+}
+
+/// A list of texts, unless it is JSON of another kind.
+fn value(text: &str) -> Value {
+    let other = serde_json::from_str(text).ok().filter(|value: &Value| !value.is_string());
+    other.unwrap_or_else(|| json!(text.split(',').collect::<Vec<_>>()))
+}
+
+/// The route of a request for `/` with fields such as `x_a: 1, b: 2`.
+#[track_caller]
+fn check_headers(routes: &str, fields: &str, expected: &str) {
+    let field = |field: &str| {
+        let (name, value) = field.split_once(": ").expect("a name and a value");
+        (name.to_owned(), value.to_owned())
+    };
+    let headers = Headers(fields.split(", ").map(field).collect());
+    let table = table(routes);
+    let view = RequestView::new(b"", 80, b"/", b"GET").with_fields(&headers);
+    assert_eq!(answer(table.find(&view), b"/"), expected, "{fields}");
 }
 
 /// The route of `METHOD host/path` and the prefix it matched.
@@ -207,7 +388,11 @@ fn find(table: &RouteTable, request: &str) -> String {
     let (host, path) = rest.split_at(rest.find('/').expect("a path"));
     let path = normal_form(path.as_bytes());
     let view = RequestView::new(host.as_bytes(), 8000, &path, method.as_bytes());
-    let Some(found) = table.find(&view) else { return "none".to_owned() };
+    answer(table.find(&view), &path)
+}
+
+fn answer(found: Option<Match<'_>>, path: &[u8]) -> String {
+    let Some(found) = found else { return "none".to_owned() };
     let name = found.route.name.as_ref().map_or("", |name| name.as_str());
     let prefix = String::from_utf8_lossy(&path[..found.prefix_len]);
     format!("{name} {prefix}").trim_end().to_owned()

@@ -1,13 +1,14 @@
 //! The next table: routes added, replaced and removed, all else shared.
 //!
-//! A route is placed once per host and prefix, unless that is too many times: then
-//! once per host, and its prefixes are looked up when it is met. What a patch gives
-//! is what building the same routes from nothing gives; `tests/router.rs` holds it to
-//! that over random histories.
+//! A route is placed once per host and path, unless that is too many times: then once
+//! per host, and its paths are looked up when it is met. What a patch gives is what
+//! building the same routes from nothing gives; `tests/router.rs` holds it to that over
+//! random histories.
 
-use super::pattern::{HostPort, Matcher, Pattern};
-use super::tree::Entry;
-use super::{HostTree, RouteTable};
+use super::RouteTable;
+use super::host::HostRule;
+use super::pattern::{Matcher, Paths, Pattern};
+use super::tree::{Entry, How, Keys};
 use crate::snapshot::CompiledRoute;
 use model::Id;
 use model::entities::Route;
@@ -26,26 +27,6 @@ pub enum Change {
     Remove(Id<Route>),
 }
 
-/// Where an entry of a matcher hangs.
-struct Place<'p> {
-    host: Option<&'p HostPort>,
-    prefix: &'p str,
-    by_pattern: bool,
-}
-
-/// Every place of a matcher.
-fn places<'p>(pattern: &'p Pattern, matcher: &'p Matcher) -> impl Iterator<Item = Place<'p>> {
-    let hosts = pattern.hosts.len().max(1);
-    let by_pattern = hosts.saturating_mul(matcher.prefixes.len()) > MOST_PLACES;
-    let of_host = move |host| {
-        let prefixes = matcher.prefixes.iter().map(|prefix| &**prefix);
-        let prefixes = prefixes.filter(move |_| !by_pattern).chain(by_pattern.then_some(""));
-        prefixes.map(move |prefix| Place { host, prefix, by_pattern })
-    };
-    let anywhere = pattern.hosts.is_empty().then_some(None);
-    pattern.hosts.iter().map(Some).chain(anywhere).flat_map(of_host)
-}
-
 impl RouteTable {
     /// The table after these changes. Costs what they touch, not what there is.
     pub fn patched(&self, changes: impl IntoIterator<Item = Change>) -> RouteTable {
@@ -61,84 +42,107 @@ impl RouteTable {
 
     fn put(&mut self, route: Arc<CompiledRoute>) {
         let id = route.id.uuid();
+        let pattern = Arc::clone(&route.pattern);
         let Some(slot) = self.slot(id) else {
-            let pattern = Arc::clone(&route.pattern);
             let slot = self.slots.put(Some(route));
-            self.by_id.insert(self.hasher.hash_one(id), (id, slot));
+            self.by_id.insert(self.hashing.of(&id), (id, slot));
             self.len += 1;
             return self.place(slot, &pattern);
         };
-        let pattern = Arc::clone(&route.pattern);
         let old = self.slots.get_mut(slot).replace(route);
         let old = old.map(|route| Arc::clone(&route.pattern));
         // Most changes are to what a route does, not to where it is found.
         if old.as_ref() != Some(&pattern) {
-            old.iter().for_each(|old| self.displace(old));
+            old.iter().for_each(|old| self.displace(slot, old));
             self.place(slot, &pattern);
         }
     }
 
     fn remove(&mut self, id: Uuid) {
-        let Some((_, slot)) = self.by_id.remove(self.hasher.hash_one(id), |entry| entry.0 == id)
-        else {
+        let Some((_, slot)) = self.by_id.remove(self.hashing.of(&id), |entry| entry.0 == id) else {
             return;
         };
         if let Some(route) = self.slots.get_mut(slot).take() {
-            self.displace(&route.pattern);
+            self.displace(slot, &route.pattern);
         }
         self.slots.free(slot, 0);
         self.len -= 1;
     }
 
     fn slot(&self, id: Uuid) -> Option<u32> {
-        self.by_id.get(self.hasher.hash_one(id), |entry| entry.0 == id).map(|entry| entry.1)
+        self.by_id.get(self.hashing.of(&id), |entry| entry.0 == id).map(|entry| entry.1)
     }
 
     fn place(&mut self, slot: u32, pattern: &Pattern) {
-        for matcher in &pattern.matchers {
-            let mut entry = Entry::new(matcher.rank, slot, matcher.length, pattern.methods);
-            for place in places(pattern, matcher) {
-                entry.port = place.host.and_then(|host| host.port);
-                entry.by_pattern = place.by_pattern;
-                let root = self.root_for(place.host);
-                self.trees.insert(root, place.prefix.as_bytes(), entry);
+        let RouteTable { hosts, trees, slots, hashing, .. } = self;
+        let keys = |slot| {
+            let route = slots.checked(slot).and_then(Option::as_ref);
+            route.map_or_else(Keys::default, |route| route.pattern.predicates.keys(hashing))
+        };
+        each_place(slot, pattern, |Place { host, prefix, entry }| {
+            let root = hosts.root_or_plant(host.map(|host| &host.name), trees, hashing);
+            trees.insert(root, prefix, entry, keys);
+        });
+    }
+
+    fn displace(&mut self, slot: u32, pattern: &Pattern) {
+        let RouteTable { hosts, trees, hashing, .. } = self;
+        let keys = pattern.predicates.keys(hashing);
+        each_place(slot, pattern, |Place { host, prefix, entry }| {
+            let name = host.map(|host| &host.name);
+            let Some(root) = hosts.root(name, trees, hashing) else { return };
+            let is_empty = trees.remove(root, prefix, &entry, &keys);
+            if let Some(name) = name.filter(|_| is_empty) {
+                hosts.forget(name, trees, hashing);
             }
+        });
+    }
+}
+
+/// Where an entry hangs.
+struct Place<'p> {
+    host: Option<&'p HostRule>,
+    prefix: &'p [u8],
+    entry: Entry,
+}
+
+/// Visits every place of a pattern.
+fn each_place<'p>(slot: u32, pattern: &'p Pattern, mut visit: impl FnMut(Place<'p>)) {
+    let anywhere = pattern.hosts.is_empty().then_some(None);
+    for (number, matcher) in (0..).zip(&pattern.matchers) {
+        for host in pattern.hosts.iter().map(Some).chain(anywhere) {
+            let mut entry = Entry::new(matcher.rank, slot, pattern.predicates.methods);
+            entry.matcher = number;
+            entry.demands = !pattern.predicates.is_plain();
+            entry.port = host.and_then(|host| host.port);
+            let is_listed =
+                pattern.hosts.len().max(1).saturating_mul(matcher.count()) > MOST_PLACES;
+            each_path(matcher, is_listed, entry, |prefix, entry| {
+                visit(Place { host, prefix, entry })
+            });
         }
     }
+}
 
-    fn displace(&mut self, pattern: &Pattern) {
-        for matcher in &pattern.matchers {
-            for place in places(pattern, matcher) {
-                let root = match place.host {
-                    None => Some(self.anywhere),
-                    Some(host) => self.host_tree(host.host.as_bytes()),
-                };
-                let Some(root) = root else { continue };
-                let port = place.host.and_then(|host| host.port);
-                let is_empty = self.trees.remove(root, place.prefix.as_bytes(), matcher.rank, port);
-                if let Some(host) = place.host.filter(|_| is_empty) {
-                    self.forget(&host.host);
-                }
+/// Visits every place of a matcher in the tree of one host.
+fn each_path<'p>(
+    matcher: &'p Matcher,
+    is_listed: bool,
+    entry: Entry,
+    mut visit: impl FnMut(&'p [u8], Entry),
+) {
+    match &matcher.paths {
+        Paths::Any => visit(b"", entry),
+        Paths::Prefixes(..) if is_listed => visit(b"", entry.with_path(How::AnyPrefix, 0, 0)),
+        Paths::Regexes(_) if is_listed => visit(b"", entry.with_path(How::AnyRegex, 0, 0)),
+        Paths::Prefixes(length, prefixes) => {
+            let entry = entry.with_path(How::Placed, 0, *length);
+            prefixes.iter().for_each(|prefix| visit(prefix.as_bytes(), entry));
+        }
+        Paths::Regexes(regexes) => {
+            for (path, regex) in (0..).zip(regexes) {
+                visit(regex.literal(), entry.with_path(How::Regex, path, 0));
             }
-        }
-    }
-
-    /// The tree a host's prefixes belong in, planted if it is the first.
-    fn root_for(&mut self, host: Option<&HostPort>) -> u32 {
-        let Some(host) = host else { return self.anywhere };
-        if let Some(root) = self.host_tree(host.host.as_bytes()) {
-            return root;
-        }
-        let root = self.trees.plant();
-        let hash = self.hash_host(host.host.as_bytes());
-        self.hosts.insert(hash, HostTree { host: Arc::from(&*host.host), root });
-        root
-    }
-
-    fn forget(&mut self, host: &str) {
-        let hash = self.hash_host(host.as_bytes());
-        if let Some(tree) = self.hosts.remove(hash, |tree| *tree.host == *host) {
-            self.trees.fell(tree.root);
         }
     }
 }

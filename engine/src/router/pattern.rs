@@ -1,213 +1,233 @@
 //! Which requests a route serves, in the router's terms.
 //!
 //! A pattern is made once from a route and says where in the table it belongs:
-//! [`super::patch`] places it under each of its hosts and prefixes. Two equal
-//! patterns belong in the same places, so that a route whose pattern did not change
-//! leaves the table alone.
+//! [`super::patch`] places it under each of its hosts and paths. Two equal patterns
+//! belong in the same places, so that a route whose pattern did not change leaves the
+//! table alone.
 
-use super::rank::{Rank, priority};
+use super::host::HostRule;
+use super::predicate::Predicates;
+use super::rank::{Rank, Reach, RouterPriority, priority};
+use super::regex::{Captures, Regex, RegexFault, Regexes};
 use model::entities::Route;
 use model::value::{HostMatch, PathMatch, Protocol};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What a request must look like to be served by a route.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Pattern {
-    /// In lower case; empty for any host.
-    pub(super) hosts: Box<[HostPort]>,
-    pub(super) methods: Methods,
-    /// Those of its methods that have no bit in [`Methods`].
-    pub(super) rare_methods: Box<[Box<str>]>,
+    /// Empty for any host.
+    pub(super) hosts: Box<[HostRule]>,
+    pub(super) predicates: Predicates,
     pub(super) matchers: Box<[Matcher]>,
 }
 
-/// A host, and the port a request must have been sent to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct HostPort {
-    pub(super) host: Box<str>,
-    pub(super) port: Option<u16>,
-}
-
-/// The part of a route that has one rank: Kong splits a route by the length of its
-/// prefixes.
+/// The part of a route that has one rank: Kong 3.10 splits a route by the length of its
+/// prefixes, and leaves all its regular expressions together.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Matcher {
     pub(super) rank: Rank,
-    /// All of this length, in order; only an empty one if the route has no paths.
-    pub(super) prefixes: Box<[Box<str>]>,
-    pub(super) length: u32,
+    pub(super) paths: Paths,
 }
 
-/// A part of a route that this version does not serve. Serving the rest of it would
-/// send requests where the operator did not want them.
+/// The paths of a matcher, any of which a request's path must match.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Paths {
+    /// The route has no paths.
+    Any,
+    /// All of this length, in order.
+    Prefixes(usize, Box<[Box<str>]>),
+    /// As they stand in the route: the first that matches says how much it matches.
+    Regexes(Box<[Arc<Regex>]>),
+}
+
+/// A part of a route that cannot be served. Serving the rest of it would send requests
+/// where the operator did not want them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unserved {
-    /// It is for a protocol the proxy does not speak.
-    #[error("this version does not serve routes for protocol `{0}` yet")]
-    Protocol(Protocol),
-    /// A host has a wildcard.
-    #[error("this version does not serve wildcard hosts such as `{0}` yet")]
-    WildcardHost(String),
-    /// A path is a regular expression.
-    #[error("this version does not serve regular expressions in paths such as `{0}` yet")]
-    RegexPath(String),
-    /// It matches on something requests are not compared with.
-    #[error("this version does not serve routes with `{0}` yet")]
-    Field(&'static str),
+    /// A regular expression in this field.
+    #[error("the regular expression `{pattern}` in `{field}` {fault}")]
+    Regex {
+        /// The field.
+        field: &'static str,
+        /// The expression, as written but for the mark before it.
+        pattern: String,
+        /// What is wrong with it.
+        fault: RegexFault,
+    },
     /// It is longer than any request head could be.
     #[error("no request can have a path of {0} bytes")]
     LongPath(usize),
+    /// A wildcard host that is longer than any name.
+    #[error("no host has a name of {0} bytes")]
+    LongHost(usize),
+}
+
+impl Unserved {
+    /// The field that is to blame.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Unserved::Regex { field, .. } => field,
+            Unserved::LongPath(_) => "paths",
+            Unserved::LongHost(_) => "hosts",
+        }
+    }
 }
 
 /// Kong's namespace for the ids of the parts of a route it has split.
 const PARTS: Uuid = Uuid::from_u128(0x7f14_5bf9_0dce_4f91_98eb_debb_ce4b_9f6b);
 /// Longer ones are refused: a path is walked once per byte when it is placed.
 const LONGEST_PATH: usize = 65_535;
+/// A name has at most 253 bytes (RFC 1035 §2.3.4); this leaves room for the dots around it.
+pub(super) const LONGEST_HOST: usize = 255;
 
 impl Pattern {
-    /// The pattern of a route, or everything about it that is not served.
-    pub fn of(route: &Route) -> Result<Pattern, Vec<Unserved>> {
-        let unserved = unserved(route);
+    /// Whether HTTP requests may be served by this route; all others are for streams.
+    ///
+    /// Which of the protocols it has does not matter here: Kong 3.10 finds a route that is
+    /// only for `https` over cleartext as well, and then says that TLS is required.
+    pub fn is_for_http(route: &Route) -> bool {
+        route.protocols.iter().copied().any(Protocol::is_http)
+    }
+
+    /// The pattern of a route, or everything about it that cannot be served.
+    ///
+    /// # Errors
+    /// What the router cannot compare requests with.
+    pub fn of(
+        route: &Route,
+        order: RouterPriority,
+        regexes: &Regexes,
+    ) -> Result<Pattern, Vec<Unserved>> {
+        let mut unserved = too_long(route);
+        let predicates = Predicates::of(route, regexes, &mut unserved);
+        let matchers = matchers(route, order, regexes, &mut unserved);
         if !unserved.is_empty() {
             return Err(unserved);
         }
-        let methods = route.methods.iter().flatten().map(|method| method.as_str());
-        let rare = methods.clone().filter(|method| Methods::of(method.as_bytes()) == Methods::RARE);
-        Ok(Pattern {
-            hosts: hosts(route),
-            methods: methods.clone().map(|m| Methods::of(m.as_bytes())).collect(),
-            rare_methods: rare.map(Box::from).collect(),
-            matchers: matchers(route),
+        Ok(Pattern { hosts: HostRule::all(route), predicates, matchers })
+    }
+
+    /// What the groups of the first of its regular expressions that matches a path match;
+    /// none if that has no groups.
+    pub fn captures<'t, 'p>(&'t self, path: &'p [u8]) -> Option<Captures<'t, 'p>> {
+        let regexes = self.matchers.iter().find_map(|matcher| match &matcher.paths {
+            Paths::Regexes(regexes) => Some(regexes),
+            _ => None,
+        });
+        regexes?.iter().find(|regex| regex.is_match(path))?.captures(path)
+    }
+}
+
+impl Matcher {
+    /// How many paths it has.
+    pub(super) fn count(&self) -> usize {
+        match &self.paths {
+            Paths::Any => 1,
+            Paths::Prefixes(_, prefixes) => prefixes.len(),
+            Paths::Regexes(regexes) => regexes.len(),
+        }
+    }
+
+    /// How much of a path it matches, if it does.
+    pub(super) fn match_len(&self, path: &[u8]) -> Option<usize> {
+        match &self.paths {
+            Paths::Any => Some(0),
+            Paths::Prefixes(length, prefixes) => {
+                let start = path.get(..*length)?;
+                let found = prefixes.binary_search_by(|prefix| prefix.as_bytes().cmp(start));
+                found.is_ok().then_some(*length)
+            }
+            Paths::Regexes(regexes) => regexes.iter().find_map(|regex| regex.match_len(path)),
+        }
+    }
+}
+
+/// A regular expression, or none and what is wrong with it.
+pub(super) fn checked(
+    field: &'static str,
+    pattern: &str,
+    regex: Result<Arc<Regex>, RegexFault>,
+    unserved: &mut Vec<Unserved>,
+) -> Option<Arc<Regex>> {
+    regex
+        .map_err(|fault| {
+            unserved.push(Unserved::Regex { field, pattern: pattern.to_owned(), fault })
         })
-    }
-
-    /// Whether a method without a bit of its own is one of those that are served.
-    #[inline]
-    pub(super) fn accepts_rare(&self, method: &[u8]) -> bool {
-        self.rare_methods.iter().any(|rare| rare.as_bytes() == method)
-    }
-
-    /// Whether a path starts with one of the prefixes that have this length.
-    pub(super) fn accepts_path(&self, path: &[u8], length: u32) -> bool {
-        let Some(start) = path.get(..length as usize) else { return false };
-        let matcher = self.matchers.iter().find(|matcher| matcher.length == length);
-        matcher.is_some_and(|m| m.prefixes.binary_search_by(|p| p.as_bytes().cmp(start)).is_ok())
-    }
+        .ok()
 }
 
-fn unserved(route: &Route) -> Vec<Unserved> {
-    let is_http = |protocol: &&Protocol| matches!(protocol, Protocol::Http | Protocol::Https);
-    let protocols = route.protocols.iter().filter(|protocol| !is_http(protocol));
-    let is_wild =
-        |host: &&model::value::HostPattern| !matches!(host.parts().0, HostMatch::Exact(_));
-    let hosts = route.hosts.iter().flatten().filter(is_wild);
+fn too_long(route: &Route) -> Vec<Unserved> {
     let paths = route.paths.iter().flatten().filter_map(|path| match path.matches() {
-        PathMatch::Regex(_) => Some(Unserved::RegexPath(path.to_string())),
-        PathMatch::Prefix(prefix) if prefix.len() > LONGEST_PATH => {
-            Some(Unserved::LongPath(prefix.len()))
+        PathMatch::Prefix(prefix) => {
+            (prefix.len() > LONGEST_PATH).then_some(Unserved::LongPath(prefix.len()))
         }
-        PathMatch::Prefix(_) => None,
+        PathMatch::Regex(_) => None,
     });
-    let fields = [
-        ("headers", route.headers.as_ref().is_some_and(|map| !map.is_empty())),
-        ("snis", route.snis.as_ref().is_some_and(|set| !set.is_empty())),
-        ("sources", route.sources.as_ref().is_some_and(|set| !set.is_empty())),
-        ("destinations", route.destinations.as_ref().is_some_and(|set| !set.is_empty())),
-    ];
-    protocols
-        .map(|protocol| Unserved::Protocol(*protocol))
-        .chain(hosts.map(|host| Unserved::WildcardHost(host.to_string())))
-        .chain(paths)
-        .chain(fields.into_iter().filter(|(_, set)| *set).map(|(name, _)| Unserved::Field(name)))
-        .collect()
-}
-
-fn hosts(route: &Route) -> Box<[HostPort]> {
-    let hosts = route.hosts.iter().flatten().map(|pattern| {
-        let (HostMatch::Exact(host) | HostMatch::Suffix(host) | HostMatch::Prefix(host), port) =
-            pattern.parts();
-        HostPort { host: as_requested(host).into(), port }
+    let hosts = route.hosts.iter().flatten().filter_map(|pattern| match pattern.parts().0 {
+        HostMatch::Suffix(part) | HostMatch::Prefix(part) => {
+            (part.len() > LONGEST_HOST).then_some(Unserved::LongHost(part.len()))
+        }
+        HostMatch::Exact(_) => None,
     });
-    sorted(hosts.collect())
+    paths.chain(hosts).collect()
 }
 
-/// A host as requests name it: in lower case, an IPv6 address in brackets.
-fn as_requested(host: &str) -> String {
-    let host = host.to_ascii_lowercase();
-    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host }
-}
-
-/// Splits a route as Kong does: one matcher per length of prefix, in the order the
-/// lengths appear, each with an id of its own unless there is only one.
-fn matchers(route: &Route) -> Box<[Matcher]> {
-    let mut lengths: Vec<(usize, Vec<Box<str>>)> = Vec::new();
+/// Splits a route as Kong does: one matcher per length of prefix and one for regular
+/// expressions, in the order the first of each appears, each with an id of its own unless
+/// there is only one.
+fn matchers(
+    route: &Route,
+    order: RouterPriority,
+    regexes: &Regexes,
+    unserved: &mut Vec<Unserved>,
+) -> Box<[Matcher]> {
+    let mut groups: Vec<(Reach, Vec<&str>)> = Vec::new();
     for path in route.paths.iter().flatten() {
-        let PathMatch::Prefix(prefix) = path.matches() else { continue };
-        match lengths.iter_mut().find(|(length, _)| *length == prefix.len()) {
-            Some((_, group)) => group.push(prefix.into()),
-            None => lengths.push((prefix.len(), vec![prefix.into()])),
+        let (reach, text) = match path.matches() {
+            PathMatch::Prefix(prefix) => (Reach::Prefix(prefix.len()), prefix),
+            PathMatch::Regex(text) => (Reach::Regex, text),
+        };
+        match groups.iter_mut().find(|group| group.0 == reach) {
+            Some((_, group)) => group.push(text),
+            None => groups.push((reach, vec![text])),
         }
     }
-    if lengths.is_empty() {
-        lengths.push((0, vec!["".into()]));
+    if groups.is_empty() {
+        groups.push((Reach::Any, Vec::new()));
     }
-    let is_split = lengths.len() > 1;
-    let matcher = |(at, (length, prefixes)): (usize, (usize, Vec<Box<str>>))| {
+    let is_split = groups.len() > 1;
+    let matcher = |(at, (reach, texts)): (usize, (Reach, Vec<&str>))| {
         let id = if is_split { part_id(route, at + 1) } else { route.id.uuid() };
-        let rank = Rank { priority: priority(route, length), id };
-        Matcher { rank, prefixes: sorted(prefixes), length: length as u32 }
+        let rank = Rank { priority: priority(route, reach, order), id };
+        Matcher { rank, paths: Paths::of(reach, &texts, regexes, unserved) }
     };
-    lengths.into_iter().enumerate().map(matcher).collect()
+    groups.into_iter().enumerate().map(matcher).collect()
+}
+
+impl Paths {
+    fn of(reach: Reach, texts: &[&str], regexes: &Regexes, unserved: &mut Vec<Unserved>) -> Paths {
+        match reach {
+            Reach::Any => Paths::Any,
+            Reach::Prefix(length) => {
+                Paths::Prefixes(length, sorted(texts.iter().copied().map(Box::from).collect()))
+            }
+            Reach::Regex => {
+                let mut regex = |text| checked("paths", text, regexes.for_paths(text), unserved);
+                Paths::Regexes(texts.iter().filter_map(|text| regex(text)).collect())
+            }
+        }
+    }
 }
 
 fn part_id(route: &Route, part: usize) -> Uuid {
     Uuid::new_v5(&PARTS, format!("{}#{part}", route.id).as_bytes())
 }
 
-fn sorted<T: Ord>(mut values: Vec<T>) -> Box<[T]> {
+/// In order, each once.
+pub(super) fn sorted<T: Ord>(mut values: Vec<T>) -> Box<[T]> {
     values.sort_unstable();
     values.dedup();
     values.into()
-}
-
-/// A set of methods: a bit for each common one, and one for all others together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Methods(u16);
-
-impl Methods {
-    pub(super) const ANY: Methods = Methods(u16::MAX);
-    /// None that has a bit of its own: the text decides.
-    pub(super) const RARE: Methods = Methods(1 << 15);
-
-    /// The set of this one method, whose case counts.
-    #[inline]
-    pub(super) fn of(method: &[u8]) -> Methods {
-        Methods(match method {
-            b"GET" => 1,
-            b"POST" => 1 << 1,
-            b"PUT" => 1 << 2,
-            b"DELETE" => 1 << 3,
-            b"HEAD" => 1 << 4,
-            b"PATCH" => 1 << 5,
-            b"OPTIONS" => 1 << 6,
-            b"TRACE" => 1 << 7,
-            b"CONNECT" => 1 << 8,
-            _ => return Methods::RARE,
-        })
-    }
-
-    #[inline]
-    pub(super) fn meets(self, other: Methods) -> bool {
-        self.0 & other.0 != 0
-    }
-}
-
-/// A route without methods serves any.
-impl FromIterator<Methods> for Methods {
-    fn from_iter<I: IntoIterator<Item = Methods>>(methods: I) -> Methods {
-        match methods.into_iter().fold(0, |all, one| all | one.0) {
-            0 => Methods::ANY,
-            bits => Methods(bits),
-        }
-    }
 }

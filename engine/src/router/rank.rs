@@ -1,12 +1,19 @@
 //! Precedence between two routes that both match: one derived `Ord`.
 //!
-//! The number is the one Kong 3.10 computes, which is not the one it documents:
-//! its shift of ordinary numbers is LuaJIT's, 32 bits wide and signed. What follows
-//! from that is kept, since configurations depend on it:
+//! The number is by default the one Kong 3.10 computes, which is not the one it
+//! documents: its shift of ordinary numbers is LuaJIT's, 32 bits wide and signed. What
+//! follows from that is kept, since configurations depend on it:
 //!
-//! 1. four or more attributes come first: the sign fills the upper half;
+//! 1. four or more attributes come first, and any regular expression with a negative
+//!    priority: the sign fills the upper half;
 //! 2. then plain hosts, even before routes with more attributes;
-//! 3. then more attributes, more headers, longer prefixes.
+//! 3. then regular expressions, even before routes with more attributes;
+//! 4. then more attributes; then more headers and a higher `regex_priority`, whose bits
+//!    overlap; then longer prefixes.
+//!
+//! [`RouterPriority::Documented`] has each in bits of its own, in the order of Kong's
+//! manual: attributes, plain hosts, headers, regular expressions by their priority,
+//! longer prefixes.
 
 use model::entities::Route;
 use uuid::Uuid;
@@ -19,21 +26,68 @@ pub(super) struct Rank {
     pub(super) id: Uuid,
 }
 
+/// Which order routes have that match the same request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RouterPriority {
+    /// What Kong 3.10 does.
+    #[default]
+    KongEffective,
+    /// What Kong 3.10 says in its manual.
+    Documented,
+}
+
+/// The paths of a matcher, as far as its priority goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Any path.
+    Any,
+    /// Those with a prefix of this length.
+    Prefix(usize),
+    /// Those that a regular expression matches.
+    Regex,
+}
+
+/// The priority of a route's matcher for paths of this sort.
+pub(super) fn priority(route: &Route, reach: Reach, order: RouterPriority) -> u64 {
+    match order {
+        RouterPriority::KongEffective => effective(route, reach),
+        RouterPriority::Documented => documented(route, reach),
+    }
+}
+
 const PLAIN_HOST: u64 = 1 << 60;
+const REGEX: u64 = 1 << 51;
 /// The bits a prefix's length has to itself.
 const LONGEST: usize = (1 << 19) - 1;
 
-/// The priority of a route's matcher for prefixes of this length.
-pub(super) fn priority(route: &Route, length: usize) -> u64 {
-    let headers = route.headers.as_ref().map_or(0, |headers| headers.len());
-    let low = shift32(attributes(route), 29) | shift32(headers.min(255) as i32, 20);
+fn effective(route: &Route, reach: Reach) -> u64 {
     let plain = if has_plain_hosts(route) { PLAIN_HOST } else { 0 };
-    low | plain | length.min(LONGEST) as u64
+    let path = match reach {
+        Reach::Any => 0,
+        Reach::Prefix(length) => length.min(LONGEST) as u64,
+        Reach::Regex => REGEX | shift32(route.regex_priority.unwrap_or(0) as i32, 19),
+    };
+    shift32(attributes(route), 29) | shift32(headers(route), 20) | plain | path
 }
 
 /// LuaJIT's shift: the result is a signed 32-bit number, whose sign then fills 64.
 fn shift32(number: i32, by: u32) -> u64 {
     i64::from(number << by) as u64
+}
+
+fn documented(route: &Route, reach: Reach) -> u64 {
+    let plain = if has_plain_hosts(route) { PLAIN_HOST } else { 0 };
+    let path = match reach {
+        Reach::Any => 0,
+        Reach::Prefix(length) => length.min(LONGEST) as u64,
+        Reach::Regex => REGEX | u64::from(biased(route.regex_priority.unwrap_or(0))) << 19,
+    };
+    (attributes(route) as u64) << 61 | plain | (headers(route) as u64) << 52 | path
+}
+
+/// 32 bits in which a negative number is less than a positive one.
+fn biased(number: i64) -> u32 {
+    (number.clamp(i32::MIN.into(), i32::MAX.into()) as i32 as u32) ^ (1 << 31)
 }
 
 /// How many attributes a route matches on.
@@ -50,6 +104,11 @@ fn attributes(route: &Route) -> i32 {
     set.into_iter().map(i32::from).sum()
 }
 
+/// How many headers it matches on, as far as they count.
+fn headers(route: &Route) -> i32 {
+    route.headers.as_ref().map_or(0, |headers| headers.len().min(255) as i32)
+}
+
 /// Hosts without wildcards; an empty list counts, as in Kong.
 fn has_plain_hosts(route: &Route) -> bool {
     route.hosts.as_ref().is_some_and(|hosts| !hosts.iter().any(|host| host.as_str().contains('*')))
@@ -59,6 +118,7 @@ fn has_plain_hosts(route: &Route) -> bool {
 mod tests {
     use super::*;
     use model::testing::{RouteBuilder, route};
+    use model::value::PathMatch;
     use serde_json::json;
 
     // The numbers are what Kong's function returns.
@@ -84,16 +144,59 @@ mod tests {
     }
 
     #[test]
+    fn a_regex_is_bit_51_and_its_priority_starts_at_bit_19() {
+        check(route("r").path("~/a").with("regex_priority", 5), 0x0008_0000_2028_0000);
+    }
+
+    #[test]
+    fn a_negative_regex_priority_fills_the_upper_half() {
+        check(route("r").path("~/a").with("regex_priority", -1), 0xFFFF_FFFF_FFF8_0000);
+    }
+
+    #[test]
     fn four_attributes_fill_the_upper_half() {
+        check(four_attributes(), 0xFFFF_FFFF_8010_0002);
+    }
+
+    #[test]
+    fn documented_attributes_have_bits_of_their_own() {
+        check_documented(four_attributes(), 0x8010_0000_0000_0002);
+        check_documented(route("r").host("a.com"), 0x3000_0000_0000_0000);
+        check_documented(route("r").path("/a"), 0x2000_0000_0000_0002);
+    }
+
+    #[test]
+    fn documented_regex_priorities_are_in_order() {
+        let of = |priority: i64| {
+            let route = route("r").path("~/a").with("regex_priority", priority).build();
+            super::priority(&route, Reach::Regex, RouterPriority::Documented)
+        };
+        assert!(of(-2) < of(-1) && of(-1) < of(0) && of(0) < of(1) && of(1) < of(i64::MAX));
+    }
+
+    fn four_attributes() -> RouteBuilder {
         let route = route("r").method("GET").path("/a").with("headers", json!({ "x": ["y"] }));
-        check(route.with("snis", json!(["a.com"])), 0xFFFF_FFFF_8010_0002);
+        route.with("snis", json!(["a.com"]))
     }
 
     #[track_caller]
     fn check(route: RouteBuilder, expected: u64) {
+        check_order(route, RouterPriority::KongEffective, expected);
+    }
+
+    #[track_caller]
+    fn check_documented(route: RouteBuilder, expected: u64) {
+        check_order(route, RouterPriority::Documented, expected);
+    }
+
+    #[track_caller]
+    fn check_order(route: RouteBuilder, order: RouterPriority, expected: u64) {
         let route = route.build();
-        let length = route.paths.iter().flatten().map(|path| path.as_str().len()).next();
-        let found = priority(&route, length.unwrap_or(0));
+        let reach = route.paths.iter().flatten().next().map(|path| match path.matches() {
+            PathMatch::Prefix(prefix) => Reach::Prefix(prefix.len()),
+            PathMatch::Regex(_) => Reach::Regex,
+        });
+        let found = priority(&route, reach.unwrap_or(Reach::Any), order);
         assert_eq!(found, expected, "{found:#x}");
     }
 }

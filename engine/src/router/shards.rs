@@ -4,9 +4,11 @@
 //! change copies the pointers and one shard. A look-up in a million entries touches
 //! the pointer, the shard and the entry.
 
+use ahash::RandomState;
 use hashbrown::HashTable;
 use std::array;
 use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 const SHARDS: usize = 1024;
@@ -54,6 +56,13 @@ impl<T: Clone> Shards<T> {
         Some(&found.value)
     }
 
+    pub(super) fn get_mut(&mut self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&mut T> {
+        self.get(hash, &is)?;
+        let shard = self.shard_mut(hash);
+        let found = shard.find_mut(hash, |entry| entry.hash == hash && is(&entry.value))?;
+        Some(&mut found.value)
+    }
+
     /// Adds a value that is not there yet.
     pub(super) fn insert(&mut self, hash: u64, value: T) {
         let shard = self.shard_mut(hash);
@@ -69,5 +78,32 @@ impl<T: Clone> Shards<T> {
     fn shard_mut(&mut self, hash: u64) -> &mut HashTable<Hashed<T>> {
         let shard = &mut Arc::make_mut(&mut self.shards)[shard_of(hash)];
         Arc::make_mut(shard.get_or_insert_default())
+    }
+}
+
+/// How the keys of one table are hashed; nobody outside can guess it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hashing(RandomState);
+
+impl Hashing {
+    pub(super) fn of(&self, key: &impl Hash) -> u64 {
+        self.0.hash_one(key)
+    }
+
+    /// The hash of two texts whose case does not count.
+    #[inline]
+    pub(super) fn without_case(&self, kind: &[u8], text: &[u8]) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        if !kind.is_empty() {
+            hasher.write(kind);
+        }
+        for chunk in text.chunks(64) {
+            let mut lower = [0; 64];
+            let lower = &mut lower[..chunk.len()];
+            lower.copy_from_slice(chunk);
+            lower.make_ascii_lowercase();
+            hasher.write(lower);
+        }
+        hasher.finish()
     }
 }

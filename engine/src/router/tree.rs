@@ -1,142 +1,63 @@
-//! Path prefixes in radix trees, one per host, all in one arena.
+//! What routes match at which path: radix trees, one per host, all in one arena.
 //!
-//! A node is a cache line, its children are neighbours, and an [`Entry`] hangs where
-//! its prefix ends, in a list that starts with the best. Each node knows the best
-//! priority below it, so that a walk stops when nothing further down, or in a whole
-//! other tree, can win. Pages are shared with older tables until written to.
+//! A node is a cache line, its children are neighbours, and an [`Entry`] hangs where its
+//! prefix ends, a regular expression where the text ends that all its matches start with.
+//! The entries of a node are a list that starts with the best. Each node knows the best
+//! priority below it, so that a walk stops when nothing further down, or in a whole other
+//! tree, can win. Pages are shared with older tables until written to.
 
 mod edit; // adding and removing
+mod list; // the entries of one node
+mod node; // some bytes of a path, and what follows them
 
+pub(super) use list::{Entry, How, Keys};
+
+use super::method::Methods;
 use super::pages::Pages;
-use super::pattern::Methods;
-use super::rank::Rank;
+use super::shards::Shards;
+use list::{Board, Head};
+use node::{Directory, Node, WIDE};
 use smallvec::SmallVec;
 
 /// Stands for no place.
 const NONE: u32 = u32::MAX;
-/// In place of a size: the children are behind a [`Directory`].
-const WIDE: u8 = u8::MAX;
-const MOST_KEYS: usize = 16;
-const MOST_PREFIX: usize = 21;
 /// How many lists a walk gathers before it looks into them.
-const LISTS: usize = 32;
-
-/// Some bytes that all paths below have in common, and what follows them.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-struct Node {
-    /// The highest priority in this node's list and below.
-    best: u64,
-    /// The priority of the first of the list.
-    first: u64,
-    list: u32,
-    /// The first child, of a run in the order of `keys`; or the directory.
-    kids: u32,
-    keys: [u8; MOST_KEYS],
-    prefix: [u8; MOST_PREFIX],
-    prefix_len: u8,
-    keys_len: u8,
-    /// The size of the run of children, or `WIDE`.
-    room: u8,
-}
-
-const _: () = assert!(size_of::<Node>() == 64, "a node is a cache line");
-
-/// The children of a node that has more than `MOST_KEYS`, by the byte they start with.
-#[derive(Clone, Copy, Debug)]
-struct Directory([u32; 256]);
-
-/// A matcher at one of its prefixes, for one of its ports.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-pub(super) struct Entry {
-    pub(super) rank: Rank,
-    /// The next worse in the list.
-    next: u32,
-    /// Where the table keeps the route.
-    pub(super) slot: u32,
-    /// The length of the matcher's prefixes.
-    pub(super) length: u32,
-    pub(super) port: Option<u16>,
-    pub(super) methods: Methods,
-    /// It hangs at the root, and its prefixes are looked up in the pattern.
-    pub(super) by_pattern: bool,
-}
-
-impl Default for Node {
-    fn default() -> Self {
-        Node {
-            best: 0,
-            first: 0,
-            list: NONE,
-            kids: NONE,
-            keys: [0; MOST_KEYS],
-            prefix: [0; MOST_PREFIX],
-            prefix_len: 0,
-            keys_len: 0,
-            room: 0,
-        }
-    }
-}
-
-impl Default for Directory {
-    fn default() -> Self {
-        Directory([NONE; 256])
-    }
-}
-
-impl Default for Entry {
-    fn default() -> Self {
-        Entry::new(Rank::default(), 0, 0, Methods::ANY)
-    }
-}
-
-impl Entry {
-    pub(super) fn new(rank: Rank, slot: u32, length: u32, methods: Methods) -> Entry {
-        Entry { rank, next: NONE, slot, length, port: None, methods, by_pattern: false }
-    }
-}
-
-impl Node {
-    #[inline]
-    fn prefix(&self) -> &[u8] {
-        self.prefix.get(..usize::from(self.prefix_len)).unwrap_or_default()
-    }
-
-    fn set_prefix(&mut self, prefix: &[u8]) {
-        self.prefix = [0; MOST_PREFIX];
-        self.prefix[..prefix.len()].copy_from_slice(prefix);
-        self.prefix_len = prefix.len() as u8;
-    }
-
-    fn keys(&self) -> &[u8] {
-        self.keys.get(..usize::from(self.keys_len)).unwrap_or_default()
-    }
-
-    /// Which child starts with this byte. All keys are compared at once: a byte of
-    /// `apart` is zero where they are equal, and the usual trick finds the first such.
-    #[inline]
-    fn position(&self, key: u8) -> Option<u32> {
-        const LOWS: u128 = u128::from_le_bytes([0x01; MOST_KEYS]);
-        const HIGHS: u128 = u128::from_le_bytes([0x80; MOST_KEYS]);
-        let apart = u128::from_le_bytes(self.keys) ^ u128::from_le_bytes([key; MOST_KEYS]);
-        let equal = apart.wrapping_sub(LOWS) & !apart & HIGHS;
-        let position = equal.trailing_zeros() / 8;
-        (position < u32::from(self.keys_len)).then_some(position)
-    }
-
-    /// Nothing hangs here or below.
-    fn is_vacant(&self) -> bool {
-        self.list == NONE && self.keys_len == 0 && self.room != WIDE
-    }
-}
+const STOPS: usize = 32;
 
 /// All trees of a table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trees {
     nodes: Pages<Node, 512>,
-    entries: Pages<Entry, 512>,
     directories: Pages<Directory, 8>,
+    entries: Pages<Entry, 512>,
+    boards: Pages<Board, 16>,
+    /// Where the lists of boards start.
+    heads: Shards<Head>,
+}
+
+/// What a walk looks for.
+pub(super) trait Query {
+    /// The request's method.
+    fn methods(&self) -> Methods;
+    /// How much of the path an entry matches, if it accepts the request.
+    fn accepts(&self, entry: &Entry) -> Option<u32>;
+    /// Where boards have the routes for the request's method.
+    fn method_key(&self) -> u64;
+    /// Where they have those for the values of a header.
+    fn header_keys<'k>(&'k self, name: &'k str) -> impl Iterator<Item = u64>;
+}
+
+/// The best so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    priority: u64,
+    entry: u32,
+    /// Where the table keeps the route.
+    pub(super) slot: u32,
+    /// How much of the path it matches.
+    pub(super) length: u32,
+    /// Whether a regular expression matches it.
+    pub(super) by_regex: bool,
 }
 
 impl Trees {
@@ -150,57 +71,77 @@ impl Trees {
         self.nodes.free(root, 0);
     }
 
-    /// The best entry at any prefix of `path` that `accepts` lets through, or `best` if
-    /// that ranks before it. Does not allocate.
+    /// The best entry on the way down `path` that accepts the request, or `best` if that
+    /// ranks before it. Does not allocate.
     #[inline]
-    pub(super) fn find<'t>(
-        &'t self,
+    pub(super) fn find(
+        &self,
         root: u32,
         path: &[u8],
-        mut best: Option<&'t Entry>,
-        accepts: impl Fn(&Entry) -> bool,
-    ) -> Option<&'t Entry> {
-        let mut lists = SmallVec::<[(u64, u32); LISTS]>::new();
+        mut best: Option<Found>,
+        query: &impl Query,
+    ) -> Option<Found> {
+        let mut stops = SmallVec::<[(&Node, u32); STOPS]>::new();
         let mut node = self.nodes.get(root);
         let mut rest = path;
-        while best.is_none_or(|best| best.rank.priority <= node.best) {
+        while best.is_none_or(|best| best.priority <= node.best) {
             let Some(after) = rest.strip_prefix(node.prefix()) else { break };
             rest = after;
             if node.list != NONE {
-                if lists.len() == LISTS {
-                    best = self.best_of(&mut lists, best, &accepts);
+                if stops.len() == STOPS {
+                    best = self.best_of(&mut stops, best, query);
                 }
-                lists.push((node.first, node.list));
+                stops.push((node, (path.len() - rest.len()) as u32));
             }
             let Some(kid) = rest.first().and_then(|key| self.kid(node, *key)) else { break };
             node = self.nodes.get(kid);
         }
-        self.best_of(&mut lists, best, &accepts)
+        self.best_of(&mut stops, best, query)
     }
 
-    /// Empties the lists, from the longest prefix on, which is often the best.
+    /// Visits every entry on the way down `key`. For trees that have no boards.
+    pub(super) fn each_on(&self, root: u32, key: &[u8], mut visit: impl FnMut(&Entry)) {
+        let mut node = self.nodes.get(root);
+        let mut rest = key;
+        while let Some(after) = rest.strip_prefix(node.prefix()) {
+            rest = after;
+            self.chain(node.list).for_each(&mut visit);
+            let Some(kid) = rest.first().and_then(|key| self.kid(node, *key)) else { break };
+            node = self.nodes.get(kid);
+        }
+    }
+
+    /// The best entry right there. For trees that have no boards.
+    pub(super) fn at(&self, root: u32, key: &[u8]) -> Option<&Entry> {
+        let mut node = self.nodes.get(root);
+        let mut rest = key.strip_prefix(node.prefix())?;
+        while let Some(first) = rest.first() {
+            node = self.nodes.get(self.kid(node, *first)?);
+            rest = rest.strip_prefix(node.prefix())?;
+        }
+        self.chain(node.list).next()
+    }
+
+    /// Empties the stops, from the longest prefix on, which is often the best.
     #[inline]
-    fn best_of<'t>(
-        &'t self,
-        lists: &mut SmallVec<[(u64, u32); LISTS]>,
-        mut best: Option<&'t Entry>,
-        accepts: &impl Fn(&Entry) -> bool,
-    ) -> Option<&'t Entry> {
-        while let Some((first, mut at)) = lists.pop() {
-            if best.is_some_and(|best| best.rank.priority > first) {
+    fn best_of(
+        &self,
+        stops: &mut SmallVec<[(&Node, u32); STOPS]>,
+        mut best: Option<Found>,
+        query: &impl Query,
+    ) -> Option<Found> {
+        while let Some((node, depth)) = stops.pop() {
+            if best.is_some_and(|best| best.priority > node.first) {
                 continue;
             }
-            while at != NONE {
-                let entry = self.entries.get(at);
-                if best.is_some_and(|best| best.rank >= entry.rank) {
-                    break;
-                }
-                if accepts(entry) {
-                    best = Some(entry);
-                    break;
-                }
-                at = entry.next;
-            }
+            // The node alone decides for most, whose entry is then never fetched.
+            let is_better = best.is_none_or(|best| best.priority < node.first);
+            best = if is_better && node.surely_accepts(query.methods()) {
+                let Node { first: priority, list: entry, slot, .. } = *node;
+                Some(Found { priority, entry, slot, length: depth, by_regex: false })
+            } else {
+                self.best_in_list(node.list, best, query)
+            };
         }
         best
     }
@@ -208,7 +149,7 @@ impl Trees {
     #[inline]
     fn kid(&self, node: &Node, key: u8) -> Option<u32> {
         if node.room == WIDE {
-            let kid = self.directories.get(node.kids).0[usize::from(key)];
+            let kid = self.directories.get(node.kids).of(key);
             return (kid != NONE).then_some(kid);
         }
         node.position(key).map(|position| node.kids + position)
@@ -218,40 +159,52 @@ impl Trees {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::router::rank::Rank;
     use uuid::Uuid;
+
+    /// The route number says what the keys of its entries are.
+    fn keys(slot: u32) -> Keys {
+        let (header, hashes): (_, &[u64]) = match slot % 4 {
+            0 => (None, &[]),
+            1 => (None, &[7, u64::from(slot)]),
+            2 => (Some("a".into()), &[u64::from(slot)]),
+            _ => (Some("b".into()), &[7, 8, u64::from(slot)]),
+        };
+        Keys { header, hashes: hashes.into() }
+    }
 
     #[test]
     fn what_is_removed_is_used_again() {
         let mut trees = Trees::default();
         let root = trees.plant();
-        // Lone paths, a wide node, a long path, and one on the way to another.
+        // Lone paths, a wide node, a long path, one on the way to another, a long list.
         let mut paths: Vec<String> =
             (b'0'..b'z').map(|byte| format!("/{}", byte as char)).collect();
         paths.extend(["/a/b", "/a/bc", "/a/b/c"].map(str::to_owned));
         paths.push("/long".repeat(50));
-        let entry = |at: u128| {
-            let rank = Rank { priority: 1, id: Uuid::from_u128(at) };
-            Entry::new(rank, 0, 0, Methods::ANY)
+        paths.extend(vec!["/list".to_owned(); 100]);
+        let entry = |slot: u32| {
+            let rank = Rank { priority: u64::from(slot % 3), id: Uuid::from_u128(slot.into()) };
+            Entry::new(rank, slot, Methods::ANY)
         };
         let mut used = None;
         for _ in 0..3 {
-            for (at, path) in (0..).zip(&paths) {
-                trees.insert(root, path.as_bytes(), entry(at));
+            for (slot, path) in (0..).zip(&paths) {
+                trees.insert(root, path.as_bytes(), entry(slot), keys);
             }
-            let now = (trees.nodes.used(), trees.entries.used(), trees.directories.used());
+            let now = [
+                trees.nodes.used(),
+                trees.entries.used(),
+                trees.directories.used(),
+                trees.boards.used(),
+            ];
             assert_eq!(*used.get_or_insert(now), now);
-            for (at, path) in (0..).zip(&paths) {
-                let is_last = at as usize + 1 == paths.len();
-                assert_eq!(trees.remove(root, path.as_bytes(), entry(at).rank, None), is_last);
+            for (slot, path) in (0..).zip(&paths) {
+                let is_last = slot as usize + 1 == paths.len();
+                let is_empty = trees.remove(root, path.as_bytes(), &entry(slot), &keys(slot));
+                assert_eq!(is_empty, is_last);
             }
+            assert_eq!(format!("{:?}", trees.heads), "Shards(0 entries)");
         }
-    }
-
-    #[test]
-    fn a_child_is_found_by_its_byte_only() {
-        let mut node = Node { keys_len: 3, ..Node::default() };
-        node.keys[..4].copy_from_slice(&[1, 0x80, 0xff, 7]);
-        let found = [0, 1, 2, 0x7f, 0x80, 0xfe, 0xff, 7].map(|key| node.position(key));
-        assert_eq!(found, [None, Some(0), None, None, Some(1), None, Some(2), None]);
     }
 }

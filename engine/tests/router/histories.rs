@@ -1,111 +1,76 @@
 //! Patched ≡ built from nothing ≡ a linear scan, whatever happened before.
 
-use engine::router::{RequestView, RouteTable};
+use super::kong::{Part, parts};
+use super::world::{Ask, LISTENER, Random, Variety, some_route};
+use engine::router::{RouteTable, split_host};
 use engine::snapshot::{Snapshot, compile};
 use model::entities::{Route, Service};
-use model::testing::route;
 use model::testing::{revision, service};
-use model::value::{HostMatch, PathMatch};
+use model::value::{HostMatch, Reference, RoutePath};
 use model::{Config, Entity, Id};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::{select, subsequence};
-use serde_json::json;
+use regex::{Regex, RegexBuilder};
+use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Something an operator does.
+/// Something an operator does. Routes are made up from a seed.
 #[derive(Clone, Debug)]
 enum Step {
-    PutRoute {
-        id: u128,
-        hosts: Vec<&'static str>,
-        paths: Vec<String>,
-        methods: Vec<&'static str>,
-        service: Option<u128>,
-    },
+    PutRoute { id: u128, seed: u64, many: Many, service: Option<u128> },
     DeleteRoute(u128),
-    PutService {
-        id: u128,
-        enabled: bool,
-    },
+    PutService { id: u128, enabled: bool },
     DeleteService(u128),
 }
 
-/// Something a client asks.
-#[derive(Clone, Debug)]
-struct Ask {
-    host: &'static str,
-    path: String,
-    method: &'static str,
-}
-
-const HOSTS: &[&str] = &["a.io", "A.io:81", "b.io", "b.io:81", "b.io:82", "c.io"];
-const ASKED_HOSTS: &[&str] = &["", "a.io", "A.IO:81", "b.io", "b.io:81", "c.io:99", "d.io"];
-const METHODS: &[&str] = &["GET", "PUT", "PURGE", "LINK"];
-
-/// Paths that share beginnings, branch widely, and outgrow nodes.
-fn path() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![
-        6 => select(&["a", "b", "/c"][..]).prop_map(str::to_owned),
-        2 => "[0-9A-Za-z]",
-        1 => Just("/a/path/longer/than/any/node/holds".to_owned()),
-        1 => Just("/a/path/longer/than/other".to_owned()),
-    ];
-    vec(piece, 0..5).prop_map(|pieces| format!("/{}", pieces.concat()).replace("//", "/"))
-}
-
-/// So many that their route goes by its pattern.
-fn of_one_length() -> impl Strategy<Value = Vec<String>> {
-    let letters = || "abcAB01".chars();
-    let all =
-        letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| [a, b, c])));
-    let all: Vec<_> = all.map(|word| format!("/{}", String::from_iter(word))).collect();
-    subsequence(all, 300)
+/// Paths beside those a route has.
+#[derive(Clone, Copy, Debug)]
+enum Many {
+    No,
+    /// So many of one length that the route goes by its pattern.
+    OfOneLength,
+    /// Of many lengths, so that it has many parts.
+    Lengths,
+    /// So many regular expressions that the route goes by its pattern, if it has three hosts.
+    Regexes,
+    /// Different in one byte: a node of many children.
+    Children,
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let put = (
-        0..60u128,
-        vec(select(HOSTS), 0..3),
-        prop_oneof![18 => vec(path(), 0..4), 1 => vec(path(), 150..200), 1 => of_one_length()],
-        vec(select(METHODS), 0..2),
-        proptest::option::of(0..4u128),
-    );
+    use Many::*;
+    let many = prop_oneof![
+        40 => Just(No), 1 => Just(OfOneLength), 1 => Just(Lengths), 1 => Just(Regexes),
+        2 => Just(Children),
+    ];
+    let put = (0..80u128, any::<u64>(), many, proptest::option::of(0..4u128));
     prop_oneof![
-        6 => put.prop_map(|(id, hosts, paths, methods, service)| {
-            Step::PutRoute { id, hosts, paths, methods, service }
-        }),
-        3 => (0..60u128).prop_map(Step::DeleteRoute),
+        6 => put.prop_map(|(id, seed, many, service)| Step::PutRoute { id, seed, many, service }),
+        3 => (0..80u128).prop_map(Step::DeleteRoute),
         1 => (0..4u128, any::<bool>()).prop_map(|(id, enabled)| Step::PutService { id, enabled }),
         1 => (0..4u128).prop_map(Step::DeleteService),
     ]
-}
-
-fn ask() -> impl Strategy<Value = Ask> {
-    let path = (path(), path()).prop_map(|(start, end)| format!("{start}{end}").replace("//", "/"));
-    (select(ASKED_HOSTS), path, select(METHODS)).prop_map(|(host, path, method)| Ask {
-        host,
-        path,
-        method,
-    })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn patched_is_rebuilt_is_scanned(steps in vec((step(), vec(ask(), 4)), 1..400)) {
+    fn patched_is_rebuilt_is_scanned(steps in vec((step(), any::<u64>()), 1..250)) {
         let mut config = Config::default();
         let mut patched = Snapshot::empty();
-        for (number, (step, asks)) in (1..).zip(steps) {
+        let mut scanner = Scanner::default();
+        for (number, (step, seed)) in (1..).zip(steps) {
             apply(&mut config, step);
             let revision = revision(number, config.clone());
             patched = Arc::new(compile(&revision, &patched).expect("a config that can be served"));
-            let rebuilt = (number % 20 == 0)
+            let rebuilt = (number % 50 == 0)
                 .then(|| compile(&revision, &Snapshot::empty()).expect("the same config"));
-            for ask in asks {
-                let expected = scan(&config, &ask);
+            let mut random = Random(seed);
+            for _ in 0..4 {
+                let ask = Ask::any(&mut random);
+                let expected = scanner.find(&config, &ask);
                 prop_assert_eq!(find(&patched.routes, &ask), expected, "patched: {:?}", ask);
                 if let Some(rebuilt) = &rebuilt {
                     prop_assert_eq!(find(&rebuilt.routes, &ask), expected, "rebuilt: {:?}", ask);
@@ -133,94 +98,125 @@ fn apply(config: &mut Config, step: Step) {
                 config.delete(Service::KIND, id);
             }
         }
-        Step::PutRoute { id, hosts, mut paths, methods, service } => {
-            if hosts.is_empty() && methods.is_empty() && paths.is_empty() {
-                paths.push("/".to_owned());
-            }
-            let id = Uuid::from_u128(id).to_string();
-            let mut route = route(&format!("r{id}")).with("id", id);
-            for (field, values) in
-                [("hosts", json!(hosts)), ("paths", json!(paths)), ("methods", json!(methods))]
-            {
-                if values != json!([]) {
-                    route = route.with(field, values);
-                }
-            }
+        Step::PutRoute { id, seed, many, service } => {
+            // A quarter of them gather in the same lists.
+            let variety = if id % 4 == 0 { Variety::Lists } else { Variety::All };
+            let mut route = some_route(&mut Random(seed), Uuid::from_u128(id), variety);
+            let more = many.paths().map(|path| path.parse::<RoutePath>().expect("a path"));
+            let paths: Vec<_> = route.paths.take().into_iter().flatten().chain(more).collect();
+            route.paths = (!paths.is_empty()).then_some(paths);
             let service = service.map(|id| Id::<Service>::from(Uuid::from_u128(id)));
-            if let Some(service) = service.and_then(|id| config.get(id)) {
-                route = route.to(service);
-            }
-            config.write(route.build());
+            let service = service.filter(|id| config.get(*id).is_some());
+            route.service = service.map(|id| Reference { id });
+            config.write(route);
         }
     }
 }
 
-/// The route, and how long the prefix is that it matched.
+impl Many {
+    fn paths(self) -> impl Iterator<Item = String> {
+        let of = |count: u32, path: fn(u32) -> String| (0..count).map(path);
+        match self {
+            Many::No => of(0, |_| String::new()),
+            Many::OfOneLength => of(300, |number| format!("/a/{number:03}")),
+            Many::Lengths => of(40, |number| "/a/b".repeat(1 + number as usize)),
+            Many::Regexes => of(90, |number| format!("~/a/{number}$")),
+            Many::Children => of(50, |number| format!("/{}", (b'A' + number as u8) as char)),
+        }
+    }
+}
+
+/// The route, and how much of the path it matched.
 type Found = (Id<Route>, usize);
 
 fn find(table: &RouteTable, ask: &Ask) -> Option<Found> {
-    let view =
-        RequestView::new(ask.host.as_bytes(), 80, ask.path.as_bytes(), ask.method.as_bytes());
-    table.find(&view).map(|found| (found.route.id, found.prefix_len))
+    table.find(&ask.view()).map(|found| (found.route.id, found.prefix_len))
 }
 
-/// The rules, without any structure.
-fn scan(config: &Config, ask: &Ask) -> Option<Found> {
-    let best = config.all::<Route>().iter().filter_map(|route| {
-        let service = route.service.and_then(|service| config.get(service.id));
-        let is_served = service.is_none_or(|service| service.enabled);
-        (is_served && accepts_host(route, ask) && accepts_method(route, ask))
-            .then(|| best_part(route, ask))
-            .flatten()
-    });
-    best.max_by_key(|(rank, _)| *rank).map(|(_, found)| found)
+/// The rules, without any structure but what saves the test from doing things twice.
+#[derive(Default)]
+struct Scanner {
+    parts: HashMap<Uuid, (Route, Vec<Part>)>,
+    regexes: HashMap<String, Regex>,
 }
 
-fn accepts_host(route: &Route, ask: &Ask) -> bool {
-    let (host, port) = ask.host.split_once(':').unwrap_or((ask.host, "80"));
-    route.hosts.as_ref().is_none_or(|hosts| {
-        hosts.iter().any(|pattern| match pattern.parts() {
-            (HostMatch::Exact(name), demanded) => {
-                name.eq_ignore_ascii_case(host)
-                    && demanded.is_none_or(|demanded| demanded.to_string() == port)
-            }
-            _ => false,
+impl Scanner {
+    fn find(&mut self, config: &Config, ask: &Ask) -> Option<Found> {
+        let best = config.all::<Route>().iter().filter_map(|route| {
+            let service = route.service.and_then(|service| config.get(service.id));
+            let is_served = service.is_none_or(|service| service.enabled);
+            (is_served && accepts(route, ask)).then(|| self.best_part(route, ask)).flatten()
+        });
+        best.max_by_key(|(rank, _)| *rank).map(|(_, found)| found)
+    }
+
+    /// The best of a route's parts that match the path. Of equal paths the first counts.
+    fn best_part(&mut self, route: &Route, ask: &Ask) -> Option<((u64, Uuid), Found)> {
+        let known = self.parts.entry(route.id.uuid());
+        let known = known.or_insert_with(|| (route.clone(), parts(route)));
+        if known.0 != *route {
+            *known = (route.clone(), parts(route));
+        }
+        let matching = known.1.iter().filter_map(|part| {
+            let mut lengths = part.paths.iter().filter_map(|path| match path.strip_prefix('~') {
+                None => ask.path.starts_with(path.as_str()).then_some(path.len()),
+                Some(regex) => {
+                    let regex = self.regexes.entry(regex.to_owned()).or_insert_with(|| {
+                        Regex::new(&format!("^{regex}")).expect("a regular expression")
+                    });
+                    regex.find(&ask.path).map(|found| found.len())
+                }
+            });
+            let length = if part.paths.is_empty() { Some(0) } else { lengths.next() };
+            Some(((part.priority, part.id), (route.id, length?)))
+        });
+        matching.max_by_key(|(rank, _)| *rank)
+    }
+}
+
+/// All but the path.
+fn accepts(route: &Route, ask: &Ask) -> bool {
+    let (host, port) = split_host(ask.host.as_bytes(), LISTENER);
+    let host = std::str::from_utf8(host).expect("UTF-8");
+    let accepts_host = route.hosts.as_ref().is_none_or(|hosts| {
+        hosts.iter().map(|pattern| pattern.parts()).any(|(name, demanded)| {
+            is_under(host, name) && (demanded.is_none() || demanded == port)
         })
-    })
+    });
+    let accepts_sni = route.snis.as_ref().is_none_or(|snis| {
+        let is_one = |sni: &str| {
+            snis.iter().any(|pattern| {
+                let bare =
+                    pattern.as_str().trim_end_matches('.').parse::<model::value::SniPattern>();
+                is_under(sni, bare.expect("a pattern").matches())
+            })
+        };
+        !ask.is_https || ask.sni.is_some_and(is_one)
+    });
+    let accepts_headers = route.headers.iter().flatten().all(|(name, values)| {
+        let name = name.as_str().to_lowercase().replace('-', "_");
+        let sent = ask.headers.0.iter().filter(|header| header.0 == name).map(|header| &header.1);
+        sent.into_iter().any(|sent| values.iter().any(|value| is_value(value, sent)))
+    });
+    let accepts_method =
+        route.methods.as_ref().is_none_or(|m| m.iter().any(|method| method.as_str() == ask.method));
+    accepts_host && accepts_sni && accepts_headers && accepts_method
 }
 
-fn accepts_method(route: &Route, ask: &Ask) -> bool {
-    route.methods.as_ref().is_none_or(|m| m.iter().any(|method| method.as_str() == ask.method))
+fn is_under(name: &str, pattern: HostMatch<'_>) -> bool {
+    match pattern {
+        HostMatch::Exact(exact) => name.eq_ignore_ascii_case(exact),
+        HostMatch::Suffix(end) => name.ends_with(end),
+        HostMatch::Prefix(start) => name.starts_with(start),
+    }
 }
 
-/// The best of a route's parts that match the path. At most three attributes, so that
-/// the number is simple.
-fn best_part(route: &Route, ask: &Ask) -> Option<((u64, Uuid), Found)> {
-    let attributes = u64::from(route.hosts.is_some())
-        + u64::from(route.paths.is_some())
-        + u64::from(route.methods.is_some());
-    let priority = attributes << 29 | u64::from(route.hosts.is_some()) << 60;
-    let Some(paths) = &route.paths else {
-        return Some(((priority, route.id.uuid()), (route.id, 0)));
-    };
-    let mut lengths: Vec<usize> = Vec::new();
-    for path in paths {
-        let length = path.as_str().len();
-        if !lengths.contains(&length) {
-            lengths.push(length);
+fn is_value(value: &str, sent: &str) -> bool {
+    match value.strip_prefix("~*") {
+        None => value.eq_ignore_ascii_case(sent),
+        Some(regex) => {
+            let regex = RegexBuilder::new(regex).case_insensitive(true).build();
+            regex.expect("a regular expression").is_match(sent)
         }
     }
-    let namespace = Uuid::parse_str("7f145bf9-0dce-4f91-98eb-debbce4b9f6b").expect("a uuid");
-    let matching = paths.iter().filter_map(|path| match path.matches() {
-        PathMatch::Prefix(prefix) if ask.path.starts_with(prefix) => {
-            let part = 1 + lengths.iter().position(|length| *length == prefix.len())?;
-            let id = match lengths.len() {
-                1 => route.id.uuid(),
-                _ => Uuid::new_v5(&namespace, format!("{}#{part}", route.id).as_bytes()),
-            };
-            Some(((priority | prefix.len() as u64, id), (route.id, prefix.len())))
-        }
-        _ => None,
-    });
-    matching.max_by_key(|(rank, _)| *rank)
 }

@@ -2,14 +2,21 @@
 //! long; both keep it true that a node knows the best priority below it, and that a node
 //! but for a root has an entry or a child.
 
-use super::{Directory, Entry, MOST_KEYS, MOST_PREFIX, NONE, Node, Trees, WIDE};
+use super::node::{Directory, MOST_KEYS, MOST_PREFIX, Node, WIDE};
+use super::{Entry, Keys, NONE, Trees};
 use crate::router::pages::size_for;
-use crate::router::rank::Rank;
 
 /// Adding.
 impl Trees {
-    /// Hangs an entry at a prefix. No other of this rank and port hangs there.
-    pub(in crate::router) fn insert(&mut self, root: u32, prefix: &[u8], entry: Entry) {
+    /// Hangs an entry at a prefix, where none is like it. `keys` tells those of any entry
+    /// by where its route is kept.
+    pub(in crate::router) fn insert(
+        &mut self,
+        root: u32,
+        prefix: &[u8],
+        entry: Entry,
+        keys: impl Fn(u32) -> Keys,
+    ) {
         let priority = entry.rank.priority;
         let mut at = root;
         let mut rest = prefix;
@@ -29,7 +36,10 @@ impl Trees {
             if node.best < priority {
                 self.nodes.get_mut(at).best = priority;
             }
-            let Some(&key) = rest.first() else { return self.link(at, entry) };
+            let Some(&key) = rest.first() else {
+                let list = self.link(self.nodes.get(at).list, entry, keys);
+                return self.set_list(at, list);
+            };
             let kid = self.kid(self.nodes.get(at), key);
             at = kid.unwrap_or_else(|| self.add_kid(at, key));
         }
@@ -43,7 +53,7 @@ impl Trees {
         above.set_prefix(kept);
         let mut below = node;
         below.set_prefix(rest);
-        above.keys[0] = below.prefix[0];
+        above.keys[0] = below.key();
         above.kids = self.nodes.put(below);
         *self.nodes.get_mut(at) = above;
     }
@@ -53,7 +63,7 @@ impl Trees {
         let node = *self.nodes.get(at);
         if node.room == WIDE {
             let kid = self.plant();
-            self.directories.get_mut(node.kids).0[usize::from(key)] = kid;
+            self.directories.get_mut(node.kids).set(key, kid);
             return kid;
         }
         if usize::from(node.keys_len) == MOST_KEYS {
@@ -100,7 +110,7 @@ impl Trees {
         let mut directory = Directory::default();
         for (i, key) in (0..).zip(node.keys()) {
             let kid = *self.nodes.get(node.kids + i);
-            directory.0[usize::from(*key)] = self.nodes.put(kid);
+            directory.set(*key, self.nodes.put(kid));
         }
         self.nodes.free(node.kids, node.room);
         node.kids = self.directories.put(directory);
@@ -109,36 +119,23 @@ impl Trees {
         *self.nodes.get_mut(at) = node;
     }
 
-    /// Puts an entry into a node's list, behind those that rank before it.
-    fn link(&mut self, at: u32, mut entry: Entry) {
-        let mut before = NONE;
-        let mut after = self.nodes.get(at).list;
-        while after != NONE && self.entries.get(after).rank > entry.rank {
-            before = after;
-            after = self.entries.get(after).next;
-        }
-        entry.next = after;
-        let priority = entry.rank.priority;
-        let entry = self.entries.put(entry);
-        if before != NONE {
-            self.entries.get_mut(before).next = entry;
-        } else {
-            let node = self.nodes.get_mut(at);
-            node.list = entry;
-            node.first = priority;
-        }
+    /// Gives a node its list, and tells it what is first there.
+    fn set_list(&mut self, at: u32, list: u32) {
+        let (first, slot, methods) = self.first_of(list);
+        let node = self.nodes.get_mut(at);
+        (node.list, node.first, node.slot, node.methods) = (list, first, slot, methods);
     }
 }
 
 /// Removing. The way back up forgets what is empty and joins what need not be apart.
 impl Trees {
-    /// Takes an entry away; true if the tree is empty now.
+    /// Takes away an entry like this one; true if the tree is empty now.
     pub(in crate::router) fn remove(
         &mut self,
         root: u32,
         prefix: &[u8],
-        rank: Rank,
-        port: Option<u16>,
+        entry: &Entry,
+        keys: &Keys,
     ) -> bool {
         let mut trail = vec![root];
         let mut at = root;
@@ -152,41 +149,26 @@ impl Trees {
             trail.push(kid);
             at = kid;
         }
-        self.unlink(at, rank, port);
+        let list = self.unlink(self.nodes.get(at).list, entry, keys);
+        self.set_list(at, list);
         while let Some(at) = trail.pop() {
             let node = *self.nodes.get(at);
             match trail.last() {
-                Some(parent) if node.is_vacant() => self.remove_kid(*parent, node.prefix[0]),
+                Some(parent) if node.is_vacant() => self.remove_kid(*parent, node.key()),
                 _ => self.settle(at),
             }
         }
         self.nodes.get(root).is_vacant()
     }
 
-    fn unlink(&mut self, at: u32, rank: Rank, port: Option<u16>) {
-        let mut before = NONE;
-        let mut found = self.nodes.get(at).list;
-        while found != NONE {
-            let entry = *self.entries.get(found);
-            if entry.rank == rank && entry.port == port {
-                match before {
-                    NONE => self.nodes.get_mut(at).list = entry.next,
-                    before => self.entries.get_mut(before).next = entry.next,
-                }
-                return self.entries.free(found, 0);
-            }
-            before = found;
-            found = entry.next;
-        }
-    }
-
     fn remove_kid(&mut self, at: u32, key: u8) {
         let mut node = *self.nodes.get(at);
         if node.room == WIDE {
             let directory = self.directories.get_mut(node.kids);
-            let kid = std::mem::replace(&mut directory.0[usize::from(key)], NONE);
+            let kid = directory.set(key, NONE);
+            let is_empty = directory.kids().next().is_none();
             self.nodes.free(kid, 0);
-            if self.directories.get(node.kids).0.iter().all(|kid| *kid == NONE) {
+            if is_empty {
                 self.directories.free(node.kids, 0);
                 node.room = 0;
                 *self.nodes.get_mut(at) = node;
@@ -206,11 +188,10 @@ impl Trees {
         *self.nodes.get_mut(at) = node;
     }
 
-    /// Makes a node true again after something below it, or in its list, went.
+    /// Makes a node true again after something in its list or below it went.
     fn settle(&mut self, at: u32) {
         self.join(at);
         let mut node = *self.nodes.get(at);
-        node.first = if node.list == NONE { 0 } else { self.entries.get(node.list).rank.priority };
         node.best = self.kids(&node).map(|kid| self.nodes.get(kid).best).fold(node.first, u64::max);
         *self.nodes.get_mut(at) = node;
     }
@@ -231,9 +212,9 @@ impl Trees {
     }
 
     fn kids(&self, node: &Node) -> impl Iterator<Item = u32> {
-        let wide = (node.room == WIDE).then(|| self.directories.get(node.kids).0.iter().copied());
+        let wide = (node.room == WIDE).then(|| self.directories.get(node.kids).kids());
         let near = if node.room == WIDE { 0 } else { u32::from(node.keys_len) };
         let first = if near == 0 { 0 } else { node.kids };
-        wide.into_iter().flatten().filter(|kid| *kid != NONE).chain(first..first + near)
+        wide.into_iter().flatten().chain(first..first + near)
     }
 }

@@ -1,0 +1,379 @@
+//! Regular expressions of routes: for paths, after `~`, and for header values, after `~*`.
+//!
+//! All run in linear time, in the dialect of the `regex` crate, which is Kong 3.10's
+//! dialect for routes too. What they compile to is limited, so that no configuration
+//! can fill the memory of a node with one line. Routes that have the same expression
+//! share it: see [`Regexes`].
+
+mod ascii; // what an expression comes to in texts that are ASCII
+
+use regex::bytes;
+use regex_syntax::ast::{self, ErrorKind};
+use regex_syntax::hir::literal::Extractor;
+use regex_syntax::hir::{Hir, Look};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+/// The most bytes one expression may take once compiled: the limit Kong's matcher has.
+const LARGEST: usize = 10 << 20;
+/// The most bytes of states that a search keeps, for each thread and expression. With
+/// fewer it is slower, never wrong.
+const LARGEST_CACHE: usize = 1 << 20;
+
+/// An expression that is found in texts.
+#[derive(Debug)]
+pub(super) struct Regex {
+    source: Box<str>,
+    /// Matches what the expression matches in texts that are ASCII. `\w` and its like are a
+    /// hundred times smaller so, and nearly all texts are.
+    ascii: bytes::Regex,
+    /// For all other texts, if it makes a difference.
+    full: Option<Full>,
+    /// What every text it matches starts with.
+    literal: Box<[u8]>,
+}
+
+impl PartialEq for Regex {
+    fn eq(&self, other: &Regex) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Eq for Regex {}
+
+impl Regex {
+    /// An expression for paths. Kong puts `^` before it and no more than that: in `/a|/b`
+    /// only `/a` must be at the start.
+    fn for_paths(source: &str) -> Result<Regex, RegexFault> {
+        Regex::of(source, &parse(&format!("^{source}"), false)?)
+    }
+
+    /// An expression for header values, whose case does not count.
+    fn for_values(source: &str) -> Result<Regex, RegexFault> {
+        Regex::of(source, &parse(source, true)?)
+    }
+
+    fn of(source: &str, hir: &Hir) -> Result<Regex, RegexFault> {
+        if ascii::weight(hir) > LARGEST {
+            return Err(RegexFault::TooLarge);
+        }
+        let only_ascii = ascii::narrowed(hir);
+        let full = (only_ascii != *hir).then(|| Full::new(hir.to_string()));
+        let ascii = build(&only_ascii.to_string(), LARGEST)?;
+        Ok(Regex { source: source.into(), ascii, full, literal: literal_prefix(hir) })
+    }
+
+    /// The bytes that any text it matches starts with; often all up to the first group.
+    pub(super) fn literal(&self) -> &[u8] {
+        &self.literal
+    }
+
+    #[inline]
+    pub(super) fn is_match(&self, text: &[u8]) -> bool {
+        self.for_text(text).is_match(text)
+    }
+
+    /// How many bytes it matches, if it does.
+    #[inline]
+    pub(super) fn match_len(&self, text: &[u8]) -> Option<usize> {
+        self.for_text(text).find(text).map(|found| found.len())
+    }
+
+    /// What its groups match; none if it has no groups.
+    pub(super) fn captures<'t, 'p>(&'t self, text: &'p [u8]) -> Option<Captures<'t, 'p>> {
+        let regex = self.for_text(text);
+        if regex.captures_len() == 1 {
+            return None;
+        }
+        Some(Captures { regex, found: regex.captures(text)? })
+    }
+
+    #[inline]
+    fn for_text(&self, text: &[u8]) -> &bytes::Regex {
+        match &self.full {
+            Some(full) if !text.is_ascii() => full.get().unwrap_or(&self.ascii),
+            _ => &self.ascii,
+        }
+    }
+}
+
+/// An expression that is compiled when a text needs it: a millisecond, once.
+#[derive(Debug)]
+struct Full {
+    source: String,
+    regex: OnceLock<Option<bytes::Regex>>,
+}
+
+impl Full {
+    fn new(source: String) -> Full {
+        Full { source, regex: OnceLock::new() }
+    }
+
+    /// None if it is too large after all. Its weight has been looked at, so that takes an
+    /// expression nobody would write.
+    fn get(&self) -> Option<&bytes::Regex> {
+        let regex = self.regex.get_or_init(|| {
+            build(&self.source, 4 * LARGEST)
+                .inspect_err(|fault| {
+                    let source = &self.source;
+                    tracing::error!(
+                        "the regular expression `{source}` sees only ASCII: it {fault}"
+                    );
+                })
+                .ok()
+        });
+        regex.as_ref()
+    }
+}
+
+/// The parts of a path that the groups of a regular expression matched.
+#[derive(Debug)]
+pub struct Captures<'t, 'p> {
+    regex: &'t bytes::Regex,
+    found: bytes::Captures<'p>,
+}
+
+impl<'t, 'p> Captures<'t, 'p> {
+    /// What a group matched, counted from 1 by its parenthesis; 0 is the whole match. None
+    /// if there is no such group or it took no part, which is not the same as matching
+    /// nothing.
+    pub fn get(&self, group: usize) -> Option<&'p [u8]> {
+        self.found.get(group).map(|part| part.as_bytes())
+    }
+
+    /// What the group of this name matched.
+    pub fn name(&self, name: &str) -> Option<&'p [u8]> {
+        self.found.name(name).map(|part| part.as_bytes())
+    }
+
+    /// What each group matched, by its number; those that took no part are left out.
+    pub fn numbered(&self) -> impl Iterator<Item = (usize, &'p [u8])> {
+        (0..self.found.len()).filter_map(|group| Some((group, self.get(group)?)))
+    }
+
+    /// What each group that has a name matched; those that took no part are left out.
+    pub fn named(&self) -> impl Iterator<Item = (&'t str, &'p [u8])> {
+        let names = self.regex.capture_names().flatten();
+        names.filter_map(|name| Some((name, self.name(name)?)))
+    }
+}
+
+fn parse(text: &str, ignores_case: bool) -> Result<Hir, RegexFault> {
+    let mut parser =
+        regex_syntax::ParserBuilder::new().utf8(false).case_insensitive(ignores_case).build();
+    parser.parse(text).map_err(|error| match error {
+        regex_syntax::Error::Parse(error) => RegexFault::of(&error),
+        regex_syntax::Error::Translate(error) => RegexFault::Syntax(error.kind().to_string()),
+        other => RegexFault::Syntax(other.to_string()),
+    })
+}
+
+/// Compiles an expression in the form that [`Hir`] prints, which is nested deeper than it
+/// was written.
+fn build(text: &str, largest: usize) -> Result<bytes::Regex, RegexFault> {
+    let mut builder = bytes::RegexBuilder::new(text);
+    builder.size_limit(largest).dfa_size_limit(LARGEST_CACHE).nest_limit(10_000);
+    builder.build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => RegexFault::TooLarge,
+        other => RegexFault::Syntax(other.to_string()),
+    })
+}
+
+/// What all matches start with, which are those at the start of a text. Nothing if a
+/// match may be elsewhere, as in `^/a|/b`.
+fn literal_prefix(hir: &Hir) -> Box<[u8]> {
+    if !hir.properties().look_set_prefix().contains(Look::Start) {
+        return Box::default();
+    }
+    let literals = Extractor::new().extract(hir);
+    literals.longest_common_prefix().unwrap_or_default().into()
+}
+
+/// Why a regular expression cannot be used, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegexFault {
+    /// `(?=…)`, `(?!…)`, `(?<=…)` or `(?<!…)`.
+    #[error(
+        "looks around, which matching in linear time cannot; instead of excluding paths, give \
+         them a route of their own with a higher `regex_priority`, and instead of looking ahead, \
+         match what follows"
+    )]
+    LookAround,
+    /// `\1` or `\k<name>`.
+    #[error(
+        "refers back to a group, which matching in linear time cannot; write the alternatives \
+         out, as in `(a/a|b/b)`"
+    )]
+    Backreference,
+    /// `(?>…)`.
+    #[error(
+        "has an atomic group or an unknown flag; nothing is ever matched twice here, so `(?:…)` \
+         does the same as `(?>…)`"
+    )]
+    AtomicGroup,
+    /// An escape of another dialect.
+    #[error(
+        "has an escape that is not known; write `\\z` for `\\Z`, `[ \\t]` for `\\h`, `\\A` for \
+         `\\G`, and a letter that stands for itself without the backslash"
+    )]
+    Escape,
+    /// It takes more memory than is allowed.
+    #[error(
+        "takes more than {LARGEST} bytes once compiled; make counted repetitions smaller, or \
+         write `[0-9A-Za-z_]` for `\\w` and `[0-9]` for `\\d`, which without that are all of Unicode's"
+    )]
+    TooLarge,
+    /// It is none, in any dialect.
+    #[error("is not well-formed: {0}")]
+    Syntax(String),
+}
+
+impl RegexFault {
+    fn of(error: &ast::Error) -> RegexFault {
+        match error.kind() {
+            ErrorKind::UnsupportedLookAround => RegexFault::LookAround,
+            ErrorKind::UnsupportedBackreference => RegexFault::Backreference,
+            ErrorKind::FlagUnrecognized => RegexFault::AtomicGroup,
+            // PCRE's way to refer to a group by name.
+            ErrorKind::EscapeUnrecognized if refers_back(error) => RegexFault::Backreference,
+            ErrorKind::EscapeUnrecognized => RegexFault::Escape,
+            kind => RegexFault::Syntax(kind.to_string()),
+        }
+    }
+}
+
+fn refers_back(error: &ast::Error) -> bool {
+    let span = error.span();
+    matches!(error.pattern().get(span.start.offset..span.end.offset), Some("\\k" | "\\g"))
+}
+
+/// Every regular expression in use, so that equal ones are compiled once. A clone is
+/// the same pool; it forgets what nobody uses any more.
+#[derive(Clone, Debug, Default)]
+pub struct Regexes(Arc<Mutex<Pool>>);
+
+#[derive(Debug, Default)]
+struct Pool {
+    paths: Known,
+    values: Known,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    regexes: HashMap<Box<str>, Weak<Regex>>,
+    /// How many there may be before those that are gone are swept out.
+    bound: usize,
+}
+
+impl Regexes {
+    pub(super) fn for_paths(&self, text: &str) -> Result<Arc<Regex>, RegexFault> {
+        self.pool(|pool| pool.paths.get_or_make(text, Regex::for_paths))
+    }
+
+    pub(super) fn for_values(&self, text: &str) -> Result<Arc<Regex>, RegexFault> {
+        self.pool(|pool| pool.values.get_or_make(text, Regex::for_values))
+    }
+
+    fn pool<T>(&self, look: impl FnOnce(&mut Pool) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Known {
+    fn get_or_make(
+        &mut self,
+        text: &str,
+        make: fn(&str) -> Result<Regex, RegexFault>,
+    ) -> Result<Arc<Regex>, RegexFault> {
+        if let Some(regex) = self.regexes.get(text).and_then(Weak::upgrade) {
+            return Ok(regex);
+        }
+        let regex = Arc::new(make(text)?);
+        if self.regexes.len() >= self.bound {
+            self.regexes.retain(|_, regex| regex.strong_count() > 0);
+            self.bound = 2 * self.regexes.len() + 16;
+        }
+        self.regexes.insert(text.into(), Arc::downgrade(&regex));
+        Ok(regex)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_literal_prefix_is_what_all_matches_start_with() {
+        for (text, expected) in [
+            ("/a/b", "/a/b"),
+            ("/a/(\\d+)/c", "/a/"),
+            ("/a/(?:bc|bd)", "/a/b"),
+            ("/a?b", "/"),
+            ("/a|/b", ""),
+            ("/a|^/ab", "/a"),
+            ("(?i)/a/b", "/"),
+            ("(?:/ab|/ac)$", "/a"),
+            ("/a(?<n>b)c", "/abc"),
+            ("", ""),
+        ] {
+            let regex = Regex::for_paths(text).unwrap();
+            assert_eq!(&*regex.literal, expected.as_bytes(), "{text}");
+        }
+    }
+
+    #[test]
+    fn faults_are_told_apart() {
+        let fault = |text: &str| Regex::for_paths(text).unwrap_err();
+        for text in ["/(?!a)", "/(?=a)", "/(?<!a)", "/(?<=a)"] {
+            assert_eq!(fault(text), RegexFault::LookAround, "{text}");
+        }
+        for text in ["/(a)\\1", "/(?<n>a)\\k<n>", "/(a)\\g1"] {
+            assert_eq!(fault(text), RegexFault::Backreference, "{text}");
+        }
+        assert_eq!(fault("/(?>a)"), RegexFault::AtomicGroup);
+        assert_eq!(fault("/a\\Z"), RegexFault::Escape);
+        assert_eq!(fault("/\\w{2000}"), RegexFault::TooLarge);
+        assert_eq!(fault("/(a"), RegexFault::Syntax("unclosed group".to_owned()));
+    }
+
+    #[test]
+    fn texts_beyond_ascii_match_as_well() {
+        let regex = Regex::for_paths(r"/(\w+)/[^/]\b(x|é)?").unwrap();
+        let whole = bytes::Regex::new(r"^/(\w+)/[^/]\b(x|é)?").unwrap();
+        for text in ["/a1/b/", "/é1/b", "/a/é", "/a/éé", "/a/aé"] {
+            let expected = whole.captures(text.as_bytes());
+            let found = regex.captures(text.as_bytes());
+            assert_eq!(found.is_some(), expected.is_some(), "{text}");
+            for group in 0..3 {
+                let expected = expected.as_ref().and_then(|found| found.get(group));
+                let found = found.as_ref().and_then(|found| found.get(group));
+                assert_eq!(found, expected.map(|part| part.as_bytes()), "{text} {group}");
+            }
+        }
+        assert!(Regex::for_values("^É$").unwrap().is_match("é".as_bytes()));
+        assert!(Regex::for_paths("/a[0-9]").unwrap().full.is_none());
+    }
+
+    #[test]
+    fn equal_expressions_are_one_until_nobody_has_them() {
+        let regexes = Regexes::default();
+        let first = regexes.for_paths("/a").unwrap();
+        assert!(Arc::ptr_eq(&first, &regexes.for_paths("/a").unwrap()));
+        assert!(!Arc::ptr_eq(&first, &regexes.for_values("/a").unwrap()));
+        for number in 0..1000 {
+            regexes.for_paths(&format!("/{number}")).unwrap();
+        }
+        assert!(Arc::ptr_eq(&first, &regexes.for_paths("/a").unwrap()));
+        assert!(regexes.pool(|pool| pool.paths.regexes.len()) < 100);
+    }
+
+    #[test]
+    fn groups_have_numbers_and_names() {
+        let regex = Regex::for_paths("/(?<a>x)(y)?(z*)").unwrap();
+        let found = regex.captures(b"/x/rest").unwrap();
+        let numbered: Vec<_> = found.numbered().collect();
+        assert_eq!(numbered, [(0, &b"/x"[..]), (1, b"x"), (3, b"")]);
+        assert_eq!(found.named().collect::<Vec<_>>(), [("a", &b"x"[..])]);
+        assert!(Regex::for_paths("/x").unwrap().captures(b"/x").is_none());
+    }
+}

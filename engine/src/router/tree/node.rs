@@ -1,0 +1,138 @@
+//! A node: some bytes that all paths below have in common, and what follows them.
+
+use super::NONE;
+use crate::router::method::Methods;
+
+/// In place of a size: the children are behind a [`Directory`].
+pub(super) const WIDE: u8 = u8::MAX;
+/// More children than this need a [`Directory`].
+pub(super) const MOST_KEYS: usize = 16;
+/// More bytes than this need another node.
+pub(super) const MOST_PREFIX: usize = 15;
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(super) struct Node {
+    /// The highest priority in this node's list and below.
+    pub(super) best: u64,
+    /// The priority of the first of the list.
+    pub(super) first: u64,
+    /// The first entry, or a board of them.
+    pub(super) list: u32,
+    /// The route of the first entry.
+    pub(super) slot: u32,
+    /// The first child, of a run in the order of `keys`; or the directory.
+    pub(super) kids: u32,
+    /// The methods of the first entry if nothing else is to be asked about it; else none.
+    pub(super) methods: Methods,
+    pub(super) keys: [u8; MOST_KEYS],
+    pub(super) prefix: [u8; MOST_PREFIX],
+    pub(super) prefix_len: u8,
+    pub(super) keys_len: u8,
+    /// The size of the run of children, or `WIDE`.
+    pub(super) room: u8,
+}
+
+const _: () = assert!(size_of::<Node>() == 64, "a node is a cache line");
+
+/// The children of a node that has more than `MOST_KEYS`, by the byte they start with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Directory([u32; 256]);
+
+impl Default for Node {
+    fn default() -> Self {
+        Node {
+            best: 0,
+            first: 0,
+            list: NONE,
+            slot: NONE,
+            kids: NONE,
+            methods: Methods::NONE,
+            keys: [0; MOST_KEYS],
+            prefix: [0; MOST_PREFIX],
+            prefix_len: 0,
+            keys_len: 0,
+            room: 0,
+        }
+    }
+}
+
+impl Node {
+    #[inline]
+    pub(super) fn prefix(&self) -> &[u8] {
+        self.prefix.get(..usize::from(self.prefix_len)).unwrap_or_default()
+    }
+
+    /// The byte its parent knows it by.
+    pub(super) fn key(&self) -> u8 {
+        self.prefix[0]
+    }
+
+    pub(super) fn set_prefix(&mut self, prefix: &[u8]) {
+        self.prefix = [0; MOST_PREFIX];
+        self.prefix[..prefix.len()].copy_from_slice(prefix);
+        self.prefix_len = prefix.len() as u8;
+    }
+
+    pub(super) fn keys(&self) -> &[u8] {
+        self.keys.get(..usize::from(self.keys_len)).unwrap_or_default()
+    }
+
+    /// Which child starts with this byte. All keys are compared at once: a byte of
+    /// `apart` is zero where they are equal, and the usual trick finds the first such.
+    #[inline]
+    pub(super) fn position(&self, key: u8) -> Option<u32> {
+        const LOWS: u128 = u128::from_le_bytes([0x01; MOST_KEYS]);
+        const HIGHS: u128 = u128::from_le_bytes([0x80; MOST_KEYS]);
+        let apart = u128::from_le_bytes(self.keys) ^ u128::from_le_bytes([key; MOST_KEYS]);
+        let equal = apart.wrapping_sub(LOWS) & !apart & HIGHS;
+        let position = equal.trailing_zeros() / 8;
+        (position < u32::from(self.keys_len)).then_some(position)
+    }
+
+    /// Whether the first entry accepts a request with this method, whatever else it has.
+    #[inline]
+    pub(super) fn surely_accepts(&self, method: Methods) -> bool {
+        self.methods.meets(method) && !self.methods.is_vague_on(method)
+    }
+
+    /// Nothing hangs here or below.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.list == NONE && self.keys_len == 0 && self.room != WIDE
+    }
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Directory([NONE; 256])
+    }
+}
+
+impl Directory {
+    #[inline]
+    pub(super) fn of(&self, key: u8) -> u32 {
+        self.0[usize::from(key)]
+    }
+
+    /// What was there.
+    pub(super) fn set(&mut self, key: u8, kid: u32) -> u32 {
+        std::mem::replace(&mut self.0[usize::from(key)], kid)
+    }
+
+    pub(super) fn kids(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().copied().filter(|kid| *kid != NONE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_found_by_its_byte_only() {
+        let mut node = Node { keys_len: 3, ..Node::default() };
+        node.keys[..4].copy_from_slice(&[1, 0x80, 0xff, 7]);
+        let found = [0, 1, 2, 0x7f, 0x80, 0xfe, 0xff, 7].map(|key| node.position(key));
+        assert_eq!(found, [None, Some(0), None, None, Some(1), None, Some(2), None]);
+    }
+}
