@@ -23,6 +23,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use model::entities::Visit;
+use model::entities::{CaCertificate, Certificate};
 use model::entity::foreign_keys;
 use model::vitals::{NoVitals, Vitals};
 use model::{Entity, EntityKind, Revision};
@@ -33,7 +34,7 @@ use uuid::Uuid;
 
 use crate::commit::Committer;
 use crate::serve::Traffic;
-use extra::{info, nodes, schemas};
+use extra::{authorities, certificates, info, nodes, schemas};
 use problem::Problem;
 
 /// What handlers share.
@@ -103,7 +104,21 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     map.at("/schemas/{name}", READ, get(schemas::describe));
     map.at("/schemas/{name}/validate", SUBMIT, post(schemas::validate));
     for kind in EntityKind::ALL {
-        kind.visit(Entities(&mut map));
+        match kind {
+            EntityKind::Certificate => map.entity::<Certificate>(
+                get(certificates::list).post(certificates::create),
+                get(certificates::get)
+                    .put(certificates::replace)
+                    .patch(certificates::merge)
+                    .delete(certificates::delete),
+            ),
+            EntityKind::CaCertificate => {
+                let (all, one) = crud::<CaCertificate>();
+                map.entity::<CaCertificate>(all, one.delete(authorities::delete));
+            }
+            kind => kind.visit(Entities(&mut map)),
+        }
+        kind.visit(Families(&mut map));
     }
     let mut endpoints = map.endpoints;
     endpoints.sort();
@@ -116,25 +131,34 @@ const SUBMIT: &str = "OPTIONS, POST";
 const COLLECTION: &str = "GET, HEAD, OPTIONS, POST";
 const ITEM: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT";
 
-/// Adds the URLs of one kind of entity, and those that its foreign keys make.
+/// What is done to entities of one kind, and to one of them; but for deleting it.
+fn crud<E: Entity>() -> (MethodRouter<Arc<Api>>, MethodRouter<Arc<Api>>) {
+    let one = get(crud::get::<E>).put(crud::replace::<E>).patch(crud::merge::<E>);
+    (get(crud::list::<E>).post(crud::create::<E>), one)
+}
+
+/// Adds the URLs of one kind of entity.
 struct Entities<'a>(&'a mut Map);
 
 impl Visit for Entities<'_> {
     type Output = ();
 
     fn visit<E: Entity>(self) {
-        let (map, name) = (self.0, E::KIND.name());
-        map.at(&format!("/{name}"), COLLECTION, get(crud::list::<E>).post(crud::create::<E>));
-        map.at(
-            &format!("/{name}/{{{name}}}"),
-            ITEM,
-            get(crud::get::<E>)
-                .put(crud::replace::<E>)
-                .patch(crud::merge::<E>)
-                .delete(crud::delete::<E>),
-        );
+        let (all, one) = crud::<E>();
+        self.0.entity::<E>(all, one.delete(crud::delete::<E>));
+    }
+}
+
+/// Adds the URLs that the foreign keys of one kind make.
+struct Families<'a>(&'a mut Map);
+
+impl Visit for Families<'_> {
+    type Output = ();
+
+    fn visit<E: Entity>(self) {
         for key in foreign_keys(E::SCHEMA.fields) {
-            key.target.visit(Family { map: &mut *map, field: key.field, child: PhantomData::<E> });
+            let family = Family { map: &mut *self.0, field: key.field, child: PhantomData::<E> };
+            key.target.visit(family);
         }
     }
 }
@@ -166,6 +190,9 @@ impl<E: Entity> Visit for Family<'_, E> {
                 .patch(move |call| nested::merge::<P, E>(call, field))
                 .delete(move |call| nested::delete::<P, E>(call, field)),
         );
+        if E::KIND == EntityKind::Sni {
+            return; // Kong shows no certificate below its name
+        }
         map.at(
             &format!("/{children}/{{{children}}}/{field}"),
             ITEM,
@@ -185,6 +212,13 @@ struct Map {
 }
 
 impl Map {
+    /// Adds the two URLs of an entity: of all of them, and of one.
+    fn entity<E: Entity>(&mut self, all: MethodRouter<Arc<Api>>, one: MethodRouter<Arc<Api>>) {
+        let name = E::KIND.name();
+        self.at(&format!("/{name}"), COLLECTION, all);
+        self.at(&format!("/{name}/{{{name}}}"), ITEM, one);
+    }
+
     /// Adds a path. `allow` names the methods of `handlers`, in order.
     fn at(&mut self, path: &str, allow: &'static str, handlers: MethodRouter<Arc<Api>>) {
         let handlers = handlers

@@ -265,7 +265,7 @@ impl Pending {
             Verdict::Next(config) => {
                 let id = &self.head.id;
                 let id = RevisionId { version: id.version + 1, hash: config.hash(), ..*id };
-                if self.append(group, judgement, id, config, &author).await? {
+                if self.append(group, judgement, id, *config, &author).await? {
                     self.answers.push((answer, None));
                 }
             }
@@ -338,7 +338,7 @@ enum Verdict {
     /// The engine objects.
     Refused(Refusal),
     /// What comes next.
-    Next(Config),
+    Next(Box<Config>),
 }
 
 impl Judgement<'_> {
@@ -354,7 +354,7 @@ impl Judgement<'_> {
             return (answer, Verdict::Nothing);
         }
         match self.judge.rehearse(&config) {
-            Ok(()) => (answer, Verdict::Next(config)),
+            Ok(()) => (answer, Verdict::Next(Box::new(config))),
             Err(problems) => {
                 let problems = as_seen_by_writer(problems, &head.config, &config);
                 (answer, Verdict::Refused(Refusal::Unservable(problems)))
@@ -367,9 +367,9 @@ impl Judgement<'_> {
 fn as_seen_by_writer(problems: Vec<Problem>, from: &Config, to: &Config) -> Vec<Problem> {
     let written = delta::changes(from, to);
     let is_written = |id| written.iter().any(|change| change.id == id);
-    let told = |problem: Problem| Problem {
-        entity: problem.entity.filter(|(_, id)| !is_written(*id)),
-        ..problem
+    let told = |problem: Problem| match &problem.entity {
+        Some((_, id)) if is_written(*id) => Problem { entity: None, ..problem },
+        _ => Problem { field: None, ..problem },
     };
     problems.into_iter().map(told).collect()
 }

@@ -36,6 +36,13 @@ pub(crate) enum Refusal {
         /// What points.
         by: EntityKind,
     },
+    /// It is to be deleted, but services name it among others.
+    InUse {
+        /// The authority.
+        authority: Uuid,
+        /// A service that trusts it.
+        service: Uuid,
+    },
     /// It is to be updated, but is not there.
     Missing(Named),
     /// Something the URL names is not there.
@@ -70,7 +77,7 @@ pub(crate) struct Unresolved {
 pub(crate) fn find<'a, E: Entity>(config: &'a Config, key: &Key) -> Option<&'a E> {
     match key {
         Key::Id(id) => config.get(Id::from(*id)),
-        Key::Name(name) => config.all::<E>().by_endpoint_key(name),
+        Key::Name(name) => E::by_key(config, name),
     }
 }
 
@@ -185,7 +192,9 @@ fn keep_id<E: Entity>(current: &E, body: &mut Object) -> Result<(), Refusal> {
 fn named<E: Entity>(key: &Key) -> Named {
     match key {
         Key::Id(id) => Named::Id(*id),
-        Key::Name(name) => Named::Key(E::ENDPOINT_KEY.unwrap_or("id"), name.clone()),
+        Key::Name(name) => {
+            Named::Key(E::key_field().map_or("id", |field| field.name), name.clone())
+        }
     }
 }
 

@@ -16,7 +16,7 @@ mod close; // leaving so that the client reads the answer
 mod conn; // the connection and its buffers
 mod status; // what a lane answers, seen from what it writes
 
-pub use stream::BoundedStream;
+pub use stream::{BoundedStream, Homecoming};
 pub use transport::Transport;
 
 use crate::proxy::head::Head;
@@ -151,6 +151,24 @@ pub async fn serve<T: Transport, C: Carry<T>>(
         conn.release();
     }
     Ending::Closed
+}
+
+/// Answers a client that has said nothing yet but was wrong to come here, and parts.
+pub async fn turn_away<T: Transport, C: Carry<T>>(
+    io: T,
+    digest: Arc<SocketDigest>,
+    refusal: Refusal,
+    carrier: &C,
+) {
+    let conn = Box::new(Conn::new(io, digest));
+    close::refuse(conn, Alarm::default(), refusal, None, carrier).await;
+}
+
+/// Parts with a client whose connection was given away whole and let go of again.
+pub async fn see_off<T: Transport>(homecoming: Homecoming<T>) {
+    if let Some(conn) = homecoming.take() {
+        close::see_off(conn, Alarm::default()).await;
+    }
 }
 
 /// What came instead of a request.

@@ -5,6 +5,7 @@
 //! or gives the request to a lane. There is one lane so far.
 
 pub(crate) mod pingora;
+mod http2; // requests that come many at a time
 
 use crate::door::{BoundedStream, Carry, Next, Request, Transport};
 use crate::proxy::access::{self, Flow};
@@ -28,6 +29,11 @@ pub(crate) struct Carrier {
 impl Carrier {
     pub(crate) fn new(client: Arc<Client>, pingora: Arc<Pingora>) -> Carrier {
         Carrier { client, pingora }
+    }
+
+    /// Carries all requests of an HTTP/2 connection.
+    pub(crate) async fn carry_http2<T: Transport>(self, stream: BoundedStream<T>) {
+        http2::serve(Arc::new(self), stream).await;
     }
 }
 

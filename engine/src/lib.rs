@@ -19,3 +19,4 @@ pub use options::Options;
 pub use snapshot::judge;
 pub use start::{Engine, Handle, Meter, StartError, Stats};
 pub use worker::listen::ListenError;
+pub use worker::tls::TlsError;

@@ -17,6 +17,8 @@ struct Cells {
     given: AtomicU64,
     requests: AtomicU64,
     panics: AtomicU64,
+    handshakes: AtomicU64,
+    handshakes_failed: AtomicU64,
 }
 
 /// What one worker has done so far.
@@ -32,8 +34,12 @@ pub struct WorkerStats {
     pub given: u64,
     /// Requests begun, refused ones included.
     pub requests: u64,
-    /// Connections lost to a panic.
+    /// Connections lost to a panic, and HTTP/2 requests that were.
     pub panics: u64,
+    /// TLS handshakes that were completed.
+    pub handshakes: u64,
+    /// TLS handshakes that were not.
+    pub handshakes_failed: u64,
 }
 
 impl Counters {
@@ -43,6 +49,15 @@ impl Counters {
 
     pub(crate) fn count_given(&self) {
         self.0.given.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_handshake(&self, completed: bool) {
+        let cell = if completed { &self.0.handshakes } else { &self.0.handshakes_failed };
+        cell.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_panic(&self) {
+        self.0.panics.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn open(&self) -> u64 {
@@ -64,6 +79,8 @@ impl Counters {
             given: self.0.given.load(Relaxed),
             requests: self.0.requests.load(Relaxed),
             panics: self.0.panics.load(Relaxed),
+            handshakes: self.0.handshakes.load(Relaxed),
+            handshakes_failed: self.0.handshakes_failed.load(Relaxed),
         }
     }
 }

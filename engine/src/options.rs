@@ -18,6 +18,8 @@ pub struct Options {
     pub listen: Vec<Listen>,
     /// How many threads serve them, and where.
     pub workers: Workers,
+    /// How TLS is spoken with clients, where a listener says so.
+    pub tls: Tls,
     /// How clients are treated at the door.
     pub door: door::Options,
     /// What is added to responses and to upstream requests.
@@ -62,12 +64,107 @@ pub struct Listen {
     pub addr: SocketAddr,
     /// How many connections the kernel holds until they are accepted.
     pub backlog: u32,
+    /// Clients speak TLS.
+    pub tls: bool,
+    /// Clients may speak HTTP/2: agreed on in the TLS handshake, or begun without asking.
+    pub http2: bool,
+    /// Whether an IPv6 address is for IPv6 alone.
+    pub ipv6_only: bool,
+    /// Whether the kernel asks silent clients if they are still there.
+    pub keepalive: Option<Probes>,
+}
+
+/// How the kernel asks a silent peer; `None` for its own way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probes {
+    /// After how long a silence it begins.
+    pub idle: Option<Duration>,
+    /// How long it waits between two questions.
+    pub interval: Option<Duration>,
+    /// How many go unanswered before the connection is given up.
+    pub count: Option<u32>,
 }
 
 impl Listen {
     /// A listener with Kong's defaults.
     pub fn plain(addr: SocketAddr) -> Listen {
-        Listen { addr, backlog: 16_384 }
+        Listen { addr, backlog: 16_384, tls: false, http2: false, ipv6_only: true, keepalive: None }
+    }
+
+    /// The same for TLS.
+    pub fn tls(addr: SocketAddr) -> Listen {
+        Listen { tls: true, ..Listen::plain(addr) }
+    }
+}
+
+/// How TLS is spoken with clients. The default is Mozilla's `intermediate`, as Kong's.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The oldest version that is spoken.
+    pub oldest: TlsVersion,
+    /// The newest.
+    pub newest: TlsVersion,
+    /// Ciphers of TLS 1.2 and before, in OpenSSL's words; `None` for the library's own. Those of
+    /// TLS 1.3 are not a matter of choice.
+    pub ciphers: Option<String>,
+    /// Whether our order of ciphers counts rather than the client's.
+    pub prefer_server_ciphers: bool,
+    /// Whether sessions are resumed. The keys are made at start and shared by workers.
+    pub session_tickets: bool,
+    /// What is shown where no certificate is for a name: one, or two with keys of different
+    /// types. Without any, some are made that nobody trusts.
+    pub certificates: Vec<PemPair>,
+}
+
+impl Tls {
+    /// The ciphers Mozilla calls `intermediate`.
+    pub const INTERMEDIATE: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
+        ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
+        ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
+    /// Those it calls `old`, without the ones that are no longer in the library.
+    pub const OLD: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
+        ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
+        ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:\
+        ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA:\
+        AES128-GCM-SHA256:AES256-GCM-SHA384:AES128-SHA:AES256-SHA";
+}
+
+impl Default for Tls {
+    fn default() -> Tls {
+        Tls {
+            oldest: TlsVersion::V1_2,
+            newest: TlsVersion::V1_3,
+            ciphers: Some(Tls::INTERMEDIATE.to_owned()),
+            prefer_server_ciphers: false,
+            session_tickets: true,
+            certificates: Vec::new(),
+        }
+    }
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)] // each is the version it spells
+pub enum TlsVersion {
+    V1_0,
+    V1_1,
+    V1_2,
+    V1_3,
+}
+
+/// A certificate chain and its key, in PEM.
+#[derive(Clone)]
+pub struct PemPair {
+    /// The certificate, and those that lead to its root.
+    pub cert: String,
+    /// Its key.
+    pub key: String,
+}
+
+/// Never shows the key.
+impl fmt::Debug for PemPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PemPair").field("cert", &self.cert).finish_non_exhaustive()
     }
 }
 

@@ -17,5 +17,8 @@ mod forwarded; // where a request comes from, as upstreams are told
 mod path; // the upstream's path
 mod printed; // numbers and addresses as text
 
+#[cfg(test)]
+mod conformance; // what Kong answers, case by case
+
 /// Text being put together: mostly short, so mostly on the stack.
 type Text = smallvec::SmallVec<[u8; 256]>;

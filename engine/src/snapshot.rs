@@ -5,15 +5,17 @@
 //! becomes current is told in [`publish`], how revisions get here in [`follow`].
 
 pub mod compile; // revision × previous snapshot → next snapshot, or every reason why not
+pub mod certificates; // which certificate a TLS client is shown
 pub mod publish; // the swap, and who has seen it
 pub mod follow; // newest revision → compile → publish → verdict
 pub mod judge; // would it compile?
 
-pub use compile::compile;
+pub use certificates::Certificates;
+pub use compile::{CompileOptions, compile};
 pub use judge::judge;
 pub use publish::{Pinned, Publisher, Reader};
 
-use crate::router::{Pattern, RouteTable};
+use crate::router::{Pattern, Regexes, RouteTable};
 use imbl::OrdMap;
 use model::entities::{Route, Service};
 use model::value::{Host, Name, Path, Protocol};
@@ -29,15 +31,26 @@ pub struct Snapshot {
     pub id: RevisionId,
     /// Which route serves which request.
     pub routes: RouteTable,
+    /// Which certificate a TLS client is shown.
+    pub certificates: Certificates,
     services: OrdMap<Id<Service>, Arc<CompiledService>>,
     /// What the next revision is compared with.
     config: Config,
+    /// How it was compiled, and how the next one is.
+    options: CompileOptions,
+    /// The regular expressions of this and all snapshots it came from that are in use.
+    regexes: Regexes,
 }
 
 impl Snapshot {
     /// The snapshot before the first: nothing is configured, no request matches.
     pub fn empty() -> Arc<Snapshot> {
         Arc::default()
+    }
+
+    /// The same, for snapshots that are compiled with these options.
+    pub fn empty_for(options: CompileOptions) -> Arc<Snapshot> {
+        Arc::new(Snapshot { options, ..Snapshot::default() })
     }
 
     /// A service, whether or not a route leads to it; none that is not enabled.

@@ -6,7 +6,7 @@
 
 use crate::lanes::pingora::{Pingora, Trust, start_timers};
 use crate::metrics::{Counters, WorkerStats};
-use crate::options::Options;
+use crate::options::{Listen, Options};
 use crate::proxy::exchange::{Ids, Station};
 use crate::proxy::log::AccessLog;
 use crate::resolve::Resolver;
@@ -14,6 +14,7 @@ use crate::snapshot::follow;
 use crate::snapshot::publish::{Publisher, Reader};
 use crate::worker::drain::{self, Order};
 use crate::worker::listen::{self, Board, ListenError};
+use crate::worker::tls::{Terminator, TlsError};
 use crate::worker::{Post, Worker, cores};
 use model::Revision;
 use model::vitals::Verdict;
@@ -31,6 +32,9 @@ pub enum StartError {
     /// An address is taken, not ours, or not to be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// TLS is asked for, but cannot be spoken as the options say.
+    #[error("cannot speak TLS")]
+    Tls(#[from] TlsError),
     /// Threads or descriptors are not to be had.
     #[error("cannot start {what}")]
     System {
@@ -62,6 +66,7 @@ impl Engine {
         let plan = cores::plan(&options.workers);
         let sockets = listen::bind_all(&options.listen, plan.len())?;
         let addresses = addresses(&sockets);
+        let tls = terminator(&options)?;
         let background = background()?;
 
         let (publisher, readers) = Publisher::new(follow::first(&revisions.borrow()), plan.len());
@@ -77,7 +82,7 @@ impl Engine {
         let counters: Vec<_> = stations.iter().map(|station| station.counters.clone()).collect();
         let (board, inboxes) = Board::new(&counters);
         let board = Arc::new(board);
-        let ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
+        let listen = bound(&options.listen, &addresses);
 
         let parts = plan.into_iter().zip(sockets).zip(inboxes).zip(stations).zip(lanes);
         let mut handle = Handle {
@@ -96,7 +101,9 @@ impl Engine {
                 board: board.clone(),
                 station,
                 pingora: Arc::new(pingora),
-                ports: ports.clone(),
+                listen: listen.clone(),
+                tls: tls.clone(),
+                pace: Arc::default(),
             };
             let runtime = Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(StartError::system("a worker's runtime"))?;
@@ -105,6 +112,17 @@ impl Engine {
         }
         Ok(handle)
     }
+}
+
+/// The listeners, with the ports they got.
+fn bound(listen: &[Listen], addresses: &[SocketAddr]) -> Vec<Listen> {
+    listen.iter().zip(addresses).map(|(listen, addr)| Listen { addr: *addr, ..*listen }).collect()
+}
+
+/// What all workers begin handshakes with, if any listener speaks TLS.
+fn terminator(options: &Options) -> Result<Option<Arc<Terminator>>, StartError> {
+    let speaks_tls = options.listen.iter().any(|listen| listen.tls);
+    Ok(speaks_tls.then(|| Terminator::new(&options.tls)).transpose()?.map(Arc::new))
 }
 
 /// Where the first worker listens; the others do so at the same.
@@ -288,6 +306,11 @@ impl Stats {
     /// Connections accepted so far.
     pub fn accepted(&self) -> u64 {
         self.workers.iter().map(|worker| worker.accepted).sum()
+    }
+
+    /// TLS handshakes that came to nothing.
+    pub fn handshakes_failed(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.handshakes_failed).sum()
     }
 
     /// Requests so far, refused ones included.

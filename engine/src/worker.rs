@@ -6,19 +6,25 @@
 
 pub(crate) mod cores; // how many, and where
 pub(crate) mod listen; // sockets, accepting, evening out
+pub(crate) mod tls; // server name → certificate, and the handshake
+mod pace; // how many handshakes go on at a time
 pub(crate) mod drain; // leaving
 
-use crate::door::{self, Ending};
+use crate::door::{self, BoundedStream, Ending, Transport};
 use crate::lanes::Carrier;
 use crate::lanes::pingora::Pingora;
 use crate::metrics::Connection;
-use crate::proxy::exchange::{Client, Station};
+use crate::options::Listen;
+use crate::proxy::exchange::{Client, Secured, Station};
+use crate::proxy::hygiene::Refusal;
 use drain::{Guest, Guests, Order};
 use listen::{Accepted, Acceptor, Board, Given};
+use pace::Pace;
 use pingora::protocols::SocketDigest;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
+use tls::{Failed, Offer, Terminator};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc::UnboundedReceiver, watch};
@@ -41,8 +47,18 @@ pub(crate) struct Post {
     pub(crate) board: Arc<Board>,
     pub(crate) station: Arc<Station>,
     pub(crate) pingora: Arc<Pingora>,
-    /// The port of each listener, in order.
-    pub(crate) ports: Vec<u16>,
+    /// The listeners, in order, with the ports they have.
+    pub(crate) listen: Vec<Listen>,
+    /// There if any of them speaks TLS.
+    pub(crate) tls: Option<Arc<Terminator>>,
+    pub(crate) pace: Arc<Pace>,
+}
+
+/// Who has connected, and where.
+struct Caller<'a> {
+    digest: Arc<SocketDigest>,
+    peer: SocketAddr,
+    listen: &'a Listen,
 }
 
 impl Worker {
@@ -80,6 +96,7 @@ impl Post {
                 drop(reader.changed().await);
             }
         });
+        let pacing = tokio::spawn(self.pace.clone().keep());
         let mut accepting = JoinSet::new();
         for (listener, socket) in listeners.into_iter().enumerate() {
             let (post, orders, guest) = (self.clone(), orders.clone(), guests.welcome());
@@ -101,6 +118,7 @@ impl Post {
         }
         guests.until_gone(by).await;
         refreshing.abort();
+        pacing.abort();
     }
 
     async fn accept(
@@ -177,14 +195,54 @@ impl Post {
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         // Just made, so it is not set yet.
         let _unset = digest.peer_addr.set(Some(peer.into()));
-        let port = self.ports.get(listener).copied().unwrap_or_default();
-        let client = Client::new(self.station.clone(), peer, port);
-        let carrier = Carrier::new(client, self.pingora.clone());
-        let (options, draining) = (&self.station.options.door, &self.station.draining);
-        match door::serve(stream, Arc::new(digest), options, draining, &carrier).await {
-            Ending::Closed => {}
-            // Not offered on cleartext listeners, as by Kong's defaults.
-            Ending::Http2(stream) => drop(stream),
+        let Some(listen) = self.listen.get(listener) else { return };
+        let caller = Caller { digest: Arc::new(digest), peer, listen };
+        match &self.tls {
+            Some(tls) if listen.tls => self.shake_hands(tls, stream, caller).await,
+            _ => self.speak(stream, caller, None).await,
         }
+    }
+
+    /// One connection that begins with a TLS handshake.
+    async fn shake_hands(&self, tls: &Terminator, stream: TcpStream, caller: Caller<'_>) {
+        let offer = Offer { snapshots: self.station.snapshots.clone(), http2: caller.listen.http2 };
+        let deadline = Instant::now() + self.station.options.door.head_timeout;
+        // Boxed: it takes a lot of room for a moment.
+        let shaken = Box::pin(tls.accept(stream, offer, &self.pace, deadline)).await;
+        self.station.counters.count_handshake(shaken.is_ok());
+        match shaken {
+            Ok(stream) => {
+                let secured = Secured { sni: tls::server_name(&stream) };
+                if tls::is_http2(&stream) {
+                    let stream = BoundedStream::http2(stream, caller.digest.clone());
+                    Box::pin(self.carrier(&caller, Some(secured)).carry_http2(stream)).await;
+                } else {
+                    self.speak(stream, caller, Some(secured)).await;
+                }
+            }
+            Err(Failed::Plain(stream)) => {
+                let carrier = self.carrier(&caller, None);
+                door::turn_away(stream, caller.digest, Refusal::PlainOnTls, &carrier).await;
+            }
+            // Anybody can fail as often as they like: counted, and said to who wants to know.
+            Err(failed) => tracing::debug!(peer = %caller.peer, "no TLS: {failed}"),
+        }
+    }
+
+    /// One connection, once both sides understand each other's bytes.
+    async fn speak<T: Transport>(&self, io: T, caller: Caller<'_>, secured: Option<Secured>) {
+        let carrier = self.carrier(&caller, secured);
+        let options = door::Options { http2: caller.listen.http2, ..self.station.options.door };
+        let draining = &self.station.draining;
+        match door::serve(io, caller.digest, &options, draining, &carrier).await {
+            Ending::Closed => {}
+            Ending::Http2(stream) => Box::pin(carrier.carry_http2(stream)).await,
+        }
+    }
+
+    fn carrier(&self, caller: &Caller<'_>, secured: Option<Secured>) -> Carrier {
+        let port = caller.listen.addr.port();
+        let client = Client::new(self.station.clone(), caller.peer, port, secured);
+        Carrier::new(client, self.pingora.clone())
     }
 }

@@ -13,6 +13,7 @@ mod mistake;
 mod pem;
 mod proxy;
 mod reader;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
@@ -22,13 +23,14 @@ use std::time::Duration;
 
 pub use cluster::{ClusterClient, ClusterServer, Endpoint, Pair};
 pub use database::{Database, Declarative};
-pub use listen::Listen;
+pub use listen::{Listen, Probes};
 pub use log::{Destination, Level, Logs};
 pub use mistake::{Mistake, Mistakes};
 pub use pem::Pem;
 pub use proxy::{Forwarding, Header, Keepalive, Proxy, UpstreamHeader, Workers};
 
 pub use reader::show;
+pub use tls::{Ciphers, Tls, Version};
 
 use serde_json::{Map, Value};
 

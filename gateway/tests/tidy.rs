@@ -34,8 +34,10 @@ const MODEL_USES: &[&str] = &[
     "serde",
     "serde-saphyr",
     "serde_json",
+    "sha2",
     "thiserror",
     "uuid",
+    "x509-parser",
 ];
 
 /// The longest that a file may get before it is two.

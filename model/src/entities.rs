@@ -4,12 +4,16 @@
 //! enumerates them.
 
 mod certificate;
+mod ca_certificate;
 mod service;
 mod route;
+mod sni;
 
+pub use ca_certificate::CaCertificate;
 pub use certificate::Certificate;
 pub use route::Route;
 pub use service::Service;
+pub use sni::Sni;
 
 use crate::Config;
 use crate::config::Table;
@@ -78,8 +82,11 @@ macro_rules! entities {
 }
 
 entities! {
+    certificates: Certificate,
+    ca_certificates: CaCertificate,
     services: Service,
     routes: Route,
+    snis: Sni,
 }
 
 impl EntityKind {

@@ -44,6 +44,17 @@ pub trait Entity:
         });
         found
     }
+
+    /// The field whose values name an entity of this kind in a URL: that of its endpoint key,
+    /// unless it goes by the name of something else.
+    fn key_field() -> Option<&'static Field> {
+        Self::SCHEMA.field(Self::ENDPOINT_KEY?)
+    }
+
+    /// The entity that goes by this name in a URL.
+    fn by_key<'a>(config: &'a Config, name: &str) -> Option<&'a Self> {
+        Self::table(config).by_endpoint_key(name)
+    }
 }
 
 /// A field that points at another entity.

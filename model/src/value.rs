@@ -12,6 +12,7 @@ mod host; // host names, with and without wildcards
 mod method; // HTTP methods
 mod name; // names and tags of entities
 mod number; // numbers and durations
+pub(crate) mod pem; // certificates and private keys
 pub mod path; // paths, and their normal form
 mod protocol; // protocols and their groups
 mod reference; // a pointer to another entity
@@ -26,6 +27,7 @@ pub use method::Method;
 pub use name::{Name, Tag};
 pub use number::{Decimal, Millis};
 pub use path::{Path, PathMatch, RoutePath};
+pub use pem::{CertificatePem, KeyPem};
 pub use protocol::{PathHandling, Protocol};
 pub use reference::Reference;
 pub use set::Set;

@@ -36,6 +36,9 @@ pub struct Problem {
     /// The entity to blame, as table name and id, where there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub entity: Option<(String, Uuid)>,
+    /// The field of it, where one is to blame.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub field: Option<String>,
     /// A sentence for people.
     pub message: String,
 }
@@ -51,8 +54,15 @@ impl Problem {
         Self {
             code: code.into(),
             entity: Some((kind.name().to_owned(), id.into())),
+            field: None,
             message: message.into(),
         }
+    }
+
+    /// The same, in this field.
+    #[must_use]
+    pub fn at(self, field: &str) -> Self {
+        Self { field: Some(field.to_owned()), ..self }
     }
 }
 

@@ -83,8 +83,7 @@ impl Call {
     pub(super) fn key<E: Entity>(&self) -> Result<Key, Problem> {
         let key = Key::from(self.segment(E::KIND.name()));
         let Key::Name(name) = &key else { return Ok(key) };
-        let field =
-            E::ENDPOINT_KEY.and_then(|name| E::SCHEMA.field(name)).ok_or(Problem::NotAnId)?;
+        let field = E::key_field().ok_or(Problem::NotAnId)?;
         match refusal(field, name) {
             Some(message) => Err(Problem::NotAKey { field: field.name, message }),
             None => Ok(key),

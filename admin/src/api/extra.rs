@@ -1,5 +1,7 @@
-//! What is not about entities.
+//! What is not about entities, and what is special about some.
 
 pub(super) mod info; // what this node is
 pub(super) mod nodes; // how the data planes fare
 pub(super) mod schemas; // what entities look like
+pub(super) mod certificates; // with the names they are shown for
+pub(super) mod authorities; // which services name in lists

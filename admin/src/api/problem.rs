@@ -34,6 +34,8 @@ pub(super) enum Problem {
     NotAControlPlane,
     /// There is no such schema.
     NoSuchSchema(String),
+    /// No certificate is shown for this name.
+    NoSuchSni,
     /// A URL segment must be a UUID here.
     NotAnId,
     /// A URL segment cannot be a value of the endpoint key.
@@ -104,6 +106,7 @@ impl Problem {
             Problem::NoSuchSchema(name) => {
                 plain(StatusCode::NOT_FOUND, &format!("No entity named '{name}'"))
             }
+            Problem::NoSuchSni => plain(StatusCode::NOT_FOUND, "SNI not found"),
             Problem::NotAnId => {
                 let fields = [("id", "expected a valid UUID")];
                 let message = format!("invalid primary key: '{}'", table(&fields));
@@ -151,11 +154,22 @@ fn refused(refusal: &Refusal) -> Told {
             format!("an existing '{by}' entity references this '{kind}' entity"),
             json!({ "@referenced_by": by.name() }),
         ),
+        Refusal::InUse { authority, service } => coded(
+            19,
+            "referenced by others",
+            format!("ca certificate {authority} is still referenced by services (id = {service})"),
+            Value::Null,
+        ),
         Refusal::Missing(named) => missing(named),
         Refusal::NotFound => Problem::NotFound.told(),
         Refusal::Unservable(problems) => {
             let mut violations = Violations::default();
-            problems.iter().for_each(|problem| violations.add_entity(problem.to_string()));
+            for problem in problems {
+                match &problem.field {
+                    Some(field) => violations.set(field, problem.message.as_str()),
+                    None => violations.add_entity(problem.to_string()),
+                }
+            }
             invalid(&violations)
         }
     }

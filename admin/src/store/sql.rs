@@ -101,7 +101,6 @@ mod tests {
              on conflict (id) do update set \"name\" = excluded.\"name\", \
              \"service\" = excluded.\"service\", bytes = excluded.bytes"
         );
-        // No certificate can be stored yet, so a service has no column that points at one.
-        assert_eq!(Statements::of(EntityKind::Service).columns, ["name"]);
+        assert_eq!(Statements::of(EntityKind::Service).columns, ["name", "client_certificate"]);
     }
 }

@@ -13,7 +13,10 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use super::OpenError;
 
 /// Each brings the database one version up; how many were run is in `user_version`.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_core.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_core.sql"),
+    include_str!("../../migrations/sqlite/0002_certificates.sql"),
+];
 
 /// How long a statement waits for another process that holds the database, such as a backup.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub(crate) mod pem;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 

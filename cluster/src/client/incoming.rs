@@ -161,5 +161,5 @@ fn untrusted(id: RevisionId, error: &TrustError) -> Refusal {
 }
 
 fn refusal(revision: RevisionId, code: &str, message: String) -> Refusal {
-    Refusal { revision, problems: vec![Problem { code: code.to_owned(), entity: None, message }] }
+    Refusal { revision, problems: vec![Problem { code: code.to_owned(), entity: None, field: None, message }] }
 }

@@ -61,6 +61,15 @@ pub(super) async fn part<T: Transport>(mut conn: Box<Conn<T>>, mut alarm: Alarm)
     }
 }
 
+/// Parts after the last byte of another protocol than HTTP/1, of which the client may still
+/// have something to say.
+pub(super) async fn see_off<T: Transport>(mut conn: Box<Conn<T>>, mut alarm: Alarm) {
+    let sent = in_time(&mut alarm, Instant::now() + SEND, |cx| conn.poll_shutdown(cx));
+    if sent.await.is_ok() {
+        linger(conn, alarm).await;
+    }
+}
+
 /// Makes ready for another request: everything sent, and the body gone. False if
 /// that is not to be had.
 pub(super) async fn settle<T: Transport>(conn: &mut Conn<T>, alarm: &mut Alarm) -> bool {

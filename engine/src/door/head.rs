@@ -177,7 +177,7 @@ fn is_method_byte(byte: u8) -> bool {
     byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_')
 }
 
-fn check_method(method: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn check_method(method: &[u8]) -> Result<(), Refusal> {
     match method {
         b"TRACE" | b"CONNECT" => Err(Refusal::MethodNotAllowed),
         _ if method.is_empty() || !method.iter().copied().all(is_method_byte) => {
@@ -203,7 +203,7 @@ fn version_of(text: &[u8]) -> Result<Version, Refusal> {
 /// Origin-form or absolute-form; which authority the latter may name is looked at
 /// later. No fragment, which has no place in a target, and no `*`, which only asks
 /// the gateway about itself.
-fn check_target(target: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn check_target(target: &[u8]) -> Result<(), Refusal> {
     let bad = |&byte: &u8| byte <= b' ' || byte == 0x7f || byte == b'#';
     let begins = target.first().is_some_and(|&byte| byte == b'/' || byte.is_ascii_alphabetic());
     if !begins || target.iter().any(bad) { Err(Refusal::Target) } else { Ok(()) }
@@ -232,7 +232,7 @@ pub fn write(head: &Head, terms: &Terms, out: &mut BytesMut) {
     out.put_slice(b"\r\n");
 }
 
-fn write_target(target: &[u8], out: &mut BytesMut) {
+pub(crate) fn write_target(target: &[u8], out: &mut BytesMut) {
     if std::str::from_utf8(target).is_ok() {
         return out.put_slice(target);
     }

@@ -46,6 +46,16 @@ impl<T> Home<T> {
     }
 }
 
+/// A way back to a connection that was given away whole: see [`super::see_off`].
+#[derive(Debug)]
+pub struct Homecoming<T>(Arc<Home<T>>);
+
+impl<T> Homecoming<T> {
+    pub(super) fn take(self) -> Option<Box<Conn<T>>> {
+        self.0.take()
+    }
+}
+
 /// One request's share of a connection.
 #[derive(Debug)]
 pub struct BoundedStream<T: Transport> {
@@ -69,6 +79,11 @@ impl<T: Transport> BoundedStream<T> {
     pub(super) fn transparent(mut conn: Box<Conn<T>>) -> BoundedStream<T> {
         conn.passage.transparent = true;
         BoundedStream { conn: Some(conn), home: Home::new(), http2: true }
+    }
+
+    /// Where the connection is to be found once everyone has let go of it.
+    pub fn homecoming(&self) -> Homecoming<T> {
+        Homecoming(self.home.clone())
     }
 
     /// Puts `head` before the body, in its canonical form (see

@@ -5,25 +5,29 @@
 //! arrives in its final form, replayed by the door, so Pingora parses exactly what
 //! the pipeline prepared.
 
+mod progress; // of a request that came by HTTP/2
 mod relay;
 
 use crate::door::{BoundedStream, Next, Transport};
 use crate::options::Keepalive;
 use crate::proxy::exchange::Exchange;
+use crate::proxy::log::Outcome;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::apps::HttpServerApp as _;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::HttpSession;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{BError, Error, Result};
+use progress::Progress;
 use std::any::Any;
 use std::io::Write as _;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// One worker's instance: its upstream connections are its own.
@@ -66,6 +70,44 @@ impl Pingora {
     }
 }
 
+impl Pingora {
+    /// Carries one request of an HTTP/2 connection. Says whether it was answered.
+    pub(crate) async fn carry_http2(
+        &self,
+        exchange: Box<Exchange>,
+        mut session: HttpSession,
+    ) -> bool {
+        let progress = Arc::new(relay::progress(&exchange, session.is_body_empty()));
+        let mut header = match relay::replayed(&exchange) {
+            Ok(header) => header,
+            Err(error) => {
+                tracing::error!(request_id = exchange.id().as_str(), %error, "no head for a lane");
+                exchange.end(Outcome::GONE);
+                return false;
+            }
+        };
+        let given = Given { exchange, progress: progress.clone() };
+        header.extensions_mut().insert(Handed(Arc::new(Mutex::new(Some(given)))));
+        *session.req_header_mut() = header;
+        let session = ServerSession::new_http2(session);
+        tokio::select! {
+            _ = self.proxy.process_new_http(session, &self.draining) => {}
+            () = progress.silence() => tracing::info!("a client paused for too long within a body"),
+        }
+        progress.is_answered()
+    }
+}
+
+/// What a phase needs of an HTTP/2 request, on its way through Pingora in the request's head:
+/// there is no other way for it.
+#[derive(Clone)]
+struct Handed(Arc<Mutex<Option<Given>>>);
+
+struct Given {
+    exchange: Box<Exchange>,
+    progress: Arc<Progress>,
+}
+
 /// Starts Pingora's timer thread, which inherits the calling thread's affinity:
 /// before any is pinned.
 pub(crate) fn start_timers() {
@@ -98,11 +140,46 @@ struct Phases {
 
 /// What Pingora holds of a request: there from the first phase on.
 #[derive(Default)]
-struct Carried(Option<Box<Exchange>>);
+struct Carried {
+    exchange: Option<Box<Exchange>>,
+    /// For a request that came by HTTP/2.
+    progress: Option<Arc<Progress>>,
+    ended: bool,
+}
 
 impl Carried {
     fn exchange(&mut self) -> Result<&mut Exchange> {
-        self.0.as_deref_mut().ok_or_else(relay::nothing_carried)
+        self.exchange.as_deref_mut().ok_or_else(relay::nothing_carried)
+    }
+
+    /// Takes over what was handed along with an HTTP/2 request, the first time.
+    fn adopt(&mut self, session: &mut Session) {
+        if self.exchange.is_some() {
+            return;
+        }
+        let handed = session.req_header_mut().extensions_mut().remove::<Handed>();
+        let given = handed.and_then(|h| h.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(Given { exchange, progress }) = given {
+            relay::begin(session, &exchange);
+            (self.exchange, self.progress) = (Some(exchange), Some(progress));
+        }
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if let Some(progress) = self.progress.as_ref().filter(|_| outcome != Outcome::GONE) {
+            progress.note_answered();
+        }
+        if let Some(exchange) = self.exchange.as_deref().filter(|_| !self.ended) {
+            exchange.end(outcome);
+        }
+        self.ended = true;
+    }
+}
+
+impl Drop for Carried {
+    /// Whatever cut a request short, it ends in the log.
+    fn drop(&mut self) {
+        self.end(Outcome::GONE);
     }
 }
 
@@ -122,7 +199,7 @@ impl ProxyHttp for Phases {
         ctx: &mut Carried,
         exchange: Box<dyn Any + Send + Sync>,
     ) {
-        ctx.0 = exchange.downcast().ok();
+        ctx.exchange = exchange.downcast().ok();
         if let Ok(exchange) = ctx.exchange() {
             relay::begin(session, exchange);
         }
@@ -130,9 +207,10 @@ impl ProxyHttp for Phases {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         ctx: &mut Carried,
     ) -> Result<Box<HttpPeer>> {
+        ctx.adopt(session);
         relay::peer(ctx.exchange()?, self.keepalive).await
     }
 
@@ -149,10 +227,13 @@ impl ProxyHttp for Phases {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         ctx: &mut Carried,
     ) -> Result<()> {
-        relay::request_body(ctx.exchange()?, body.as_ref())
+        if let Some(progress) = &ctx.progress {
+            progress.hear(end_of_stream);
+        }
+        relay::request_body(ctx.exchange()?, body, end_of_stream)
     }
 
     async fn response_filter(
@@ -196,7 +277,7 @@ impl ProxyHttp for Phases {
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Carried) {
-        relay::end(session, ctx.0.as_deref());
+        ctx.end(relay::outcome(session));
     }
 
     fn suppress_error_log(&self, _session: &Session, _ctx: &Carried, _error: &Error) -> bool {

@@ -5,12 +5,13 @@
 
 use super::exchange::Exchange;
 use super::forwarded;
-use super::head::Known;
+use super::head::{Head, Known};
 use super::hygiene::Framing;
 use super::path;
 use super::reply::Reply;
-use crate::router::{RequestView, RouteIndex};
+use crate::router::{Fields, RequestView, RouteIndex, Scheme, split_host};
 use model::value::path::normal_form;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -46,11 +47,35 @@ fn is_too_large(exchange: &Exchange) -> bool {
 
 fn find(exchange: &Exchange) -> Option<(RouteIndex, usize)> {
     let head = exchange.head();
-    let (raw, _query) = path::split_target(head.target());
-    let path = normal_form(raw);
-    let host = head.get(Known::Host).unwrap_or_default();
-    let view = RequestView::new(host, exchange.client().port, &path, head.method());
+    let client = exchange.client();
+    let (raw, query) = path::split_target(head.target());
+    let (host, port) = split_host(head.get(Known::Host).unwrap_or_default(), client.port);
+    let view = RequestView {
+        scheme: if client.tls { Scheme::Https } else { Scheme::Http },
+        method: head.method(),
+        host,
+        port,
+        path: &normal_form(raw),
+        query: query.strip_prefix(b"?").unwrap_or_default(),
+        sni: client.sni.as_deref().map(str::as_bytes),
+        source: SocketAddr::new(exchange.client_ip(), client.peer.port()),
+        destination: SocketAddr::from((Ipv4Addr::UNSPECIFIED, client.port)),
+        fields: head,
+    };
     exchange.snapshot().routes.find(&view).map(|found| (found.index, found.prefix_len))
+}
+
+impl Fields for Head {
+    fn values<'f>(&'f self, name: &'f [u8]) -> impl Iterator<Item = &'f [u8]> {
+        let fields = self.iter().filter(|(found, _)| is_folded(found.as_bytes(), name));
+        fields.map(|(_, value)| value)
+    }
+}
+
+/// Whether a field's name is this one, but for its case and `-` in place of `_`.
+fn is_folded(name: &[u8], folded: &[u8]) -> bool {
+    let fold = |byte: &u8| if *byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };
+    name.len() == folded.len() && name.iter().map(fold).eq(folded.iter().copied())
 }
 
 /// A route for https that is not for http as well is not served over http.

@@ -45,20 +45,35 @@ pub(crate) struct Client {
     pub(crate) port: u16,
     /// Whether it speaks TLS with us.
     pub(crate) tls: bool,
+    /// The server name of its TLS handshake, in lower case; none if it sent none.
+    pub(crate) sni: Option<Box<str>>,
     /// Whether its word is taken on where requests come from.
     pub(crate) trusted: bool,
     /// Set when a lane that gave its connection up has answered completely.
     answered: AtomicBool,
 }
 
+/// What a client agreed on with us in its TLS handshake.
+pub(crate) struct Secured {
+    /// The server name it asked for, in lower case.
+    pub(crate) sni: Option<Box<str>>,
+}
+
 impl Client {
     /// A client that connected from `peer` to the listener on `port`.
-    pub(crate) fn new(station: Arc<Station>, peer: SocketAddr, port: u16) -> Arc<Client> {
+    pub(crate) fn new(
+        station: Arc<Station>,
+        peer: SocketAddr,
+        port: u16,
+        tls: Option<Secured>,
+    ) -> Arc<Client> {
         let options = &station.options;
         let port = options.public_ports.get(&port).copied().unwrap_or(port);
         let trusted = options.forwarding.trusts(peer.ip());
         let answered = AtomicBool::new(false);
-        Arc::new(Client { station, peer, port, tls: false, trusted, answered })
+        let is_tls = tls.is_some();
+        let sni = tls.and_then(|secured| secured.sni);
+        Arc::new(Client { station, peer, port, tls: is_tls, sni, trusted, answered })
     }
 
     /// Notes that the current request has been answered completely.

@@ -7,6 +7,7 @@
 
 use super::head::{Head, Known, Version};
 use super::path::split_target;
+use crate::door::head::{Limits, check_method, check_target};
 use model::value::path::is_well_escaped;
 use smallvec::SmallVec;
 
@@ -110,6 +111,9 @@ pub enum Refusal {
     /// More connection options than anyone honest sends.
     #[error("too many connection options")]
     ConnectionOptions,
+    /// A request without TLS where TLS is spoken.
+    #[error("plain HTTP on a TLS port")]
+    PlainOnTls,
     /// The head did not arrive in time.
     #[error("head took too long")]
     HeadTimeout,
@@ -164,6 +168,49 @@ pub fn inspect(head: &mut Head) -> Result<Terms, Refusal> {
     };
     strip(head, &options);
     Ok(terms)
+}
+
+/// The same for an HTTP/2 request, whose head was read by a library: what that is more lenient
+/// in than we are is refused here. `empty`: no body follows.
+pub(crate) fn inspect_http2(
+    head: &mut Head,
+    limits: Limits,
+    empty: bool,
+) -> Result<Terms, Refusal> {
+    check_method(head.method())?;
+    check_size(head, limits)?;
+    check_target(head.target())?;
+    whom_for(head)?;
+    if !is_well_escaped(split_target(head.target()).0) {
+        return Err(Refusal::Target);
+    }
+    let framing = match framing(head)? {
+        Framing::Empty if !empty => Framing::Chunked, // it ends where its stream does
+        framing => framing,
+    };
+    let te_trailers = head.get_all(Known::Te).flat_map(list).any(accepts_trailers);
+    let terms =
+        Terms { framing, keep_alive: true, websocket: false, expects_continue: false, te_trailers };
+    strip_hop_by_hop(head);
+    Ok(terms)
+}
+
+/// As large as it would be over HTTP/1.
+fn check_size(head: &Head, limits: Limits) -> Result<(), Refusal> {
+    let line = head.method().len() + head.target().len() + " HTTP/1.1\r\n".len() + 1;
+    if line > limits.line {
+        return Err(Refusal::LineTooLong);
+    }
+    let (mut whole, mut count) = (line, 0);
+    for (name, value) in head.iter() {
+        let line = name.as_bytes().len() + value.len() + ": \r\n".len();
+        whole += line;
+        count += 1;
+        if line > limits.line || whole > limits.head {
+            return Err(Refusal::HeadTooLarge);
+        }
+    }
+    if count > limits.fields { Err(Refusal::TooManyFields) } else { Ok(()) }
 }
 
 /// Removes the hop-by-hop fields of a message that has no framing of ours: a

@@ -191,17 +191,23 @@ pub(crate) fn own(exchange: &Exchange, reply: &Reply) -> Rendered {
 
 /// The whole answer to a request that got no further than the door.
 pub(crate) fn refuse(client: &Client, reply: &Reply, head: Option<&Head>, out: &mut BytesMut) {
+    let is_head = head.is_some_and(|head| head.method() == b"HEAD");
+    refused(client, reply, head).write(false, is_head, out);
+}
+
+/// The same, yet to be written; counted and logged already.
+pub(crate) fn refused(client: &Client, reply: &Reply, head: Option<&Head>) -> Rendered {
     let station = &client.station;
     station.counters.count_request();
     let id = station.ids.next();
     let rendered = reply.render(head, id.as_str());
     let rendered = signed(rendered, station.options.headers, Duration::ZERO, &id);
-    let is_head = head.is_some_and(|head| head.method() == b"HEAD");
-    rendered.write(false, is_head, out);
     if let Some(log) = &station.access_log {
+        let is_head = head.is_some_and(|head| head.method() == b"HEAD");
         let sent = if is_head { 0 } else { rendered.body.len() as u64 };
         log.record(client.peer.ip(), &id, head, Outcome { status: reply.status(), sent });
     }
+    rendered
 }
 
 fn signed(mut reply: Rendered, shown: Headers, latency: Duration, id: &RequestId) -> Rendered {

@@ -5,9 +5,9 @@
 //! point at it; their patterns stay, and with them the table's trees.
 
 use super::{CompiledRoute, CompiledService, Snapshot, UpstreamTls};
-use crate::router::{Change, Pattern};
+use crate::router::{Change, Pattern, RouterPriority, Unserved};
 use model::config::Difference;
-use model::entities::{Route, Service};
+use model::entities::{CaCertificate, Route, Service};
 use model::value::{Host, IpRange, Millis, Protocol};
 use model::vitals::Problem;
 use model::{Config, Entity, EntityKind, Id, Revision};
@@ -15,11 +15,22 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// The code of a problem with something this version does not serve.
 pub const NOT_SERVED: &str = "not_served";
 /// The code of a reference to what does not exist.
 pub const DANGLING: &str = "dangling_reference";
+/// The code of a regular expression that routes cannot have.
+pub const BAD_REGEX: &str = "invalid_regex";
+
+/// What an operator may choose about compiling; a snapshot has the choice of the one it
+/// follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompileOptions {
+    /// Which of two routes that match the same request serves it.
+    pub router_priority: RouterPriority,
+}
 
 /// Compiles a revision into the snapshot that follows `previous`.
 ///
@@ -35,14 +46,19 @@ pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec
     };
     step.compile_services();
     let changes = step.compile_routes();
+    let certificates =
+        previous.certificates.patched(&revision.config, &previous.config, &mut step.problems);
     if !step.problems.is_empty() {
         return Err(step.problems);
     }
     Ok(Snapshot {
         id: revision.id,
         routes: previous.routes.patched(changes),
+        certificates,
         services: step.services,
         config: revision.config.clone(),
+        options: previous.options,
+        regexes: previous.regexes.clone(),
     })
 }
 
@@ -66,7 +82,7 @@ impl Step<'_> {
             self.touched.extend(routes.map(|route| route.id));
             self.services.remove(&service.id);
             if let Difference::Put(_) = difference {
-                let found = problems_of(service);
+                let found = problems_of(service, self.config);
                 self.problems.extend(found);
                 if service.enabled {
                     self.services.insert(service.id, Arc::new(compile_service(service)));
@@ -86,7 +102,8 @@ impl Step<'_> {
 
     /// What becomes of a route: none if it is to blame for a problem.
     fn compile_route(&mut self, id: Id<Route>) -> Option<Change> {
-        let Some(route) = self.config.get(id) else { return Some(Change::Remove(id)) };
+        let route = self.config.get(id).filter(|route| Pattern::is_for_http(route));
+        let Some(route) = route else { return Some(Change::Remove(id)) };
         let pattern = self.pattern_of(route);
         let service = match route.service.map(|reference| reference.id) {
             None => None,
@@ -104,14 +121,20 @@ impl Step<'_> {
         Some(Change::Put(Arc::new(compile_route(route, pattern?, service))))
     }
 
-    /// The pattern of a route, unless it matches on what is not served.
+    /// The pattern of a route, unless it cannot be served.
     fn pattern_of(&mut self, route: &Route) -> Option<Arc<Pattern>> {
-        let id = route.id;
-        match Pattern::of(route) {
+        let Snapshot { options, regexes, .. } = self.previous;
+        match Pattern::of(route, options.router_priority, regexes) {
             Ok(pattern) => Some(Arc::new(pattern)),
             Err(unserved) => {
-                self.problems.extend(unserved.into_iter().map(|unserved| {
-                    Problem::of(EntityKind::Route, id, NOT_SERVED, unserved.to_string())
+                self.problems.extend(unserved.iter().map(|unserved| {
+                    let code = match unserved {
+                        Unserved::Regex { .. } => BAD_REGEX,
+                        Unserved::LongPath(_) | Unserved::LongHost(_) => NOT_SERVED,
+                    };
+                    let problem =
+                        Problem::of(EntityKind::Route, route.id, code, unserved.to_string());
+                    problem.at(unserved.field())
                 }));
                 None
             }
@@ -124,8 +147,8 @@ fn compile_route(
     pattern: Arc<Pattern>,
     service: Option<Arc<CompiledService>>,
 ) -> CompiledRoute {
-    let demands_tls =
-        route.protocols.contains(&Protocol::Https) && !route.protocols.contains(&Protocol::Http);
+    let has = |protocol| route.protocols.contains(&protocol);
+    let demands_tls = has(Protocol::Https) && !has(Protocol::Http);
     CompiledRoute {
         id: route.id,
         name: route.name.clone(),
@@ -138,7 +161,7 @@ fn compile_route(
 }
 
 /// What is wrong with a service, enabled or not.
-fn problems_of(service: &Service) -> Vec<Problem> {
+fn problems_of(service: &Service, config: &Config) -> Vec<Problem> {
     let problem = |code: &str, message| Problem::of(Service::KIND, service.id, code, message);
     let mut problems = Vec::new();
     if !matches!(service.protocol, Protocol::Http | Protocol::Https) {
@@ -150,12 +173,12 @@ fn problems_of(service: &Service) -> Vec<Problem> {
         let message = "this version does not verify certificates of upstreams yet".to_owned();
         problems.push(problem(NOT_SERVED, message));
     }
-    // There are no such entities yet, so whatever is named does not exist.
-    if let Some(certificate) = &service.client_certificate {
-        let message = format!("its client certificate {} does not exist", certificate.id);
-        problems.push(problem(DANGLING, message));
+    if service.client_certificate.is_some() {
+        let message = "this version does not show certificates to upstreams yet".to_owned();
+        problems.push(problem(NOT_SERVED, message));
     }
-    for id in service.ca_certificates.iter().flatten() {
+    let is_missing = |id: &&Uuid| config.get(Id::<CaCertificate>::from(**id)).is_none();
+    for id in service.ca_certificates.iter().flatten().filter(is_missing) {
         problems.push(problem(DANGLING, format!("its CA certificate {id} does not exist")));
     }
     problems

@@ -107,6 +107,6 @@ async fn compile_aside(
     let compiling = spawn_blocking(move || compile_or_say_why(&revision, &previous));
     compiling.await.unwrap_or_else(|error| {
         let message = format!("compiling was interrupted: {error}");
-        Err(vec![Problem { code: INTERNAL.to_owned(), entity: None, message }])
+        Err(vec![Problem { code: INTERNAL.to_owned(), entity: None, field: None, message }])
     })
 }

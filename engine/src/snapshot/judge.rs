@@ -50,7 +50,7 @@ fn caught<T>(compile: impl FnOnce() -> Result<T, Vec<Problem>>) -> Result<T, Vec
         let said = panic.downcast_ref::<&str>().copied();
         let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         let message = format!("compiling failed: {}", said.unwrap_or("no message"));
-        Err(vec![Problem { code: INTERNAL.to_owned(), entity: None, message }])
+        Err(vec![Problem { code: INTERNAL.to_owned(), entity: None, field: None, message }])
     })
 }
 

@@ -6,8 +6,8 @@
 //! least loaded one, once; a given connection is never given again.
 
 use crate::metrics::{Connection, Counters};
-use crate::options::Listen;
-use socket2::{Domain, Protocol, Socket, Type};
+use crate::options::{Listen, Probes};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -42,10 +42,10 @@ pub(crate) fn bind_all(
         let naming = |source| ListenError { addr: listener.addr, source };
         let mut addr = listener.addr;
         if addr.port() != 0 {
-            bind(addr, false).map_err(naming)?;
+            bind(addr, listener, false).map_err(naming)?;
         }
         for worker in &mut sockets {
-            let socket = bind(addr, true);
+            let socket = bind(addr, listener, true);
             let socket = socket.and_then(|socket| accepting(socket, listener)).map_err(naming)?;
             addr = socket.local_addr().map_err(naming)?;
             worker.push(socket);
@@ -54,12 +54,11 @@ pub(crate) fn bind_all(
     Ok(sockets)
 }
 
-fn bind(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
+fn bind(addr: SocketAddr, listen: &Listen, shared: bool) -> io::Result<Socket> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
-        // As nginx: an IPv6 listener leaves IPv4 to a listener of its own.
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(listen.ipv6_only)?;
     }
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
@@ -68,8 +67,19 @@ fn bind(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
 }
 
 fn accepting(socket: Socket, listen: &Listen) -> io::Result<TcpListener> {
+    if let Some(probes) = listen.keepalive {
+        socket.set_keepalive(true)?; // what is accepted takes it over
+        socket.set_tcp_keepalive(&keepalive(probes))?;
+    }
     socket.listen(i32::try_from(listen.backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
+}
+
+fn keepalive(probes: Probes) -> TcpKeepalive {
+    let given = TcpKeepalive::new();
+    let given = probes.idle.map_or(given.clone(), |idle| given.with_time(idle));
+    let given = probes.interval.map_or(given.clone(), |interval| given.with_interval(interval));
+    probes.count.map_or(given.clone(), |count| given.with_retries(count))
 }
 
 /// What may be accepted on a listener.

@@ -1,7 +1,8 @@
 //! A whole snapshot or every problem; what did not change is shared.
 
 use super::get;
-use engine::snapshot::{Snapshot, compile, judge};
+use engine::router::{RequestView, RouterPriority};
+use engine::snapshot::{CompileOptions, Snapshot, compile, judge};
 use model::entities::{Route, Service};
 use model::testing::{RouteBuilder, ServiceBuilder, revision, route, service};
 use model::vitals::Problem;
@@ -100,17 +101,45 @@ fn only_a_route_for_https_alone_demands_tls() {
 }
 
 #[test]
-fn routes_that_are_not_served_yet_are_refused() {
-    let headers = json!({ "x-a": ["b"] });
-    refused(route("r").path("~/a"), "regular expressions in paths such as `~/a`");
-    refused(route("r").host("*.a.io"), "wildcard hosts such as `*.a.io`");
-    refused(route("r").host("a.*"), "wildcard hosts such as `a.*`");
-    refused(route("r").with("headers", headers), "routes with `headers`");
-    refused(route("r").with("snis", json!(["a.io"])), "routes with `snis`");
+fn a_regex_that_is_none_is_refused_with_what_to_write_instead() {
+    refused(route("r").path("~/(?!a)"), "paths", "/(?!a)", "instead of excluding paths");
+    refused(route("r").path("~/(a)\\1"), "paths", "/(a)\\1", "write the alternatives out");
+    refused(route("r").path("~/(?>a)"), "paths", "/(?>a)", "`(?:…)` does the same");
     refused(
-        route("r").path("/a").with("protocols", json!(["grpc"])).with("strip_path", false),
-        "routes for protocol `grpc`",
+        route("r").path("~/\\w{2000}"),
+        "paths",
+        "/\\w{2000}",
+        "make counted repetitions smaller",
     );
+    let header = |value: &str| route("r").with("headers", json!({ "x-a": ["b", value] }));
+    refused(header("~*(?=a)"), "headers", "(?=a)", "instead of looking ahead");
+    refused(header("~*(a"), "headers", "(a", "not well-formed: unclosed group");
+}
+
+#[test]
+fn a_route_for_streams_serves_no_request() {
+    let mut config = Config::default();
+    let stream = route("r").with("protocols", json!(["tcp"]));
+    config.write(stream.with("sources", json!([{ "port": 1 }])).build());
+    assert!(compiled(&config, &Snapshot::empty()).routes.is_empty());
+}
+
+#[test]
+fn the_order_of_routes_may_be_the_documented_one() {
+    let mut config = Config::default();
+    config.write(route("by_host").host("a.io").build());
+    config.write(route("by_path").path("/a").method("GET").build());
+    let find = |order| {
+        let previous = Snapshot::empty_for(CompileOptions { router_priority: order });
+        let first = compiled(&config, &previous);
+        // What follows is compiled as the first was.
+        let next = compiled(&config, &first);
+        let view = RequestView::new(b"a.io", 80, b"/a", b"GET");
+        let found = next.routes.find(&view).expect("a route");
+        found.route.name.as_ref().map(ToString::to_string)
+    };
+    assert_eq!(find(RouterPriority::KongEffective).as_deref(), Some("by_host"));
+    assert_eq!(find(RouterPriority::Documented).as_deref(), Some("by_path"));
 }
 
 #[test]
@@ -156,8 +185,8 @@ fn a_deleted_service_leaves_its_routes_dangling() {
 #[test]
 fn all_problems_come_at_once() {
     let mut config = Config::default();
-    config.write(route("r").path("~/a").host("*.a.io").build());
-    config.write(route("q").path("~/b").build());
+    config.write(route("r").path("~/(a").path("~/(b").build());
+    config.write(route("q").path("~/(c").build());
     assert_eq!(problems(&config).len(), 3);
 }
 
@@ -168,7 +197,7 @@ fn a_judge_says_what_compiling_says_and_remembers_nothing_that_failed() {
     config.write(route("r").path("/a").build());
     assert_eq!(judge.rehearse(&config), Ok(()));
 
-    let bad = route("bad").path("~/a").build();
+    let bad = route("bad").path("~/(a").build();
     config.write(bad.clone());
     let problems = judge.rehearse(&config).expect_err("a problem");
     assert_eq!(problems[0].entity, Some(("routes".to_owned(), bad.id.uuid())));
@@ -179,14 +208,17 @@ fn a_judge_says_what_compiling_says_and_remembers_nothing_that_failed() {
 }
 
 #[track_caller]
-fn refused(route: RouteBuilder, expected: &str) {
+fn refused(route: RouteBuilder, field: &str, pattern: &str, expected: &str) {
     let mut config = Config::default();
     let route = route.build();
     config.write(route.clone());
     let [problem] = problems(&config).try_into().expect("one problem");
-    assert_eq!(problem.code, "not_served");
+    assert_eq!(problem.code, "invalid_regex");
     assert_eq!(problem.entity, Some(("routes".to_owned(), route.id.uuid())));
-    assert_eq!(problem.message, format!("this version does not serve {expected} yet"));
+    assert_eq!(problem.field.as_deref(), Some(field));
+    let start = format!("the regular expression `{pattern}` in `{field}` ");
+    assert!(problem.message.starts_with(&start), "{}", problem.message);
+    assert!(problem.message.contains(expected), "{}", problem.message);
 }
 
 fn compiled(config: &Config, previous: &Snapshot) -> Arc<Snapshot> {

@@ -89,7 +89,7 @@ async fn a_refused_revision_changes_nothing_but_the_verdict() {
     let mut engine = Engine::start(revision_of(1));
     engine.effective(1).await;
     let mut config = revision_of(1).config.clone();
-    config.write(route("bad").path("~/x").build());
+    config.write(route("bad").path("~/(x").build());
     engine.revisions.send_replace(revision(2, config));
     let verdict = engine.verdict(|verdict| verdict.refused.is_some()).await;
     assert_eq!(verdict.effective.map(|id| id.version), Some(1));

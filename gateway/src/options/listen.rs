@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::{Role, reader::Reader};
 
@@ -18,10 +19,55 @@ pub struct Listen {
     pub proxy_protocol: bool,
     /// `backlog=N`: connections that may wait to be accepted.
     pub backlog: Option<u32>,
-    /// `ipv6only=on|off`; unset, as the system does.
+    /// `ipv6only=on|off`; unset, as the system does, or for clients as nginx does: on.
     pub ipv6_only: Option<bool>,
+    /// `so_keepalive=on|idle:interval:count`: whether silent clients are asked if they are there.
+    pub keepalive: Option<Probes>,
     /// Flags that are understood and change nothing here.
     pub idle_flags: Vec<String>,
+}
+
+/// How silent clients are asked; what is `None` is as the system does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probes {
+    /// After how long a silence.
+    pub idle: Option<Duration>,
+    /// How long between two questions.
+    pub interval: Option<Duration>,
+    /// How many go unanswered at most.
+    pub count: Option<u32>,
+}
+
+impl FromStr for Probes {
+    type Err = ();
+
+    /// `idle:interval:count`, any of which may be empty. Seconds, but `idle` may be in minutes: `30m`.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let [idle, interval, count] = text.split(':').collect::<Vec<_>>()[..] else {
+            return Err(());
+        };
+        let probes = Self {
+            idle: given(idle)?.map(seconds).transpose()?,
+            interval: given(interval)?.map(seconds).transpose()?,
+            count: given(count)?.map(|count| count.parse().map_err(drop)).transpose()?,
+        };
+        if probes == Self::default() { Err(()) } else { Ok(probes) }
+    }
+}
+
+fn given(part: &str) -> Result<Option<&str>, ()> {
+    let fits = part.len() <= 6 && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    if fits { Ok(Some(part).filter(|part| !part.is_empty())) } else { Err(()) }
+}
+
+fn seconds(text: &str) -> Result<Duration, ()> {
+    let (number, unit) = match text.as_bytes().last() {
+        Some(b'm') => (text.strip_suffix('m'), 60),
+        Some(b'h') => (text.strip_suffix('h'), 3600),
+        _ => (Some(text.strip_suffix('s').unwrap_or(text)), 1),
+    };
+    let number: u64 = number.unwrap_or_default().parse().map_err(drop)?;
+    Ok(Duration::from_secs(number * unit))
 }
 
 /// Why an entry is not a listener.
@@ -47,6 +93,7 @@ impl Listen {
             proxy_protocol: false,
             backlog: None,
             ipv6_only: None,
+            keepalive: None,
             idle_flags: Vec::new(),
         }
     }
@@ -62,8 +109,10 @@ impl Listen {
             Some(("backlog", n)) => self.backlog = Some(n.parse().map_err(|_| unknown())?),
             Some(("ipv6only", "on")) => self.ipv6_only = Some(true),
             Some(("ipv6only", "off")) => self.ipv6_only = Some(false),
-            Some(("so_keepalive", how)) if is_keepalive(how) => {
-                self.idle_flags.push(flag.to_owned())
+            Some(("so_keepalive", "on")) => self.keepalive = Some(Probes::default()),
+            Some(("so_keepalive", "off")) => self.keepalive = None,
+            Some(("so_keepalive", how)) => {
+                self.keepalive = Some(how.parse().map_err(|()| unknown())?);
             }
             _ => return Err(unknown()),
         }
@@ -115,13 +164,6 @@ fn address(text: &str) -> Result<SocketAddr, ListenError> {
     found.ok_or_else(bad)
 }
 
-fn is_keepalive(how: &str) -> bool {
-    let parts: Vec<_> = how.split(':').collect();
-    matches!(how, "on" | "off")
-        || (parts.len() == 3
-            && parts.iter().all(|part| part.chars().all(|c| c.is_ascii_alphanumeric())))
-}
-
 impl Reader<'_> {
     /// The listeners of a property that serves cleartext in this version.
     pub(super) fn listeners(&mut self, name: &str) -> Vec<Listen> {
@@ -130,19 +172,21 @@ impl Reader<'_> {
         if !tls.is_empty() {
             self.without_tls(name, &tls);
         }
-        for listen in clear.iter().filter(|listen| listen.proxy_protocol) {
+        self.refuse_proxy_protocol(name, &clear);
+        clear
+    }
+
+    /// Where clients are served, with TLS and without.
+    pub(super) fn proxy_listeners(&mut self) -> Vec<Listen> {
+        let listeners = self.any_listeners("proxy_listen");
+        self.refuse_proxy_protocol("proxy_listen", &listeners);
+        listeners
+    }
+
+    fn refuse_proxy_protocol(&mut self, name: &str, listeners: &[Listen]) {
+        for listen in listeners.iter().filter(|listen| listen.proxy_protocol) {
             self.wrong(name, format!("the PROXY protocol is not part of this version; without it every client of {} would seem to be the balancer", listen.addr));
         }
-        for listen in clear.iter().filter(|listen| listen.http2 && name == "proxy_listen") {
-            self.wrong(
-                name,
-                format!(
-                    "HTTP/2 without TLS is not part of this version; remove the flag from {}",
-                    listen.addr
-                ),
-            );
-        }
-        clear
     }
 
     /// The listeners of a property whose transport is not a flag's business.
@@ -258,6 +302,32 @@ mod tests {
             assert_eq!(text.parse::<Listen>().unwrap().addr.to_string(), addr);
         }
         assert!("localhost:80".parse::<Listen>().unwrap().addr.ip().is_loopback());
+    }
+
+    #[test]
+    fn silent_clients_are_asked_as_told() {
+        let asked = |flag: &str| {
+            let listen: Listen = format!("127.0.0.1:1 so_keepalive={flag}").parse().unwrap();
+            listen.keepalive
+        };
+        let seconds = |n| Some(Duration::from_secs(n));
+        assert_eq!(asked("off"), None);
+        assert_eq!(asked("on"), Some(Probes::default()));
+        assert_eq!(
+            asked("30m::10"),
+            Some(Probes { idle: seconds(1800), interval: None, count: Some(10) })
+        );
+        assert_eq!(
+            asked("5:6:"),
+            Some(Probes { idle: seconds(5), interval: seconds(6), count: None })
+        );
+        for flag in ["::", "1:2", "x:1:1", "1:1:1:1", "99999999:1:1"] {
+            let flag = format!("so_keepalive={flag}");
+            assert_eq!(
+                format!("127.0.0.1:1 {flag}").parse::<Listen>(),
+                Err(ListenError::Flag(flag))
+            );
+        }
     }
 
     #[test]

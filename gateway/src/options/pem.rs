@@ -28,7 +28,15 @@ impl std::fmt::Debug for Pem {
 impl Reader<'_> {
     /// The PEM a property means; empty, and noted, where there is none to be had.
     pub(super) fn pem(&mut self, name: &str) -> Pem {
-        let Some(text) = self.text(name) else { return Pem::default() };
+        self.text(name).map(|text| self.read_pem(name, text)).unwrap_or_default()
+    }
+
+    /// The same for a property that may name several, between commas.
+    pub(super) fn pems(&mut self, name: &str) -> Vec<Pem> {
+        self.list(name).into_iter().map(|text| self.read_pem(name, text)).collect()
+    }
+
+    fn read_pem(&mut self, name: &str, text: &str) -> Pem {
         if let Some(text) = inline(text) {
             return Pem { text, path: None };
         }

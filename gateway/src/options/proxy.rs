@@ -8,12 +8,15 @@ use ipnet::IpNet;
 
 use super::listen::Listen;
 use super::reader::Reader;
+use super::tls::Tls;
 
 /// The data plane's half of a node.
 #[derive(Debug)]
 pub struct Proxy {
     /// Where clients are served. Empty for `off`, which a data plane may not say.
     pub listen: Vec<Listen>,
+    /// How TLS is spoken, where one of them does.
+    pub tls: Tls,
     /// How many threads serve them, and where.
     pub workers: Workers,
     /// What is added to responses.
@@ -93,8 +96,10 @@ const LATENCY_TOKENS: &[Header] =
 
 impl Reader<'_> {
     pub(super) fn proxy(&mut self) -> Proxy {
+        let listen = self.proxy_listeners();
         Proxy {
-            listen: self.listeners("proxy_listen"),
+            tls: if listen.iter().any(|l| l.tls) { self.proxy_tls() } else { Tls::default() },
+            listen,
             workers: Workers { count: self.worker_count(), cores: self.worker_cores() },
             headers: self.headers(),
             headers_upstream: self.headers_upstream(),

@@ -52,7 +52,9 @@ fn nothing_said_is_a_traditional_node_with_kongs_ports() {
     let options = good("");
     let Role::Traditional { admin, proxy } = &options.role else { panic!("{:?}", options.role) };
     assert_eq!(options.prefix, PathBuf::from("/var/lib/gateway"));
-    assert_eq!(addrs(&proxy.listen), ["0.0.0.0:8000"]);
+    assert_eq!(addrs(&proxy.listen), ["0.0.0.0:8000", "0.0.0.0:8443"]);
+    assert!(proxy.listen[1].tls && proxy.listen[1].http2);
+    assert!(!proxy.listen[0].tls && !proxy.listen[0].http2);
     assert_eq!(addrs(&admin.listen), ["127.0.0.1:8001"]);
     assert_eq!(addrs(&options.status), ["127.0.0.1:8007"]);
     assert_eq!(proxy.listen[0].backlog, Some(16384));
@@ -64,14 +66,38 @@ fn nothing_said_is_a_traditional_node_with_kongs_ports() {
 }
 
 #[test]
+fn a_suite_decides_about_versions_unless_it_is_custom() {
+    let tls = |text: &str| {
+        let Role::Traditional { proxy, .. } = good(text).role else { panic!() };
+        proxy.tls
+    };
+    let range = |tls: &Tls| (tls.versions.oldest, tls.versions.newest);
+    let intermediate = tls("ssl_protocols = TLSv1.3");
+    assert_eq!(range(&intermediate), (Version::V1_2, Version::V1_3));
+    assert_eq!(intermediate.ciphers, Ciphers::Intermediate);
+    assert!(intermediate.session_tickets && intermediate.certificates.is_empty());
+    assert_eq!(range(&tls("ssl_cipher_suite = modern")), (Version::V1_3, Version::V1_3));
+    assert_eq!(range(&tls("ssl_cipher_suite = old")), (Version::V1_0, Version::V1_3));
+    let custom = tls(
+        "ssl_cipher_suite = custom\nssl_ciphers = A:B\nssl_protocols = TLSv1.1 TLSv1.2\nssl_session_tickets = off",
+    );
+    assert_eq!(range(&custom), (Version::V1_1, Version::V1_2));
+    assert_eq!(custom.ciphers, Ciphers::Custom("A:B".to_owned()));
+    assert!(custom.prefer_server_ciphers && !custom.session_tickets);
+    bad(
+        "ssl_cipher_suite = custom",
+        &["ssl_ciphers: must be specified when ssl_cipher_suite = custom"],
+    );
+    let told = notices(&good("ssl_ciphers = A"));
+    assert!(told.iter().any(|line| line.starts_with("ssl_ciphers has no effect")), "{told:?}");
+}
+
+#[test]
 fn what_was_decided_is_told_with_its_reason() {
     let told = notices(&good(""));
     assert!(told.contains(&"database = sqlite (/var/lib/gateway/gateway.db): the default, as no pg_* property is set".to_owned()), "{told:?}");
-    assert!(
-        told.iter().any(|line| line
-            .starts_with("proxy_listen: 0.0.0.0:8443, which would speak TLS, is not opened")),
-        "{told:?}"
-    );
+    let unopened = "admin_listen: 127.0.0.1:8444, which would speak TLS, is not opened";
+    assert!(told.iter().any(|line| line.starts_with(unopened)), "{told:?}");
     assert!(
         notices(&good(&data_plane("")))
             .contains(&"database = off: a data plane has none".to_owned())
@@ -247,6 +273,8 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "nginx_admin_deny = all",
         "cluster_cert = {vault://env/cert}",
         "admin_listen = 127.0.0.1:8001, 127.0.0.1:8444 ssl",
+        "proxy_listen = 0.0.0.0:8000 proxy_protocol",
+        "ssl_cipher_suite = fips",
     ] {
         let mistakes = read(line).map(|_| ()).unwrap_err();
         assert_eq!(mistakes.len(), 1, "{mistakes:?}");

@@ -9,7 +9,7 @@ use super::Kind::{
 use super::Standing::{Effective, Inert, Mapped, Only, Refused};
 use super::{Family, Kind, Property};
 
-const NO_TLS_LISTENER: &str = "listeners that speak TLS to clients are not part of this version";
+const NO_TLS_LISTENER: &str = "only the listeners of proxy_listen speak TLS in this version";
 const NO_NGINX: &str = "there is no nginx underneath";
 const NO_LUA: &str = "there is no Lua inside";
 const NO_MANAGER: &str = "the web interface is not part of this version";
@@ -174,16 +174,16 @@ pub static TABLE: &[Property] = &[
     inert("nginx_http_charset", Text, "UTF-8", "Character set added to responses.", "responses pass as the upstream sent them"),
 
     // TLS.
-    inert("ssl_cert", Pem, "", "Certificates clients are shown by default.", NO_TLS_LISTENER),
-    inert("ssl_cert_key", PemKey, "", "Private keys of ssl_cert.", NO_TLS_LISTENER),
-    inert("ssl_cipher_suite", Choice(&["modern", "intermediate", "old", "fips", "custom"]), "intermediate", "Ciphers clients may use.", NO_TLS_LISTENER),
-    inert("ssl_ciphers", Text, "", "Ciphers, where the suite is custom.", NO_TLS_LISTENER),
-    inert("ssl_protocols", Text, "TLSv1.2 TLSv1.3", "TLS versions clients may use.", NO_TLS_LISTENER),
-    inert("ssl_prefer_server_ciphers", Flag, "on", "Whether our order of ciphers counts.", NO_TLS_LISTENER),
-    inert("ssl_dhparam", Pem, "", "Diffie-Hellman parameters.", NO_TLS_LISTENER),
-    inert("ssl_session_tickets", Flag, "on", "Whether sessions resume by ticket.", NO_TLS_LISTENER),
-    inert("ssl_session_timeout", Text, "1d", "How long a session may be resumed.", NO_TLS_LISTENER),
-    inert("ssl_session_cache_size", Size, "10m", "Memory for sessions.", NO_TLS_LISTENER),
+    effective("ssl_cert", Pem, "", "Certificates clients are shown by default: one, or two with keys of different types."),
+    effective("ssl_cert_key", PemKey, "", "Private keys of ssl_cert."),
+    effective("ssl_cipher_suite", Choice(&["modern", "intermediate", "old", "fips", "custom"]), "intermediate", "Ciphers and TLS versions clients may use."),
+    effective("ssl_ciphers", Text, "", "Ciphers, where the suite is custom."),
+    effective("ssl_protocols", Text, "TLSv1.2 TLSv1.3", "TLS versions clients may use, where the suite is custom."),
+    effective("ssl_prefer_server_ciphers", Flag, "on", "Whether our order of ciphers counts, where the suite is custom."),
+    inert("ssl_dhparam", Pem, "", "Diffie-Hellman parameters.", "keys are agreed on with elliptic curves only"),
+    effective("ssl_session_tickets", Flag, "on", "Whether sessions resume by ticket."),
+    inert("ssl_session_timeout", Text, "1d", "How long a session may be resumed.", "tickets last as long as the library lets them"),
+    inert("ssl_session_cache_size", Size, "10m", "Memory for sessions.", "sessions are kept by clients, in tickets"),
     inert("admin_ssl_cert", Pem, "", "Certificates of the Admin API.", NO_TLS_LISTENER),
     inert("admin_ssl_cert_key", PemKey, "", "Private keys of admin_ssl_cert.", NO_TLS_LISTENER),
     inert("status_ssl_cert", Pem, "", "Certificates of the status listener.", NO_TLS_LISTENER),

@@ -12,8 +12,8 @@ use model::delta::Touched;
 
 use super::initial::Initial;
 use crate::options::{
-    Admin, ClusterClient, ClusterServer, Database, Endpoint, Forwarding, Header, Keepalive,
-    Options, Pair, Proxy, Role, UpstreamHeader, Workers,
+    Admin, Ciphers, ClusterClient, ClusterServer, Database, Endpoint, Forwarding, Header,
+    Keepalive, Options, Pair, Pem, Probes, Proxy, Role, Tls, UpstreamHeader, Version, Workers,
 };
 use crate::telemetry::Telemetry;
 
@@ -64,6 +64,7 @@ pub(super) fn engine(proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
     let Keepalive { pool_size, idle_timeout } = proxy.keepalive;
     engine::Options {
         listen: proxy.listen.iter().map(listen).collect(),
+        tls: tls(&proxy.tls),
         workers: engine::options::Workers { count, cores },
         headers: headers(proxy),
         forwarding: forwarding(&proxy.forwarding),
@@ -126,7 +127,45 @@ fn credentials(pair: &Pair) -> anyhow::Result<Credentials> {
 
 fn listen(listen: &crate::options::Listen) -> engine::options::Listen {
     let plain = engine::options::Listen::plain(listen.addr);
-    engine::options::Listen { backlog: listen.backlog.unwrap_or(plain.backlog), ..plain }
+    engine::options::Listen {
+        backlog: listen.backlog.unwrap_or(plain.backlog),
+        tls: listen.tls,
+        http2: listen.http2,
+        ipv6_only: listen.ipv6_only.unwrap_or(plain.ipv6_only),
+        keepalive: listen.keepalive.map(|Probes { idle, interval, count }| {
+            engine::options::Probes { idle, interval, count }
+        }),
+        ..plain
+    }
+}
+
+fn tls(tls: &Tls) -> engine::options::Tls {
+    let pair = |(cert, key): &(Pem, Pem)| engine::options::PemPair {
+        cert: cert.text.clone(),
+        key: key.text.clone(),
+    };
+    engine::options::Tls {
+        oldest: version(tls.versions.oldest),
+        newest: version(tls.versions.newest),
+        ciphers: match &tls.ciphers {
+            Ciphers::Modern => None,
+            Ciphers::Intermediate => Some(engine::options::Tls::INTERMEDIATE.to_owned()),
+            Ciphers::Old => Some(engine::options::Tls::OLD.to_owned()),
+            Ciphers::Custom(list) => Some(list.clone()),
+        },
+        prefer_server_ciphers: tls.prefer_server_ciphers,
+        session_tickets: tls.session_tickets,
+        certificates: tls.certificates.iter().map(pair).collect(),
+    }
+}
+
+fn version(version: Version) -> engine::options::TlsVersion {
+    match version {
+        Version::V1_0 => engine::options::TlsVersion::V1_0,
+        Version::V1_1 => engine::options::TlsVersion::V1_1,
+        Version::V1_2 => engine::options::TlsVersion::V1_2,
+        Version::V1_3 => engine::options::TlsVersion::V1_3,
+    }
 }
 
 fn headers(proxy: &Proxy) -> engine::options::Headers {

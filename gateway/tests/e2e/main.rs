@@ -14,6 +14,7 @@
 mod support;
 
 mod proxying; // a request through the cluster
+mod tls; // and over TLS
 mod sync; // a change on its way
 mod outage; // either side gone
 mod cache; // the files that outlive a restart, damaged

@@ -1,7 +1,39 @@
 //! How a validated string type is declared: `text! { Name, admit }` makes a
-//! newtype that only strings `admit` lets in can become.
+//! newtype that only strings `admit` lets in can become. `secret!` makes one
+//! that is never printed.
 
 macro_rules! text {
+    ($(#[$doc:meta])* $name:ident, $admit:path $(, $rule:expr)*) => {
+        admitted! { $(#[$doc])* $name, $admit $(, $rule)* }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+macro_rules! secret {
+    ($(#[$doc:meta])* $name:ident, $admit:path $(, $rule:expr)*) => {
+        admitted! { $(#[$doc])* $name, $admit $(, $rule)* }
+
+        /// Never shows the text.
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    };
+}
+
+macro_rules! admitted {
     ($(#[$doc:meta])* $name:ident, $admit:path $(, $rule:expr)*) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,18 +57,6 @@ macro_rules! text {
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
                 &self.0
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                std::fmt::Debug::fmt(&self.0, f)
             }
         }
 

@@ -4,14 +4,17 @@
 //! lane's to write, from the request's terms; everything else of a head is a
 //! repetition of the pipeline's edits.
 
-use crate::door::framing::ChunkError;
+use super::progress::Progress;
+use crate::door::{self, framing::ChunkError};
+use crate::lanes::http2;
 use crate::options::Keepalive;
 use crate::proxy::exchange::Exchange;
-use crate::proxy::head::{Edit, Name, ResponseHead, Version};
+use crate::proxy::head::{Edit, Known, Name, ResponseHead, Version};
+use crate::proxy::hygiene::Framing;
 use crate::proxy::log::Outcome;
 use crate::proxy::response;
 use crate::proxy::upstream::{self, Failure};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
@@ -49,6 +52,34 @@ pub(super) fn begin(session: &mut Session, exchange: &Exchange) {
     session.set_ignore_info_resp(true);
 }
 
+/// How long a client may be silent within a body. What Pingora waits for is not to be seen from
+/// here, so the upstream's time to accept more is on top.
+pub(super) fn progress(exchange: &Exchange, ended: bool) -> Progress {
+    let write = exchange.service().map(|service| service.write_timeout).unwrap_or_default();
+    Progress::new(PAUSE.saturating_add(write), ended)
+}
+
+/// The request's head in its final form, as the door replays it over HTTP/1.
+pub(super) fn replayed(exchange: &Exchange) -> Result<RequestHeader> {
+    let (head, terms) = (exchange.head(), exchange.terms());
+    let mut target = BytesMut::new();
+    door::head::write_target(head.target(), &mut target);
+    let mut header = RequestHeader::build(head.method(), &target, Some(32))?;
+    header.set_version(http::Version::HTTP_2);
+    for (name, value) in head.iter() {
+        if !name.known().is_some_and(Known::is_framing) {
+            header.append_header(spelled(name), value)?;
+        }
+    }
+    if let Framing::Length(length) = terms.framing {
+        header.insert_header("Content-Length", length)?;
+    }
+    if terms.te_trailers {
+        header.insert_header("TE", "trailers")?;
+    }
+    Ok(header)
+}
+
 /// The address of this try, and how it is spoken to.
 pub(super) async fn peer(exchange: &mut Exchange, keepalive: Keepalive) -> Result<Box<HttpPeer>> {
     let chosen = upstream::choose(exchange).await;
@@ -81,8 +112,17 @@ pub(super) fn request(exchange: &Exchange, request: &mut RequestHeader) -> Resul
 }
 
 /// Counts the body against its limit.
-pub(super) fn request_body(exchange: &mut Exchange, body: Option<&Bytes>) -> Result<()> {
-    let fits = exchange.receive(body.map_or(0, Bytes::len));
+pub(super) fn request_body(
+    exchange: &mut Exchange,
+    body: &mut Option<Bytes>,
+    ends: bool,
+) -> Result<()> {
+    // HTTP/2 often ends a body with an empty frame. Pingora writes it as a chunk, which is the
+    // last, and then the last chunk again: the upstream would take that for another request.
+    if ends && body.as_ref().is_some_and(Bytes::is_empty) {
+        *body = None;
+    }
+    let fits = exchange.receive(body.as_ref().map_or(0, Bytes::len));
     fits.then_some(()).ok_or_else(|| named(Failure::BodyTooLarge, ErrorSource::Downstream))
 }
 
@@ -184,12 +224,9 @@ pub(super) async fn give_up(
     let Some(reply) = failure.reply().filter(|_| !begun) else { return 0 };
     let rendered = response::own(exchange, &reply);
     part_if_last(session, exchange);
+    let (status, head) = (rendered.status, http2::header(&rendered));
     let sent = async {
-        let mut head = ResponseHeader::build(rendered.status, Some(rendered.fields.len() + 3))?;
-        for (name, value) in &rendered.fields {
-            head.insert_header(*name, value.as_str())?;
-        }
-        head.insert_header("Content-Length", rendered.body.len())?;
+        let head = head?;
         let session = session.as_downstream_mut();
         session.write_response_header(Box::new(head)).await?;
         session.write_response_body(rendered.body.into(), true).await
@@ -199,7 +236,7 @@ pub(super) async fn give_up(
         Ok(()) => {}
         Err(error) => tracing::debug!(%error, "client left before it was answered"),
     }
-    rendered.status
+    status
 }
 
 /// What a Pingora error means to the pipeline.
@@ -244,11 +281,10 @@ fn answer(session: &Session) -> Option<&ResponseHeader> {
     session.response_written().filter(|head| response::is_final(head.status.as_u16()))
 }
 
-/// The exchange is over.
-pub(super) fn end(session: &Session, exchange: Option<&Exchange>) {
-    let Some(exchange) = exchange else { return };
-    exchange.end(answer(session).map_or(Outcome::GONE, |head| Outcome {
+/// How it went for the client.
+pub(super) fn outcome(session: &Session) -> Outcome {
+    answer(session).map_or(Outcome::GONE, |head| Outcome {
         status: head.status.as_u16(),
         sent: session.body_bytes_sent() as u64,
-    }));
+    })
 }
