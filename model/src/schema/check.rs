@@ -36,8 +36,11 @@ pub fn check_object(schema: &Schema, mut input: Object) -> Result<Object, Violat
     for shorthand in schema.shorthands {
         expand(shorthand, &mut input, &mut found);
     }
+    if !found.is_empty() {
+        return Err(found); // the fields they stand for would only be missed
+    }
     if let Some(prepare) = schema.prepare {
-        prepare(&mut input);
+        prepare(&mut input)?;
     }
     let mut record = Object::new();
     for field in schema.fields {
