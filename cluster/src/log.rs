@@ -1,21 +1,9 @@
 //! What goes into a log line: an error with its causes, a peer's words made harmless.
 
-use std::error::Error;
+pub(crate) use model::causes::chain;
 
 /// How many characters of a peer's words are logged.
 const LONGEST: usize = 1024;
-
-/// An error with its causes, on one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
-}
 
 /// A peer's words: one line, of bounded length.
 pub(crate) fn printable(text: &str) -> String {

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::{Delta, Revision};
+use model::{Delta, Revision, severity};
 use tracing::{error, warn};
 
 use super::recover::{self, Found};
@@ -127,6 +127,7 @@ impl Store {
                 Ok(set_aside) => set_aside,
                 Err(error) => {
                     error!(
+                        name: severity::CRIT,
                         "configuration cache {} is corrupt ({}) and cannot be replaced yet: {}; continuing with {}",
                         self.dir.display(),
                         causes(&self.condemned),
@@ -259,6 +260,7 @@ impl Store {
         match quarantine::take(&self.dir, number) {
             Ok(path) => {
                 error!(
+                    name: severity::CRIT,
                     "configuration cache {dir} is corrupt ({cause}); set aside in {}; continuing with {instead}",
                     path.display()
                 );
@@ -266,6 +268,7 @@ impl Store {
             }
             Err(error) => {
                 error!(
+                    name: severity::CRIT,
                     "configuration cache {dir} is corrupt ({cause}) and cannot be set aside: {error}; continuing with {instead}"
                 );
                 SetAside { cause, path: None }

@@ -24,12 +24,11 @@ use crate::protocol::{
 };
 use crate::trust::TrustError;
 
-/// The longest message: one entity, or the problems of a turned down hello.
+/// The longest message: one entity may fill it.
 const MESSAGE_LIMIT: usize = 64 << 20;
 
-/// How many problems of a refusal, and how much of each, are reported.
-const PROBLEMS: usize = 100;
-const PROBLEM_BYTES: usize = 2048;
+/// How many messages in a row may lead to nothing before the link is given up.
+const VAIN: u32 = 10;
 
 /// How a link ended.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +62,10 @@ pub enum Ended {
     #[error("it sent {0}, which has no place here")]
     OutOfPlace(&'static str),
 
+    /// Nothing it sent could be used, again and again.
+    #[error("{VAIN} times in a row it sent what this node cannot use")]
+    Vain,
+
     /// It sent bytes that are not our protocol, fell silent, or the link broke.
     #[error(transparent)]
     Frame(#[from] FrameError),
@@ -89,6 +92,8 @@ struct Session<'a, IO> {
     status: watch::Receiver<Status>,
     told: Status,
     incoming: Incoming,
+    /// How many messages in a row have led to nothing.
+    vain: u32,
 }
 
 /// Carries a conversation to its end.
@@ -113,6 +118,7 @@ where
         status,
         told,
         incoming: Incoming::default(),
+        vain: 0,
     };
     tokio::pin!(stopped);
     let introduced = tokio::select! {
@@ -163,7 +169,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
             plugins: Default::default(),
             have,
             serving: self.told.serving,
-            refused: self.told.refused.clone().map(shortened),
+            refused: self.told.refused.clone(),
         })
     }
 
@@ -228,22 +234,34 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
             Outcome::Ready(revision) => {
                 debug!("[clustering] received revision {}", revision.id);
                 self.node.publish(revision);
+                self.vain = 0;
             }
-            Outcome::Older(id) => warn!(
-                "[clustering] control plane {} lags behind: it sent revision {id}, this node stays at {}",
-                self.control_plane, have.id
-            ),
+            Outcome::Older(id) => {
+                warn!(
+                    "[clustering] control plane {} lags behind: it sent revision {id}, this node stays at {}",
+                    self.control_plane, have.id
+                );
+                self.vain += 1;
+            }
             Outcome::Resync(reason) => {
                 warn!(
                     "[clustering] asking {} for the whole configuration: {reason}",
                     self.control_plane
                 );
                 self.say(Resync { reason }).await?;
+                self.vain += 1;
             }
-            Outcome::Refused(refusal) => super::refuse(&self.node.status, refusal),
+            Outcome::Refused(refusal) => {
+                super::refuse(&self.node.status, refusal);
+                self.vain += 1;
+            }
+            Outcome::Foreign(refusal) => {
+                super::refuse(&self.node.status, refusal);
+                self.vain = 0;
+            }
             Outcome::OutOfPlace => return Err(Ended::OutOfPlace("Part")),
         }
-        Ok(())
+        if self.vain < VAIN { Ok(()) } else { Err(Ended::Vain) }
     }
 
     /// Tells the control plane what is new about this node.
@@ -253,7 +271,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
             self.say(now.serving).await?;
         }
         if let Some(refusal) = now.refused.clone().filter(|_| now.refused != self.told.refused) {
-            self.say(Nack { refusal: shortened(refusal) }).await?;
+            self.say(Nack { refusal }).await?;
         }
         self.told = now;
         Ok(())
@@ -284,16 +302,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
             _ => Ended::Write(failed),
         }
     }
-}
-
-/// A refusal as it is reported: enough to act on, bounded.
-fn shortened(mut refusal: model::vitals::Refusal) -> model::vitals::Refusal {
-    refusal.problems.truncate(PROBLEMS);
-    for problem in &mut refusal.problems {
-        let end = problem.message.floor_char_boundary(PROBLEM_BYTES);
-        problem.message.truncate(end);
-    }
-    refusal
 }
 
 /// Logs how a link ended, loudly where the operator must act.

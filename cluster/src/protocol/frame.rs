@@ -1,7 +1,7 @@
 //! How messages travel: u32 big-endian body length, u8 kind, u8 flags, body.
 //!
 //! A body is at most 1 MiB; a longer message goes on in further frames of its
-//! kind, all but the last flagged [`MORE`]. Both ends bound what they hold, no
+//! kind, all but the last flagged [`MORE`] and none of those empty. Both ends bound what they hold, no
 //! input can make the reader panic or allocate ahead of what has arrived, and
 //! flags other than `MORE` are reserved for what two ends negotiate
 //! (compression, say).
@@ -54,6 +54,10 @@ pub enum FrameError {
     /// A flag nobody negotiated.
     #[error("a frame carries the unknown flags {0:#04x}")]
     UnknownFlags(u8),
+
+    /// A frame that says the message goes on, but brings nothing: a message of those would never end.
+    #[error("a frame of a message of kind {0} is empty and not its last")]
+    Empty(u8),
 
     /// Another message began before the last one ended.
     #[error("a message of kind {expected} was interrupted by one of kind {found}")]
@@ -110,11 +114,6 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Self { io, buffer: BytesMut::new(), unfinished: None, limit, heard: Instant::now() }
     }
 
-    /// Changes the longest message, such as after the peer has introduced itself.
-    pub fn set_limit(&mut self, limit: usize) {
-        self.limit = limit;
-    }
-
     /// The next message; none when the peer has closed between messages. Safe to cancel: what has
     /// arrived stays for the next call.
     pub async fn next(&mut self) -> Result<Option<RawMessage>, FrameError> {
@@ -145,6 +144,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
         if flags & !MORE != 0 {
             return Err(FrameError::UnknownFlags(flags));
+        }
+        if length == 0 && flags & MORE != 0 {
+            return Err(FrameError::Empty(kind));
         }
         let begun = self.unfinished.as_ref().map_or(0, |(_, body)| body.len());
         if begun + length as usize > self.limit {
@@ -247,10 +249,11 @@ mod tests {
             block_on(read_all(&[0, 0, 0, 2, 1, 0, 9], 9)),
             Err(FrameError::Truncated)
         ));
-        let interrupted = [0, 0, 0, 0, 1, MORE, 0, 0, 0, 0, 2, 0];
+        assert!(matches!(block_on(read_all(&[0, 0, 0, 0, 1, MORE], 9)), Err(FrameError::Empty(1))));
+        let interrupted = [0, 0, 0, 1, 1, MORE, 9, 0, 0, 0, 0, 2, 0];
         let error = block_on(read_all(&interrupted, 9));
         assert!(matches!(error, Err(FrameError::Interrupted { expected: 1, found: 2 })));
-        assert!(matches!(block_on(read_all(&interrupted[..6], 9)), Err(FrameError::Truncated)));
+        assert!(matches!(block_on(read_all(&interrupted[..7], 9)), Err(FrameError::Truncated)));
     }
 
     proptest! {

@@ -13,7 +13,7 @@ use model::{Revision, RevisionId};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 
 use super::admit::{INTRODUCTION, Who, admit, introduction, refuse};
@@ -23,17 +23,21 @@ use super::{Hub, Peer};
 use crate::log::{chain, printable};
 use crate::protocol::frame::{FrameError, FrameReader};
 use crate::protocol::version::{self, CAPABILITIES, PROTOCOL};
-use crate::protocol::{Bye, Hello, Malformed, Message, Pong, Reason, Signed, Welcome};
+use crate::protocol::{
+    Bye, Hello, Malformed, Message, Pong, Reason, SILENCE, Signed, Welcome, bounds,
+};
 use crate::trust;
 
 /// How long a leaving control plane waits for a data plane to take its leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The longest hello.
-const HELLO_LIMIT: usize = 64 * 1024;
+/// How often a data plane may ask for the whole configuration.
+const RESYNC: Duration = Duration::from_secs(10);
 
-/// The longest message of a data plane that is taken on: a refusal may list many problems.
-const MESSAGE_LIMIT: usize = 4 << 20;
+/// How many messages of a data plane are taken as they come, and at which pace those after them. No data
+/// plane of ours comes near; what others send costs them more than us.
+const BURST: u32 = 1000;
+const PACE: Duration = Duration::from_millis(5);
 
 /// How a link ended.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +87,10 @@ pub enum Ended {
     #[error("writing to it failed")]
     Write(#[from] io::Error),
 
+    /// It does not read. What it does not take must not be held for it for ever.
+    #[error("it has not read what it was sent for {} s", SILENCE.as_secs())]
+    Stuck,
+
     /// A bug of ours: it connects again, and gets another try.
     #[error("deciding what to send it failed")]
     Planning(#[source] JoinError),
@@ -101,32 +109,48 @@ enum Want {
     Everything,
 }
 
-/// Carries a conversation to its end, and logs how it went.
-pub(super) async fn run<IO>(hub: &Hub, io: IO, peer: &Peer) -> Ended
+/// A data plane that was taken on.
+pub(super) struct Admitted<IO> {
+    reader: FrameReader<ReadHalf<IO>>,
+    writer: WriteHalf<IO>,
+    hello: Hello,
+    link: Link,
+    who: Who,
+}
+
+/// Hears who it is, and takes it on or tells it why not.
+pub(super) async fn introduce<IO>(hub: &Hub, io: IO, peer: &Peer) -> Result<Admitted<IO>, Ended>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let (reader, mut writer) = tokio::io::split(io);
-    let mut reader = FrameReader::new(reader, HELLO_LIMIT);
+    let mut reader = FrameReader::new(reader, bounds::MESSAGE);
     let hello = match introduction(&mut reader).await {
         Ok(hello) => hello,
         Err(ended) => {
             warn!("[clustering] data plane at {}: {}", peer.address, chain(&ended));
             refuse(&mut writer, Reason::Hello, ended.to_string()).await;
-            return ended;
+            return Err(ended);
         }
     };
     let who = Who::new(&hello, peer);
-    let link = match admit(hub, &hello, peer) {
-        Ok(link) => link,
+    match admit(hub, &hello, peer) {
+        Ok(link) => Ok(Admitted { reader, writer, hello, link, who }),
         Err(error) => {
             error.log(&who);
             let (reason, text) = (error.reason(), error.to_string());
             refuse(&mut writer, reason, text.clone()).await;
-            return Ended::TurnedAway { reason, text };
+            Err(Ended::TurnedAway { reason, text })
         }
-    };
-    reader.set_limit(MESSAGE_LIMIT);
+    }
+}
+
+/// Carries a conversation to its end, and logs how it went.
+pub(super) async fn run<IO>(hub: &Hub, admitted: Admitted<IO>) -> Ended
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let Admitted { reader, writer, hello, link, who } = admitted;
     let ended = converse(hub, reader, writer, &hello, &link, &who).await;
     if matches!(ended, Ended::Frame(FrameError::Silence)) {
         link.fell_silent();
@@ -161,6 +185,8 @@ where
         have: hello.have.as_ref().map(|have| have.id),
         steps: hello.capabilities.iter().any(|c| c == version::DELTA),
         complained: None,
+        asked: false,
+        due: Instant::now(),
     };
     tokio::select! {
         ended = listen(reader, link, who, wants) => ended,
@@ -178,7 +204,9 @@ async fn listen<R: AsyncRead + Unpin>(
     who: &Who,
     wants: mpsc::Sender<Want>,
 ) -> Ended {
+    let mut pace = Pace::default();
     loop {
+        pace.keep().await;
         let raw = match reader.next().await {
             Ok(Some(raw)) => raw,
             Ok(None) => return Ended::Closed,
@@ -199,14 +227,14 @@ async fn listen<R: AsyncRead + Unpin>(
                 }
             }
             Ok(Some(Message::Nack(nack))) => {
-                let problems: Vec<_> =
-                    nack.refusal.problems.iter().map(ToString::to_string).collect();
+                let refusal = bounds::refusal(nack.refusal);
+                let problems: Vec<_> = refusal.problems.iter().map(ToString::to_string).collect();
                 let problems = printable(&problems.join("; "));
                 error!(
                     "[clustering] data plane refused revision {} {who}: {problems}",
-                    nack.refusal.revision
+                    refusal.revision
                 );
-                link.refuses(nack.refusal);
+                link.refuses(refusal);
             }
             Ok(Some(Message::Resync(resync))) => {
                 warn!(
@@ -225,6 +253,24 @@ async fn listen<R: AsyncRead + Unpin>(
     }
 }
 
+/// Takes messages at a bounded pace, whatever the other end's.
+#[derive(Default)]
+struct Pace {
+    /// When those so far would have come at [`PACE`].
+    due: Option<Instant>,
+}
+
+impl Pace {
+    async fn keep(&mut self) {
+        let now = Instant::now();
+        let due = self.due.map_or(now, |due| due.max(now)) + PACE;
+        self.due = Some(due);
+        if due - now > PACE * BURST {
+            sleep(due - now - PACE * BURST).await;
+        }
+    }
+}
+
 /// Brings one data plane to the newest revision, again and again.
 struct Speaker<'a, W> {
     hub: &'a Hub,
@@ -239,28 +285,37 @@ struct Speaker<'a, W> {
     steps: bool,
     /// The head about which something has been logged already.
     complained: Option<RevisionId>,
+    /// Whether everything has been asked for, and when that is granted.
+    asked: bool,
+    due: Instant,
 }
 
 impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
     async fn run(mut self, hello: &Hello) -> Result<Ended, Ended> {
         self.welcome(hello).await?;
         loop {
-            self.update(hello.have.as_ref()).await?;
+            // Who waits for everything has no use for a step.
+            if !self.asked {
+                self.update(hello.have.as_ref()).await?;
+            }
             tokio::select! {
                 changed = self.heads.changed() => if changed.is_err() {
-                    return Ok(self.farewell().await?);
+                    return self.farewell().await;
                 },
                 want = self.wanted.recv() => match want {
                     Some(Want::Pong) => self.say(Pong {}).await?,
-                    Some(Want::Everything) => self.have = None,
+                    Some(Want::Everything) => self.asked = true,
                     None => return Ok(Ended::Closed),
                 },
-                () = self.hub.stopped() => return Ok(self.farewell().await?),
+                () = sleep_until(self.due), if self.asked => {
+                    (self.asked, self.have, self.due) = (false, None, Instant::now() + RESYNC);
+                }
+                () = self.hub.stopped() => return self.farewell().await,
             }
         }
     }
 
-    async fn welcome(&mut self, hello: &Hello) -> io::Result<()> {
+    async fn welcome(&mut self, hello: &Hello) -> Result<(), Ended> {
         let head = self.heads.borrow().id;
         let have = self.have.map_or_else(|| "nothing".to_owned(), |id| format!("revision {id}"));
         info!(
@@ -295,9 +350,8 @@ impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
             }
         };
         for message in wire.iter() {
-            self.writer.write_all(message).await?;
+            self.write(message).await?;
         }
-        self.writer.flush().await?;
         self.have = Some(head.id);
         self.link.sent(head.id);
         let bytes: usize = wire.iter().map(bytes::Bytes::len).sum();
@@ -306,10 +360,18 @@ impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
     }
 
     async fn plan(&self, head: &Arc<Revision>) -> Result<Update, Ended> {
+        if self.have == Some(head.id) {
+            return Ok(Update::Nothing);
+        }
+        // Links that wait for the same encoding wait here, not on a thread each.
+        let turn = Arc::clone(&self.hub.planning).acquire_owned().await;
         let (history, head) = (Arc::clone(&self.hub.history), Arc::clone(head));
         let (have, steps) = (self.have, self.steps);
         // Encoding a large configuration would hold up everyone else on this thread.
-        let planning = tokio::task::spawn_blocking(move || history.update(have, &head, steps));
+        let planning = tokio::task::spawn_blocking(move || {
+            let _turn = turn; // kept to the end, also if the link ends first
+            history.update(have, &head, steps)
+        });
         planning.await.map_err(|error| {
             error!("[clustering] cannot tell what to send {}: {error}", self.who);
             Ended::Planning(error)
@@ -336,14 +398,21 @@ impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
         }
     }
 
-    async fn farewell(mut self) -> io::Result<Ended> {
+    async fn farewell(mut self) -> Result<Ended, Ended> {
         self.say(Bye { reason: "the control plane is stopping".to_owned() }).await?;
         self.writer.shutdown().await?;
         Ok(Ended::Stopped)
     }
 
-    async fn say(&mut self, message: impl Into<Message>) -> io::Result<()> {
-        self.writer.write_all(&message.into().encode()).await?;
-        self.writer.flush().await
+    async fn say(&mut self, message: impl Into<Message>) -> Result<(), Ended> {
+        self.write(&message.into().encode()).await
+    }
+
+    async fn write(&mut self, wire: &[u8]) -> Result<(), Ended> {
+        let writing = async {
+            self.writer.write_all(wire).await?;
+            self.writer.flush().await
+        };
+        Ok(timeout(SILENCE, writing).await.map_err(|_| Ended::Stuck)??)
     }
 }

@@ -16,12 +16,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cluster::cache::{Cache, CacheError, Limits, Loaded, Off, Options};
 use cluster::client::Keep;
 use cluster::ed25519::SigningKey;
 use cluster::trust::Trust;
 use model::{Config, EntityKind, Revision};
+use serde::Serialize;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use support::{service, signed};
 
@@ -198,9 +201,8 @@ fn a_step_too_long_for_the_log_makes_a_new_generation() {
     let prefix = Prefix::new();
     prefix.keep([1]);
     let mut config = Config::default();
-    let host = "x".repeat(300_000);
     for number in 0..60 {
-        let (id, bytes) = service(number + 1, &host);
+        let (id, bytes) = long_service(number + 1);
         config.put(EntityKind::Service, id, bytes).unwrap();
     }
     let large = signed(&prefix.key, 1, 2, config);
@@ -209,6 +211,21 @@ fn a_step_too_long_for_the_log_makes_a_new_generation() {
     drop(cache);
     assert_eq!(names(&prefix.cache()), ["1", "2", "lock"]);
     check_is(&prefix.open().1, &large);
+}
+
+/// A service with a field that only a newer version knows.
+fn long_service(number: u128) -> (Uuid, Bytes) {
+    #[derive(Serialize)]
+    struct Service {
+        created_at: i64,
+        host: &'static str,
+        id: Uuid,
+        newer: String,
+        updated_at: i64,
+    }
+    let (id, newer) = (Uuid::from_u128(number), "x".repeat(300_000));
+    let service = Service { created_at: 1, host: "long.test", id, newer, updated_at: 1 };
+    (id, rmp_serde::to_vec_named(&service).unwrap().into())
 }
 
 #[test]

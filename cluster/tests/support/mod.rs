@@ -12,7 +12,7 @@ use bytes::Bytes;
 use cluster::client::{Keep, Node, NodeOptions};
 use cluster::ed25519::SigningKey;
 use cluster::identity::Identity;
-use cluster::server::{DEFAULT_PURGE_DELAY, Hub, HubOptions, Peer, Stop};
+use cluster::server::{DEFAULT_PURGE_DELAY, Hub, HubOptions, MOST_DATA_PLANES, Peer, Stop};
 use cluster::trust::Trust;
 use model::revision::Signature;
 use model::vitals::{NodeReport, Problem, Refusal, Verdict};
@@ -94,8 +94,13 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     pub fn new() -> Self {
+        Self::for_so_many(MOST_DATA_PLANES)
+    }
+
+    pub fn for_so_many(most_data_planes: usize) -> Self {
         let source = Source::new();
-        let (hub, stop) = Hub::new(hub_options(&source), source.revisions.subscribe());
+        let options = HubOptions { most_data_planes, ..hub_options(&source) };
+        let (hub, stop) = Hub::new(options, source.revisions.subscribe());
         Self { source, hub, stop }
     }
 
@@ -114,6 +119,7 @@ pub fn hub_options(source: &Source) -> HubOptions {
         trust: source.key.public(),
         version: "1.4.2".to_owned(),
         purge_delay: DEFAULT_PURGE_DELAY,
+        most_data_planes: MOST_DATA_PLANES,
         steps: Vec::new(),
     }
 }
