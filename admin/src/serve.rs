@@ -1,8 +1,12 @@
 //! Connections to the Admin API, and what every response says whatever made it.
 //!
-//! Clients are bounded: how many, how long a head may take, how large it is.
-//! A connection here is any stream of bytes.
+//! Clients are bounded: how many, how long a head may take, how large it is, how
+//! long an answer may wait to be taken. A connection here is any stream of bytes.
 
+mod wire; // the bytes of one connection
+mod pace; // whether answers are being taken
+
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,8 +17,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, HeaderName, ORIGIN, SERVER,
-    USER_AGENT,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, HeaderName, ORIGIN,
+    SERVER, USER_AGENT,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
@@ -28,6 +32,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
+
+use pace::Pace;
+use wire::{Unread, Watched, Wire};
 
 /// Connections at a time; more wait in the kernel.
 const CONNECTIONS: usize = 4096;
@@ -227,10 +234,20 @@ where
     let _open = Gauge::up(&front.traffic, |traffic| &traffic.active);
     front.traffic.accepted.fetch_add(1, Ordering::Relaxed);
     let asked = AtomicBool::new(false);
-    let service = service_fn(|request| {
+    let (unread, pace) = (Unread::default(), Pace::default());
+    let service = service_fn(|request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
         let front = Arc::clone(&front);
-        async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer.ip()).await) }
+        let request = request.map(|body| unread.watch(body));
+        let pace = (request.version() == Version::HTTP_2).then(|| pace.clone());
+        async move {
+            let response = front.answer(request, peer.ip()).await;
+            let response = match pace {
+                Some(pace) => response.map(|body| pace.keep(body)),
+                None => response,
+            };
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
@@ -245,25 +262,27 @@ where
         .max_concurrent_streams(64)
         .keep_alive_interval(HEAD_TIMEOUT)
         .keep_alive_timeout(HEAD_TIMEOUT);
-    let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(io), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = mute(&asked) => {
-            debug!("[admin] {peer} asked for nothing within {HEAD_TIMEOUT:?}");
-            return;
+    let io = TokioIo::new(Wire::new(io, unread.clone()));
+    let mut connection = std::pin::pin!(server.serve_connection(io, service));
+    let until_it_ends = async {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = stopped(&mut stop) => {}
         }
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+        connection.as_mut().graceful_shutdown();
+        connection.await
     };
-    if let Err(failure) = ended {
-        debug!("[admin] the connection from {peer} ended: {failure}");
+    tokio::select! {
+        ended = until_it_ends => if let Err(failure) = ended {
+            debug!("[admin] the connection from {peer} ended: {failure}");
+        },
+        () = mute(&asked) => debug!("[admin] {peer} asked for nothing within {HEAD_TIMEOUT:?}"),
+        () = pace.lost() => debug!("[admin] {peer} does not take what it asked for"),
     }
 }
 
 impl Front {
-    async fn answer(&self, mut request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
+    async fn answer(&self, mut request: Request<Watched>, peer: IpAddr) -> Response<Body> {
         let start = Instant::now();
         let _in_flight = Gauge::up(&self.traffic, |traffic| &traffic.in_flight);
         self.traffic.requests.fetch_add(1, Ordering::Relaxed);
@@ -277,6 +296,10 @@ impl Front {
         };
         let took = start.elapsed();
         self.sign(response.headers_mut(), &asked, took);
+        if is_body_given_up(response.status()) && asked.version < Version::HTTP_2 {
+            // Whoever reads this stops sending.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         self.log(&asked, peer, &response, took);
         response
     }
@@ -309,6 +332,11 @@ impl Front {
     }
 }
 
+/// Whether this says that the rest of the request's body will not be read.
+fn is_body_given_up(status: StatusCode) -> bool {
+    matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
+}
+
 /// What is known of a request after it was given away.
 struct Asked {
     method: Method,
@@ -319,7 +347,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(request: &Request<Incoming>) -> Self {
+    fn of<B>(request: &Request<B>) -> Self {
         Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -371,7 +399,7 @@ impl fmt::Display for Access<'_> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -390,19 +418,100 @@ mod tests {
         for said in [&b""[..], b"PRI * HTTP/2.0"] {
             let (mut client, io) = tokio::io::duplex(64);
             client.write_all(said).await.unwrap();
-            let front = Front {
-                router: Router::new(),
-                traffic: Arc::default(),
-                server: None,
-                latency_tokens: false,
-                access_log: None,
-            };
-            let stop = watch::Sender::new(false);
-            let start = tokio::time::Instant::now();
-            let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-            carry(io, peer, Arc::new(front), stop.subscribe()).await;
-            assert_eq!(start.elapsed(), HEAD_TIMEOUT);
+            assert_eq!(carried(io, Router::new()).await, HEAD_TIMEOUT);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_no_answer_is_let_go() {
+        let (mut client, io) = tokio::io::duplex(64);
+        client.write_all(b"GET / HTTP/1.1\r\nHost: cp\r\n\r\n").await.unwrap();
+        assert_eq!(carried(io, large()).await, wire::WRITE_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_opens_no_window_is_let_go() {
+        let (client, io) = tokio::io::duplex(1024);
+        let server = tokio::spawn(carried(io, large()));
+        let mut http2 = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        http2.initial_stream_window_size(1024);
+        let (mut client, connection) = http2.handshake(TokioIo::new(client)).await.unwrap();
+        tokio::spawn(connection); // it answers pings
+        let answer = client.send_request(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(server.await.unwrap(), wire::WRITE_TIMEOUT);
+        drop(answer);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_client_gets_its_answer() {
+        let (mut client, io) = tokio::io::duplex(1024);
+        client.write_all(b"GET / HTTP/1.1\r\nHost: cp\r\nConnection: close\r\n\r\n").await.unwrap();
+        let server = tokio::spawn(carried(io, large()));
+        let (mut taken, mut some) = (0, [0; 1024]);
+        loop {
+            tokio::time::sleep(wire::WRITE_TIMEOUT - Duration::from_secs(1)).await;
+            match client.read(&mut some).await.unwrap() {
+                0 => break,
+                more => taken += more,
+            }
+        }
+        assert!(taken > LARGE, "{taken}");
+        assert!(server.await.unwrap() > 100 * wire::WRITE_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_goes_on_sending_is_waited_for_but_not_for_ever() {
+        let ask = b"POST / HTTP/1.1\r\nHost: cp\r\nContent-Length: 1000000000\r\n\r\n";
+        // It stops.
+        let (mut client, io) = tokio::io::duplex(1024);
+        let server = tokio::spawn(carried(io, refusing()));
+        client.write_all(ask).await.unwrap();
+        client.write_all(&[b'x'; 1 << 20]).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+        drop(client);
+        assert_eq!(server.await.unwrap(), Duration::ZERO);
+        // It falls silent.
+        let (mut client, io) = tokio::io::duplex(1024);
+        client.write_all(ask).await.unwrap();
+        assert_eq!(carried(io, refusing()).await, wire::LINGER_SILENCE);
+        // It never ends.
+        let (mut client, io) = tokio::io::duplex(1024);
+        let server = tokio::spawn(carried(io, refusing()));
+        client.write_all(ask).await.unwrap();
+        while client.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(server.await.unwrap(), wire::LINGER);
+    }
+
+    const LARGE: usize = 200_000;
+
+    fn large() -> Router {
+        Router::new().route("/", axum::routing::get(async || "x".repeat(LARGE)))
+    }
+
+    /// Answers without reading a body.
+    fn refusing() -> Router {
+        Router::new().route("/", axum::routing::post(async || StatusCode::PAYLOAD_TOO_LARGE))
+    }
+
+    /// How long a connection lasts.
+    async fn carried(io: tokio::io::DuplexStream, router: Router) -> Duration {
+        let front = Front {
+            router,
+            traffic: Arc::default(),
+            server: None,
+            latency_tokens: false,
+            access_log: None,
+        };
+        let stop = watch::Sender::new(false);
+        let start = tokio::time::Instant::now();
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        carry(io, peer, Arc::new(front), stop.subscribe()).await;
+        start.elapsed()
     }
 
     #[track_caller]

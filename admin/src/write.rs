@@ -4,6 +4,7 @@
 //! Whether the engine would serve the result is asked afterwards, by
 //! [`crate::commit`], of the whole configuration.
 
+use model::encode::LONGEST;
 use model::entities::Visit;
 use model::entity::foreign_keys;
 use model::id::{Key, parse_hyphenated};
@@ -166,8 +167,12 @@ fn admit<E: Entity>(config: &mut Config, entity: E) -> Result<E, Refusal> {
     if let Some(dangling) = references::dangling(config, &entity).into_iter().next() {
         return Err(Refusal::Dangling(dangling));
     }
-    config.write(entity.clone());
-    Ok(entity)
+    match config.write(entity.clone()).len() {
+        0..=LONGEST => Ok(entity),
+        length => Err(Refusal::Invalid(Violations::entity(format!(
+            "the entity takes {length} bytes; at most {LONGEST} can be sent to data planes"
+        )))),
+    }
 }
 
 /// An id is for ever: a PATCH may repeat it, but not change it.

@@ -168,15 +168,59 @@ async fn a_body_has_a_largest_size() {
         plane.send("POST", "/services", long).await,
         (413, json!({ "message": "Payload too large" }))
     );
-    // One that does not say how long it is.
+    // Far above it, announced or not: whoever sends it all before reading gets the answer, too.
     let head = "POST /services HTTP/1.1\r\nHost: cp\r\nContent-Type: application/json\r\n";
-    let chunk = format!("14\r\n{}\r\n", "a".repeat(20));
-    let body = format!("Transfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", chunk.repeat(10));
-    let mut stream = TcpStream::connect(plane.server.addresses()[0]).await.unwrap();
-    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
-    let mut status = [0; 12];
-    stream.read_exact(&mut status).await.unwrap();
-    assert_eq!(&status, b"HTTP/1.1 413");
+    let body = "a".repeat(8 << 20);
+    let announced = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    let chunk = format!("{:x}\r\n{body}\r\n", body.len());
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunk}0\r\n\r\n");
+    for request in [announced, chunked] {
+        let mut stream = TcpStream::connect(plane.server.addresses()[0]).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(answer.ends_with(r#"{"message":"Payload too large"}"#), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_entity_has_a_largest_size() {
+    let dir = Arc::new(tempfile::TempDir::new().unwrap());
+    let mut options = options(&dir, Arc::new(model::judge::Lenient));
+    options.max_body = None;
+    let plane = Plane::start_with(dir, options).await;
+    let route = |bytes| json!({ "name": "r", "headers": { "x": ["v".repeat(bytes)] } });
+    plane.create("/routes", route(model::encode::LONGEST - 1024)).await;
+    // A little more, in pieces that are all right by themselves.
+    let (status, refused) = plane
+        .send("PATCH", "/routes/r", json!({ "paths": [format!("/{}", "p".repeat(1024))] }))
+        .await;
+    assert_eq!((status, &refused["code"]), (400, &json!(2)));
+    let message = text(&refused["fields"]["@entity"][0]);
+    assert!(message.ends_with("at most 16777216 can be sent to data planes"), "{message}");
+    assert_eq!(plane.get("/routes/r").await.1["paths"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_list_by_tags_goes_on_until_its_end() {
+    let plane = Plane::start().await;
+    for (number, tags) in [["a", "b"], ["b", "c"], ["a", "c"], ["b", "a"]].iter().enumerate() {
+        let mut service = sample(EntityKind::Service, number);
+        service["tags"] = json!(tags);
+        plane.create("/services", service).await;
+    }
+    for (tags, expected) in [("a,b", 2), ("b/c", 4), ("a", 3), ("c,c", 2), ("a,b,c", 0), ("d/c", 2)]
+    {
+        let (mut found, mut next) = (0, json!(format!("/services?size=1&tags={tags}")));
+        while let Some(path) = next.as_str() {
+            let (status, page) = plane.get(path).await;
+            assert_eq!(status, 200);
+            found += page["data"].as_array().unwrap().len();
+            next = page["next"].clone();
+        }
+        assert_eq!(found, expected, "{tags}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::problem::Problem;
@@ -110,22 +110,6 @@ impl Listing {
             format!("{}?offset={offset}{}", self.path, self.repeated)
         });
         Shown { data, next, offset }
-    }
-}
-
-impl Tags {
-    /// Whether an entity with these bytes is wanted.
-    pub(super) fn are_on(&self, bytes: &[u8]) -> bool {
-        #[derive(Deserialize)]
-        struct Tagged {
-            #[serde(default)]
-            tags: Vec<String>,
-        }
-        let Ok(Tagged { tags: on }) = rmp_serde::from_slice(bytes) else { return false };
-        match self {
-            Tags::All(tags) => tags.iter().all(|tag| on.contains(tag)),
-            Tags::Any(tags) => tags.iter().any(|tag| on.contains(tag)),
-        }
     }
 }
 
