@@ -16,6 +16,7 @@ struct Cells {
     open: AtomicU64,
     given: AtomicU64,
     requests: AtomicU64,
+    unlogged: AtomicU64,
     panics: AtomicU64,
 }
 
@@ -32,6 +33,8 @@ pub struct WorkerStats {
     pub given: u64,
     /// Requests begun, refused ones included.
     pub requests: u64,
+    /// Requests whose failure was not logged, since too many had been already.
+    pub failures_unlogged: u64,
     /// Connections lost to a panic.
     pub panics: u64,
 }
@@ -43,6 +46,10 @@ impl Counters {
 
     pub(crate) fn count_given(&self) {
         self.0.given.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_unlogged(&self) {
+        self.0.unlogged.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn open(&self) -> u64 {
@@ -63,6 +70,7 @@ impl Counters {
             open: self.0.open.load(Relaxed),
             given: self.0.given.load(Relaxed),
             requests: self.0.requests.load(Relaxed),
+            failures_unlogged: self.0.unlogged.load(Relaxed),
             panics: self.0.panics.load(Relaxed),
         }
     }

@@ -11,7 +11,7 @@ pub mod judge; // would it compile?
 
 pub use compile::compile;
 pub use judge::judge;
-pub use publish::{Pinned, Publisher, Reader};
+pub use publish::{Alive, Outlived, Pinned, Publisher, Reader};
 
 use crate::router::{Pattern, RouteTable};
 use imbl::OrdMap;

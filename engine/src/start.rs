@@ -7,11 +7,11 @@
 use crate::lanes::pingora::{Pingora, Trust, start_timers};
 use crate::metrics::{Counters, WorkerStats};
 use crate::options::Options;
-use crate::proxy::exchange::{Ids, Station};
+use crate::proxy::exchange::{Failures, Ids, Station};
 use crate::proxy::log::AccessLog;
 use crate::resolve::Resolver;
-use crate::snapshot::follow;
 use crate::snapshot::publish::{Publisher, Reader};
+use crate::snapshot::{Alive, follow};
 use crate::worker::drain::{self, Order};
 use crate::worker::listen::{self, Board, ListenError};
 use crate::worker::{Post, Worker, cores};
@@ -66,6 +66,7 @@ impl Engine {
 
         let (publisher, readers) = Publisher::new(follow::first(&revisions.borrow()), plan.len());
         let (verdict, verdicts) = watch::channel(Verdict::default());
+        let alive = publisher.alive();
         background.spawn(follow::follow(revisions, publisher, verdict));
 
         let (orders, ordered) = watch::channel(Order::default());
@@ -86,6 +87,7 @@ impl Engine {
             workers: Vec::new(),
             threads: Vec::new(),
             access_log,
+            alive,
             draining,
             orders: Some(orders),
             background: Some(background),
@@ -162,6 +164,7 @@ fn stations(
             counters: Arc::new(Counters::default()),
             ids: Ids::new(),
             access_log: log.clone(),
+            failures: Failures::new(options.error_log),
             draining,
         })
     };
@@ -176,6 +179,7 @@ pub struct Handle {
     workers: Vec<(Option<usize>, Arc<Counters>)>,
     threads: Vec<thread::JoinHandle<()>>,
     access_log: Option<Arc<AccessLog>>,
+    alive: watch::Receiver<Alive>,
     /// One for each worker.
     draining: Vec<watch::Sender<bool>>,
     /// Workers leave at once when it is gone.
@@ -215,7 +219,11 @@ impl Handle {
 
     /// The same, for whoever asks again and again.
     pub fn meter(&self) -> Meter {
-        Meter { workers: self.workers.clone().into(), access_log: self.access_log.clone() }
+        Meter {
+            workers: self.workers.clone().into(),
+            access_log: self.access_log.clone(),
+            alive: self.alive.clone(),
+        }
     }
 
     /// Sends clients elsewhere: from now on each connection's next response is its
@@ -239,7 +247,7 @@ impl Handle {
             threads.into_iter().filter_map(|thread| thread.join().err()).count()
         });
         if let Ok(1..) = joined.await {
-            tracing::error!("a worker ended in a panic");
+            tracing::error!(name: model::severity::ALERT, "a worker ended in a panic");
         }
     }
 }
@@ -259,6 +267,7 @@ impl Drop for Handle {
 pub struct Meter {
     workers: Arc<[(Option<usize>, Arc<Counters>)]>,
     access_log: Option<Arc<AccessLog>>,
+    alive: watch::Receiver<Alive>,
 }
 
 impl Meter {
@@ -266,7 +275,7 @@ impl Meter {
     pub fn stats(&self) -> Stats {
         let workers = self.workers.iter().map(|(core, counters)| counters.stats(*core)).collect();
         let access_log_dropped = self.access_log.as_ref().map_or(0, |log| log.dropped());
-        Stats { workers, access_log_dropped }
+        Stats { workers, access_log_dropped, snapshots: *self.alive.borrow() }
     }
 }
 
@@ -277,6 +286,8 @@ pub struct Stats {
     pub workers: Vec<WorkerStats>,
     /// Access-log lines that were dropped because they could not be written in time.
     pub access_log_dropped: u64,
+    /// Which snapshots are in memory: long-lived requests keep old ones.
+    pub snapshots: Alive,
 }
 
 impl Stats {

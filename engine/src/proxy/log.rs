@@ -5,16 +5,20 @@
 //! counted rather than requests delayed.
 
 use super::exchange::RequestId;
-use super::head::{Head, Known};
+use super::head::Known;
+use super::hygiene::Said;
 use crate::options::LogSink;
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::SystemTime;
 
 /// Records that may wait to be written.
 const QUEUE: usize = 16 * 1024;
+/// Bytes of clients' text in them: a client decides how long its lines are.
+const BYTES: usize = 16 * 1024 * 1024;
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +38,8 @@ impl Outcome {
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     queue: Sender<Record>,
+    /// Bytes in the queue.
+    waiting: Arc<AtomicUsize>,
     dropped: AtomicU64,
 }
 
@@ -41,10 +47,12 @@ impl AccessLog {
     /// Starts the thread that writes. It ends when the log is dropped.
     pub(crate) fn start(sink: LogSink) -> std::io::Result<AccessLog> {
         let (queue, records) = bounded(QUEUE);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let taken = waiting.clone();
         std::thread::Builder::new()
             .name("access-log".into())
-            .spawn(move || write(&records, &sink))?;
-        Ok(AccessLog { queue, dropped: AtomicU64::new(0) })
+            .spawn(move || write(&records, &taken, &sink))?;
+        Ok(AccessLog { queue, waiting, dropped: AtomicU64::new(0) })
     }
 
     /// Records that did not fit since the start.
@@ -52,23 +60,22 @@ impl AccessLog {
         self.dropped.load(Relaxed)
     }
 
-    /// One line: who asked, what (its head, if it could be read), and how it ended.
-    pub(crate) fn record(
-        &self,
-        client: IpAddr,
-        id: &RequestId,
-        head: Option<&Head>,
-        outcome: Outcome,
-    ) {
-        let record = Record::of(client, id, head, outcome);
-        if matches!(self.queue.try_send(record), Err(TrySendError::Full(_))) {
+    /// One line: who asked, what, and how it ended.
+    pub(crate) fn record(&self, client: IpAddr, id: &RequestId, said: Said<'_>, outcome: Outcome) {
+        let record = Record::of(client, id, said, outcome);
+        let bytes = record.bytes();
+        // Counted in before it can be counted out.
+        let fits = self.waiting.fetch_add(bytes, Relaxed) < BYTES;
+        if !fits || self.queue.try_send(record).is_err() {
+            self.waiting.fetch_sub(bytes, Relaxed);
             self.dropped.fetch_add(1, Relaxed);
         }
     }
 }
 
-fn write(records: &Receiver<Record>, sink: &LogSink) {
+fn write(records: &Receiver<Record>, waiting: &AtomicUsize, sink: &LogSink) {
     for record in records {
+        waiting.fetch_sub(record.bytes(), Relaxed);
         sink.line(record.to_string());
     }
 }
@@ -86,20 +93,31 @@ struct Record {
 }
 
 impl Record {
-    fn of(client: IpAddr, id: &RequestId, head: Option<&Head>, outcome: Outcome) -> Record {
-        let line = head.map(|head| {
-            [head.method(), head.raw_target(), head.version().as_str().as_bytes()].join(&b' ')
-        });
-        let field = |known| head.and_then(|head| head.get(known)).map(Into::into);
+    fn of(client: IpAddr, id: &RequestId, said: Said<'_>, outcome: Outcome) -> Record {
+        let request = match said {
+            Said::Head(head) => {
+                [head.method(), head.raw_target(), head.version().as_str().as_bytes()].join(&b' ')
+            }
+            Said::Line(line) => line.to_vec(),
+        };
+        let field = |known| said.head().and_then(|head| head.get(known)).map(Into::into);
         Record {
             client,
             at: SystemTime::now(),
-            request: line.unwrap_or_default().into(),
+            request: request.into(),
             outcome,
             referer: field(Known::Referer),
             agent: field(Known::UserAgent),
             id: *id.as_bytes(),
         }
+    }
+}
+
+impl Record {
+    /// How much of it came from the client.
+    fn bytes(&self) -> usize {
+        let field = |field: &Option<Box<[u8]>>| field.as_ref().map_or(0, |text| text.len());
+        self.request.len() + field(&self.referer) + field(&self.agent)
     }
 }
 
@@ -134,7 +152,29 @@ impl fmt::Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::exchange::Ids;
     use super::*;
+
+    #[test]
+    fn long_lines_that_cannot_be_written_are_dropped_and_counted() {
+        const LINE: &[u8] = &[b'x'; 8 * 1024];
+        const SENT: usize = 2 * BYTES / LINE.len();
+        let (block, blocked) = bounded(0);
+        let (lines, written) = crossbeam::channel::unbounded();
+        let log = AccessLog::start(LogSink::new(move |line| {
+            let _unblocked: Result<(), _> = blocked.recv();
+            lines.send(line.len()).unwrap();
+        }))
+        .unwrap();
+        let (client, id) = ([192, 0, 2, 1].into(), Ids::new().next());
+        for _ in 0..SENT {
+            log.record(client, &id, Said::Line(LINE), Outcome::GONE);
+        }
+        let dropped = log.dropped() as usize;
+        assert!((SENT / 2 - 1..=SENT / 2).contains(&dropped), "{dropped} of {SENT}");
+        drop((block, log));
+        assert_eq!(written.iter().count(), SENT - dropped);
+    }
 
     #[test]
     fn a_line_cannot_be_forged() {
