@@ -20,12 +20,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use cluster::{ClusterClient, ClusterServer, Endpoint, Pair};
+pub use cluster::{ClusterClient, ClusterServer, Endpoint};
 pub use database::{Database, Declarative};
 pub use listen::Listen;
 pub use log::{Destination, Level, Logs};
 pub use mistake::{Mistake, Mistakes};
-pub use pem::Pem;
 pub use proxy::{Forwarding, Header, Keepalive, Proxy, UpstreamHeader, Workers};
 
 pub use reader::show;
@@ -125,6 +124,8 @@ pub enum Notice {
 
 impl Options {
     /// Reads all settings; or says everything that is wrong with them.
+    ///
+    /// Everything there is to know before a start is found out here, so that `check` can say it too.
     pub fn read(settings: &Settings, mode: Mode) -> Result<Self, Mistakes> {
         let mut reader = Reader::new(settings);
         let options = reader.options(mode);
@@ -155,7 +156,7 @@ pub enum RereadError {
 
 /// The directory of the node that these settings are about, whatever else they say.
 pub fn prefix_of(settings: &Settings) -> PathBuf {
-    Reader::new(settings).path("prefix").expect("prefix has a default")
+    Reader::new(settings).prefix()
 }
 
 impl Role {
@@ -176,7 +177,6 @@ impl Role {
             Self::Traditional { admin, .. } | Self::ControlPlane { admin, .. } => {
                 match admin.database {
                     Database::Sqlite(_) => "sqlite",
-                    Database::Off(_) => "off",
                 }
             }
             Self::DataPlane { .. } => "off",
@@ -193,25 +193,34 @@ impl Display for Notice {
 }
 
 impl Reader<'_> {
-    fn options(&mut self, mode: Mode) -> Options {
+    /// Nothing only where what is missing was noted.
+    fn options(&mut self, mode: Mode) -> Option<Options> {
         self.check_every_name();
-        let prefix = prefix_of(self.settings);
+        let prefix = self.prefix();
         let role = self.role(&prefix);
         let status = self.listeners("status_listen");
-        self.refuse_shared_addresses(&role, &status);
-        Options {
+        self.refuse_shared_addresses();
+        let logs = self.logs(&prefix, mode);
+        let daemon = self.is_set("nginx_daemon").then(|| self.flag("nginx_daemon"));
+        self.tell_unread();
+        let role = role?;
+        Some(Options {
             mode,
             status,
-            logs: self.logs(&prefix, mode),
-            daemon: self.is_set("nginx_daemon").then(|| self.flag("nginx_daemon")),
+            logs,
+            daemon,
             notices: self.notices(),
             effective: self.effective(role.database()),
             prefix,
             role,
-        }
+        })
     }
 
-    fn role(&mut self, prefix: &Path) -> Role {
+    fn prefix(&self) -> PathBuf {
+        self.path("prefix").expect("prefix has a default")
+    }
+
+    fn role(&mut self, prefix: &Path) -> Option<Role> {
         match self.choice("role") {
             "control_plane" => {
                 self.refuse_labels(
@@ -219,20 +228,19 @@ impl Reader<'_> {
                 );
                 self.require_listener("admin_listen", "control_plane");
                 self.require_listener("cluster_listen", "control_plane");
-                Role::ControlPlane {
-                    admin: self.admin("control_plane", prefix),
-                    cluster: self.cluster_server(),
-                }
+                let admin = self.admin("control_plane", prefix);
+                Some(Role::ControlPlane { admin, cluster: self.cluster_server()? })
             }
             "data_plane" => {
                 self.require_listener("proxy_listen", "data_plane");
                 self.refuse_database();
-                let cluster = self.cluster_client(prefix);
-                Role::DataPlane { cluster, proxy: self.proxy(), fallback: self.declarative() }
+                let (proxy, fallback) = (self.proxy(), self.declarative());
+                Some(Role::DataPlane { cluster: self.cluster_client(prefix)?, proxy, fallback })
             }
             _ => {
                 self.refuse_labels("cluster_dp_labels can only be used when role = \"data_plane\"");
-                Role::Traditional { admin: self.admin("traditional", prefix), proxy: self.proxy() }
+                let proxy = self.proxy();
+                Some(Role::Traditional { admin: self.admin("traditional", prefix), proxy })
             }
         }
     }
@@ -266,6 +274,25 @@ impl Reader<'_> {
         }
         for property in TABLE {
             self.check_kind(property);
+        }
+    }
+
+    /// Says which of the effective properties that were set have no say in this node: the file of one
+    /// node may well be that of all.
+    fn tell_unread(&mut self) {
+        let (asked, role) = (self.asked(), self.choice("role"));
+        for (name, setting) in self.settings.iter() {
+            let read_as = match properties::standing(name) {
+                Some(Standing::Effective) => name,
+                Some(Standing::Mapped(to)) => to,
+                _ => continue,
+            };
+            if !asked.contains(read_as) {
+                let from = &setting.origin;
+                self.inform(format!(
+                    "{name} ({from}) is not used: a {role} set up like this does not read it"
+                ));
+            }
         }
     }
 }

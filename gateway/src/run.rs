@@ -33,11 +33,11 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             binder.finish()?;
 
             let mut admin =
-                admin::Server::start(convert::admin(&options, admin, api, telemetry)?).await?;
+                admin::Server::start(convert::admin(&options, admin, api, telemetry)).await?;
             let engine = Engine::start(convert::engine(proxy, telemetry), admin.revisions())?;
             admin.observe(Arc::new(NoVitals));
-            let _status =
-                status::serve(status, Arc::new(Traditional::new(admin.reachable(), &engine)))?;
+            let node = Traditional::new(admin.reachable(), &engine, telemetry.access());
+            let _status = status::serve(status, Arc::new(node))?;
             settled(engine.verdicts()).await;
 
             let stop = signals.serving(&options, telemetry).await;
@@ -56,9 +56,9 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
 
             let purge_delay = admin.purge_delay;
             let mut admin =
-                admin::Server::start(convert::admin(&options, admin, api, telemetry)?).await?;
+                admin::Server::start(convert::admin(&options, admin, api, telemetry)).await?;
             let (trust, steps) = (admin.trust(), admin.take_steps());
-            let server = convert::cluster_server(cluster, link, trust, steps, purge_delay)?;
+            let server = convert::cluster_server(cluster, link, trust, steps, purge_delay);
             let server = cluster::Server::start(server, admin.revisions())?;
             admin.observe(server.vitals());
             admin.heed(server.ahead());
@@ -81,8 +81,8 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             let (client, set_aside) = connect(&options, cluster, fallback.as_ref())?;
             let engine = Engine::start(convert::engine(proxy, telemetry), client.revisions())?;
             client.report(engine.verdicts());
-            let _status =
-                status::serve(status, Arc::new(DataPlane::new(&client, &engine, set_aside)))?;
+            let node = DataPlane::new(&client, &engine, set_aside, telemetry.access());
+            let _status = status::serve(status, Arc::new(node))?;
             settled(engine.verdicts()).await;
 
             let stop = signals.serving(&options, telemetry).await;
@@ -105,7 +105,7 @@ fn connect(
     let identity = cluster::Identity::load_or_create(&options.prefix)?;
     let start = initial::initial(options, cluster, fallback)?;
     let set_aside = start.set_aside.clone();
-    let client = convert::cluster_client(cluster, identity, start)?;
+    let client = convert::cluster_client(cluster, identity, start);
     Ok((cluster::Client::start(client)?, set_aside))
 }
 

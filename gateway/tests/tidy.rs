@@ -17,9 +17,10 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     ("model-derive", &[]),
     ("model", &["model-derive"]),
+    ("ed25519", &[]),
     ("engine", &["model"]),
-    ("cluster", &["model"]),
-    ("admin", &["model"]),
+    ("cluster", &["model", "ed25519"]),
+    ("admin", &["model", "ed25519"]),
     ("gateway", &["model", "engine", "cluster", "admin"]),
     ("benches", &["model", "engine"]),
 ];

@@ -111,14 +111,27 @@ impl Console {
 
     /// What the settings mean; warnings are shown, and with `--v` what was decided too.
     pub(super) fn options(&self, settings: &Settings, mode: Mode) -> anyhow::Result<Options> {
-        let options = Options::read(settings, mode)?;
-        for notice in &options.notices {
+        let options = self.options_of_log(settings, mode)?;
+        self.notices(&options.notices);
+        Ok(options)
+    }
+
+    /// The same, where a log is going to say what there is to say: only beside mistakes is it shown here.
+    pub(super) fn options_of_log(
+        &self,
+        settings: &Settings,
+        mode: Mode,
+    ) -> anyhow::Result<Options> {
+        Ok(Options::read(settings, mode).inspect_err(|mistakes| self.notices(&mistakes.notices))?)
+    }
+
+    fn notices(&self, notices: &[Notice]) {
+        for notice in notices {
             match notice {
                 Notice::Warning(text) => self.complain(format_args!("[warn] {text}")),
                 Notice::Info(text) => self.detail(Verbosity::Loud, text),
             }
         }
-        Ok(options)
     }
 }
 

@@ -8,8 +8,8 @@ use rustix::process::Signal;
 
 use super::console::Console;
 use super::{Place, QuitArgs, ReloadArgs};
-use crate::conf::Sources;
 use crate::conf::saved::Saved;
+use crate::conf::{BadLine, Sources};
 use crate::options::{self, Mode};
 use crate::prefix::{Prefix, Running};
 
@@ -17,14 +17,14 @@ use crate::prefix::{Prefix, Running};
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn stop(place: &Place, console: &Console) -> anyhow::Result<()> {
-    let running = running(place, console)?.1;
+    let running = running(&place.sources(), console)?.1;
     end_now(&running)?;
     console.say(format_args!("{} stopped", console.name));
     Ok(())
 }
 
 pub(super) fn quit(args: &QuitArgs, console: &Console) -> anyhow::Result<()> {
-    let running = running(&args.place, console)?.1;
+    let running = running(&args.place.sources(), console)?.1;
     if args.wait > 0 && running.ended_within(Duration::from_secs(args.wait))? {
         bail!("{} stopped while waiting (unexpected)", console.name);
     }
@@ -40,10 +40,11 @@ pub(super) fn quit(args: &QuitArgs, console: &Console) -> anyhow::Result<()> {
 
 pub(super) fn reload(args: &ReloadArgs, console: &Console) -> anyhow::Result<()> {
     args.nginx.refuse()?;
-    let (prefix, running) = running(&args.place, console)?;
+    let sources = args.place.sources();
+    let (prefix, running) = running(&sources, console)?;
     let saved =
         Saved::read(prefix.path())?.context("the prefix does not say how the node was started")?;
-    let settings = args.place.sources().settle_over(&saved)?;
+    let settings = sources.settle_over(&saved)?;
     console.show(&settings);
 
     let mode = if saved.detached { Mode::Detached } else { Mode::Foreground };
@@ -76,13 +77,18 @@ pub(super) fn health(place: &Place, console: &Console) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where the node is that these sources are about.
+/// Where the node is that these sources are about, whatever else is wrong with them.
 pub(super) fn prefix_at(sources: &Sources) -> anyhow::Result<PathBuf> {
-    Ok(options::prefix_of(&sources.settle()?))
+    let settings = sources.settle()?;
+    if let (None, Some(BadLine { at, what })) = (settings.get("prefix"), settings.bad_lines.first())
+    {
+        bail!("{at}: {what}"); // it may have been the prefix: better none than another node's
+    }
+    Ok(options::prefix_of(&settings))
 }
 
-fn running(place: &Place, console: &Console) -> anyhow::Result<(Prefix, Running)> {
-    let prefix = Prefix::existing(&prefix_at(&place.sources())?)?;
+fn running(sources: &Sources, console: &Console) -> anyhow::Result<(Prefix, Running)> {
+    let prefix = Prefix::existing(&prefix_at(sources)?)?;
     match prefix.running()? {
         Some(running) => Ok((prefix, running)),
         None => bail!("{} is not running at {}", console.name, prefix.path().display()),

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use model::severity;
 use rustix::process::Signal;
 use tokio::runtime;
 
@@ -24,7 +25,7 @@ pub(super) fn start(args: &StartArgs, console: &Console) -> anyhow::Result<()> {
     args.kongs.nginx.refuse()?;
     if args.detached {
         let path = args.place.prefix.as_deref().context("--detached needs --prefix")?;
-        return go_on_detached(path);
+        return go_on_detached(path, console);
     }
     let settings = console.settle(&args.place.sources())?;
     begin(&settings, args.daemon, console)
@@ -42,7 +43,7 @@ pub(super) fn restart(args: &StartArgs, console: &Console) -> anyhow::Result<()>
     let saved = Saved::read(&path)?.unwrap_or_default();
     let settings = sources.settle_over(&saved)?;
     console.show(&settings);
-    Options::read(&settings, Mode::Foreground)?; // a mistake must not cost the node that runs
+    console.options_of_log(&settings, Mode::Foreground)?; // a mistake must not cost the node that runs
     running.signal(Signal::TERM)?;
     if !running.ended_within(RESTART_PATIENCE)? {
         bail!("process {} has not ended after {} s", running.pid, RESTART_PATIENCE.as_secs());
@@ -51,7 +52,7 @@ pub(super) fn restart(args: &StartArgs, console: &Console) -> anyhow::Result<()>
 }
 
 fn begin(settings: &Settings, daemon: bool, console: &Console) -> anyhow::Result<()> {
-    let options = Options::read(settings, Mode::Foreground)?;
+    let options = console.options_of_log(settings, Mode::Foreground)?;
     let prefix = Prefix::prepare(&options.prefix)?;
     let detaches = daemon || options.daemon.unwrap_or(console.name == Name::Kong);
     if !detaches {
@@ -68,12 +69,12 @@ fn begin(settings: &Settings, daemon: bool, console: &Console) -> anyhow::Result
 }
 
 /// The life of the process that `--daemon` leaves behind.
-fn go_on_detached(path: &Path) -> anyhow::Result<()> {
+fn go_on_detached(path: &Path, console: &Console) -> anyhow::Result<()> {
     daemon::leave_session()?;
     let prefix = Prefix::existing(path)?;
     let lock = prefix.lock()?;
     let saved = Saved::read(prefix.path())?.context("the prefix holds no configuration")?;
-    live(Options::read(&saved.settings(), Mode::Detached)?, lock)
+    live(console.options_of_log(&saved.settings(), Mode::Detached)?, lock)
 }
 
 fn live(options: Options, lock: Lock) -> anyhow::Result<()> {
@@ -89,7 +90,7 @@ fn live(options: Options, lock: Lock) -> anyhow::Result<()> {
         runtime::Builder::new_multi_thread().thread_name("background").enable_all().build()?;
     let end = runtime.block_on(run::run(options, &telemetry));
     if let (Err(error), true) = (&end, logs_elsewhere) {
-        tracing::error!("{error:#}"); // stderr, where the command's last words go, may be read by nobody
+        tracing::error!(name: severity::EMERG, "{error:#}"); // stderr, where the command's last words go, may be read by nobody
     }
     drop(runtime);
     drop(telemetry);

@@ -9,8 +9,6 @@ use super::reader::Reader;
 pub enum Database {
     /// One file; made if it is not there.
     Sqlite(PathBuf),
-    /// `database = off`: in memory, read from a declarative document if there is one.
-    Off(Option<Declarative>),
 }
 
 /// A whole configuration as one document.
@@ -36,10 +34,11 @@ impl Reader<'_> {
                     "in-memory storage can not be used when role = \"control_plane\"",
                 );
             }
-            Some("off") => {
-                self.inform("database = off: the configuration is kept in memory".to_owned());
-                return Database::Off(self.declarative());
-            }
+            Some("off") => self.wrong(
+                "database",
+                "a node without a database and without a control plane is not part of this version; \
+                 use sqlite, or role = data_plane",
+            ),
             Some("postgres") => {
                 self.wrong("database", "PostgreSQL is not part of this version; use sqlite")
             }

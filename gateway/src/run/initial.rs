@@ -3,17 +3,16 @@
 //! A revision from the cache is verified like one from the link. One that its signer's key does not
 //! vouch for is set aside, and the node goes on as if there were none.
 
-use std::fs;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use anyhow::Context;
 use cluster::cache::{self, Cache};
 use cluster::client::Keep;
 use cluster::trust::Trust;
-use model::value::Timestamp;
 use model::{Revision, RevisionId, declarative};
 
+use crate::bounded;
 use crate::options::{ClusterClient, Declarative, Options};
 
 /// Where a data plane stands before it has met its control plane.
@@ -70,13 +69,16 @@ fn read(document: &Declarative) -> anyhow::Result<Arc<Revision>> {
     let (text, name) = match document {
         Declarative::File(path) => {
             let name = path.display().to_string();
-            (fs::read_to_string(path).with_context(|| format!("declarative_config: {name}"))?, name)
+            (
+                bounded::read(path, bounded::DOCUMENT)
+                    .with_context(|| format!("declarative_config: {name}"))?,
+                name,
+            )
         }
         Declarative::Text(text) => (text.clone(), "declarative_config_string".to_owned()),
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let now = Timestamp::from_seconds(i64::try_from(now).unwrap_or(i64::MAX));
-    let config = declarative::parse(&text, now).with_context(|| name.clone())?;
+    let config =
+        declarative::parse(&text, SystemTime::now().into()).with_context(|| name.clone())?;
     tracing::info!("starting from {name}: {} entities", config.len());
     let id = RevisionId { epoch: 0, version: 1, hash: config.hash() };
     Ok(Arc::new(Revision { id, signature: None, config }))

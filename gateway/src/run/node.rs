@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engine::snapshot::Alive;
 use engine::{Meter, Stats};
 use model::Revision;
 use model::encode::ContentHash;
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::status;
+use crate::telemetry::sink::Sink;
 
 /// A data plane.
 pub(super) struct DataPlane {
@@ -20,25 +22,28 @@ pub(super) struct DataPlane {
     link: watch::Receiver<Option<String>>,
     sync: watch::Receiver<cluster::client::Status>,
     set_aside: Vec<String>,
+    access: Sink,
 }
 
 impl DataPlane {
-    /// The node whose engine and link these are; `set_aside` says what was wrong with its cache.
+    /// The node whose engine, link and access log these are; `set_aside` says what was wrong with its
+    /// cache.
     pub(super) fn new(
         client: &cluster::Client,
         engine: &engine::Handle,
         set_aside: Vec<String>,
+        access: &Sink,
     ) -> Self {
         let (link, sync) = (client.link(), client.status());
         let (meter, verdicts) = (engine.meter(), engine.verdicts());
-        Self { id: client.id(), meter, verdicts, link, sync, set_aside }
+        Self { id: client.id(), meter, verdicts, link, sync, set_aside, access: access.clone() }
     }
 }
 
 impl status::Node for DataPlane {
     fn status(&self) -> Value {
         let sync = self.sync.borrow();
-        let mut status = traffic(&self.meter.stats());
+        let mut status = traffic(&self.meter.stats(), &self.access);
         status["node_id"] = self.id.to_string().into();
         status["configuration_hash"] = served(&self.verdicts).to_string().into();
         status["configuration"] = json!({
@@ -61,18 +66,24 @@ pub(super) struct Traditional {
     meter: Meter,
     verdicts: watch::Receiver<Verdict>,
     reachable: watch::Receiver<bool>,
+    access: Sink,
 }
 
 impl Traditional {
-    /// The node whose engine this is, and whose database is `reachable`.
-    pub(super) fn new(reachable: watch::Receiver<bool>, engine: &engine::Handle) -> Self {
-        Self { meter: engine.meter(), verdicts: engine.verdicts(), reachable }
+    /// The node whose engine and access log these are, and whose database is `reachable`.
+    pub(super) fn new(
+        reachable: watch::Receiver<bool>,
+        engine: &engine::Handle,
+        access: &Sink,
+    ) -> Self {
+        let (meter, verdicts) = (engine.meter(), engine.verdicts());
+        Self { meter, verdicts, reachable, access: access.clone() }
     }
 }
 
 impl status::Node for Traditional {
     fn status(&self) -> Value {
-        let mut status = traffic(&self.meter.stats());
+        let mut status = traffic(&self.meter.stats(), &self.access);
         status["configuration_hash"] = served(&self.verdicts).to_string().into();
         status["database"] = database(&self.reachable);
         status
@@ -142,7 +153,8 @@ fn database(reachable: &watch::Receiver<bool>) -> Value {
     json!({ "reachable": *reachable.borrow() })
 }
 
-fn traffic(stats: &Stats) -> Value {
+/// What the workers did. An access-log line may be lost on its way to the log's queue, or from there.
+fn traffic(stats: &Stats, access: &Sink) -> Value {
     let workers = stats.workers.iter().enumerate().map(|(worker, stats)| {
         json!({
             "worker": worker,
@@ -151,6 +163,7 @@ fn traffic(stats: &Stats) -> Value {
             "connections_active": stats.open,
             "connections_given": stats.given,
             "total_requests": stats.requests,
+            "failures_unlogged": stats.failures_unlogged,
             "panics": stats.panics,
         })
     });
@@ -158,8 +171,19 @@ fn traffic(stats: &Stats) -> Value {
         "server": server(stats),
         "memory": memory(),
         "workers": workers.collect::<Vec<_>>(),
-        "access_log_dropped": stats.access_log_dropped,
+        "snapshots": snapshots(&stats.snapshots),
+        "access_log_dropped": stats.access_log_dropped + access.lost(),
     })
+}
+
+/// Configurations in memory: a request that goes on for long, such as a WebSocket, keeps the one it
+/// began with.
+fn snapshots(alive: &Alive) -> Value {
+    let oldest = alive.oldest.map(|oldest| {
+        let seconds = oldest.since.elapsed().as_secs();
+        json!({ "revision": oldest.revision, "replaced_seconds_ago": seconds })
+    });
+    json!({ "alive": alive.count, "oldest_replaced": oldest })
 }
 
 /// nginx's counters. A connection that is open is counted as waiting: what it is doing is its
@@ -179,4 +203,37 @@ fn server(stats: &Stats) -> Value {
 /// Kong's shape; there is no Lua here, and no memory shared between processes.
 fn memory() -> Value {
     json!({ "workers_lua_vms": [], "lua_shared_dicts": {} })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use engine::snapshot::Outlived;
+
+    use super::*;
+    use crate::options::Destination;
+    use crate::telemetry::sink::Sinks;
+
+    #[test]
+    fn what_old_requests_hold_is_shown() {
+        let revision = Revision::empty();
+        let since = Instant::now().checked_sub(Duration::from_secs(90)).unwrap();
+        let oldest = Some(Outlived { revision: revision.id, since });
+        let shown = snapshots(&Alive { count: 3, oldest });
+        assert_eq!(shown["alive"], 3);
+        assert_eq!(shown["oldest_replaced"]["revision"]["version"], 0);
+        assert_eq!(shown["oldest_replaced"]["replaced_seconds_ago"], 90);
+        assert_eq!(snapshots(&Alive::default())["oldest_replaced"], Value::Null);
+    }
+
+    #[test]
+    fn access_log_lines_are_counted_wherever_they_are_lost() {
+        let mut sinks = Sinks::new();
+        let access = sinks.open(&Destination::File("/dev/full".into())).unwrap();
+        access.line("x".repeat(100_000));
+        sinks.flush();
+        let stats = Stats { access_log_dropped: 2, ..Stats::default() };
+        assert_eq!(traffic(&stats, &access)["access_log_dropped"], 3);
+    }
 }

@@ -1,8 +1,8 @@
 //! Lines on their way to files: queued by whoever logs, written by one thread.
 //!
-//! The queue is bounded and nobody waits for it. Lines that do not fit are counted and the count is
-//! written in their place, so a disk that is too slow costs lines, not requests, and says so. A line
-//! stays a line: control characters in it are escaped.
+//! The queue is bounded and nobody waits for it. Lines that do not fit, or that a file does not take,
+//! are counted where they came from, and the sum is written in their place: a disk that is slow or
+//! full costs lines, not requests, and says so. A line stays a line: control characters are escaped.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,10 +12,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use crate::options::Destination;
+use crate::options::{Destination, Level};
+
+/// How often, at most, it is said that lines were lost.
+const BETWEEN_CONFESSIONS: Duration = Duration::from_secs(10);
 
 /// Lines that may wait to be written, over all destinations.
 const QUEUE: usize = 16_384;
@@ -24,16 +28,25 @@ const QUEUE: usize = 16_384;
 #[derive(Debug)]
 pub struct Sinks {
     queue: SyncSender<Message>,
-    lost: Arc<AtomicU64>,
+    unsaid: Arc<AtomicU64>,
     opened: BTreeMap<Destination, usize>,
 }
 
-/// One destination. Cheap to clone; every clone writes to the same file.
+/// One log. Cheap to clone; every clone is the same log, and two logs may share a file.
 #[derive(Clone, Debug)]
 pub struct Sink {
     to: Option<usize>,
     queue: SyncSender<Message>,
-    lost: Arc<AtomicU64>,
+    losses: Arc<Losses>,
+}
+
+/// Lines of one log that reached no file.
+#[derive(Debug)]
+struct Losses {
+    /// Since the start.
+    here: AtomicU64,
+    /// Over all logs, since it was last said.
+    unsaid: Arc<AtomicU64>,
 }
 
 /// A log file that cannot be written to.
@@ -48,7 +61,7 @@ pub struct OpenError {
 #[derive(Debug)]
 enum Message {
     Open(Output),
-    Line { to: usize, line: String },
+    Line { to: usize, line: String, losses: Arc<Losses> },
     Reopen,
     Flush(SyncSender<()>),
 }
@@ -64,22 +77,23 @@ impl Sinks {
     /// No destination yet, and the thread that will write to them.
     pub fn new() -> Self {
         let (queue, messages) = sync_channel(QUEUE);
-        let lost = Arc::new(AtomicU64::new(0));
-        let counter = lost.clone();
+        let unsaid = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&unsaid);
         // A process that cannot start a thread logs nothing: all lines count as lost.
         let _ = thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || write_all(&messages, &counter));
-        Self { queue, lost, opened: BTreeMap::new() }
+        Self { queue, unsaid, opened: BTreeMap::new() }
     }
 
-    /// The sink that writes to `destination`, which is opened once however often it is asked for.
+    /// A log that goes to `destination`, which is opened once however many logs share it.
     pub fn open(&mut self, destination: &Destination) -> Result<Sink, OpenError> {
         let to = match destination {
             Destination::Off => None,
             other => Some(self.number(other)?),
         };
-        Ok(Sink { to, queue: self.queue.clone(), lost: self.lost.clone() })
+        let losses = Losses { here: AtomicU64::new(0), unsaid: Arc::clone(&self.unsaid) };
+        Ok(Sink { to, queue: self.queue.clone(), losses: Arc::new(losses) })
     }
 
     /// Opens every file anew by its path.
@@ -127,9 +141,22 @@ impl Sink {
     /// Queues one line, its end excluded. Never waits.
     pub fn line(&self, line: String) {
         let Some(to) = self.to else { return };
-        if self.queue.try_send(Message::Line { to, line }).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        let losses = Arc::clone(&self.losses);
+        if self.queue.try_send(Message::Line { to, line, losses }).is_err() {
+            self.losses.count();
         }
+    }
+
+    /// Lines of this log that reached no file since the start.
+    pub fn lost(&self) -> u64 {
+        self.losses.here.load(Ordering::Relaxed)
+    }
+}
+
+impl Losses {
+    fn count(&self) {
+        self.here.fetch_add(1, Ordering::Relaxed);
+        self.unsaid.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -180,44 +207,58 @@ fn append(path: &Path) -> io::Result<BufWriter<File>> {
 }
 
 /// Writes what comes, flushing whenever nothing is left to write. Ends with the last sender.
-fn write_all(messages: &Receiver<Message>, lost: &AtomicU64) {
+fn write_all(messages: &Receiver<Message>, unsaid: &AtomicU64) {
     let mut outputs = Vec::new();
-    while let Ok(message) = messages.recv() {
-        handle(message, &mut outputs);
-        while let Ok(message) = messages.try_recv() {
-            handle(message, &mut outputs);
+    let mut said = None::<Instant>;
+    loop {
+        match messages.recv_timeout(BETWEEN_CONFESSIONS) {
+            Ok(message) => handle(message, &mut outputs, unsaid),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
         }
-        confess(lost, &mut outputs);
+        while let Ok(message) = messages.try_recv() {
+            handle(message, &mut outputs, unsaid);
+        }
+        // A log that is lost line by line must not fill the other one line by line.
+        if said.is_none_or(|at| at.elapsed() >= BETWEEN_CONFESSIONS)
+            && confess(&mut outputs, unsaid)
+        {
+            said = Some(Instant::now());
+        }
         flush(&mut outputs);
     }
 }
 
-// A log that cannot be written to has nowhere to say so; the disk's own alarms must.
-fn handle(message: Message, outputs: &mut Vec<Output>) {
+fn handle(message: Message, outputs: &mut Vec<Output>, unsaid: &AtomicU64) {
     match message {
         Message::Open(output) => outputs.push(output),
-        Message::Line { to, line } => {
-            if let Some(output) = outputs.get_mut(to) {
-                let _ = output.write_all(escaped(&line).as_bytes());
+        Message::Line { to, line, losses } => {
+            let output = outputs.get_mut(to);
+            if output.is_none_or(|output| output.write_all(escaped(&line).as_bytes()).is_err()) {
+                losses.count();
             }
         }
         Message::Reopen => outputs.iter_mut().for_each(Output::reopen),
         Message::Flush(done) => {
+            confess(outputs, unsaid);
             flush(outputs);
             let _ = done.send(());
         }
     }
 }
 
-/// Says in the first log, the error log, how many lines did not fit the queue.
-fn confess(lost: &AtomicU64, outputs: &mut [Output]) {
-    let count = lost.swap(0, Ordering::Relaxed);
-    if let (1.., Some(output)) = (count, outputs.first_mut()) {
-        let _ = writeln!(
-            output,
-            "{count} log lines were lost: they came faster than they could be written"
-        );
+/// Says in the first log, the error log, how many lines were lost, if any; not now, if it does not take
+/// that either.
+fn confess(outputs: &mut [Output], unsaid: &AtomicU64) -> bool {
+    let count = unsaid.swap(0, Ordering::Relaxed);
+    let (1.., Some(output)) = (count, outputs.first_mut()) else { return false };
+    let head = super::head(Level::Alert);
+    let line = format!("{head}{count} log lines were lost: not written, or not in time\n");
+    let said = output.write_all(line.as_bytes()).is_ok();
+    if !said {
+        unsaid.fetch_add(count, Ordering::Relaxed);
     }
+    said
 }
 
 fn flush(outputs: &mut [Output]) {
@@ -245,6 +286,7 @@ fn escaped(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::BufRead;
 
     use super::*;
 
@@ -291,16 +333,87 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_do_not_fit_are_counted() {
+    fn what_was_lost_is_said_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.log");
         let mut outputs = vec![Output::of(&Destination::File(path.clone())).unwrap()];
-        let lost = AtomicU64::new(3);
-        confess(&lost, &mut outputs);
-        confess(&lost, &mut outputs);
+        let unsaid = AtomicU64::new(3);
+        assert!(confess(&mut outputs, &unsaid));
+        assert!(!confess(&mut outputs, &unsaid));
         drop(outputs);
         let text = fs::read_to_string(path).unwrap();
-        assert_eq!(text, "3 log lines were lost: they came faster than they could be written\n");
+        let (_, line) = text.split_once(" [alert] ").unwrap();
+        assert!(
+            line.ends_with("#0: 3 log lines were lost: not written, or not in time\n"),
+            "{line}"
+        );
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_log_that_is_lost_does_not_fill_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("error.log");
+        let mut sinks = Sinks::new();
+        let error = sinks.open(&Destination::File(path.clone())).unwrap();
+        let access = sinks.open(&Destination::File("/dev/full".into())).unwrap();
+        for number in 0..100 {
+            access.line("x".repeat(10_000));
+            while access.lost() < number + 1 {
+                thread::yield_now();
+            }
+        }
+        sinks.flush();
+        assert_eq!((access.lost(), error.lost()), (100, 0));
+        let text = fs::read_to_string(path).unwrap();
+        let said: u64 = text
+            .lines()
+            .filter_map(|line| line.split("#0: ").nth(1)?.split(' ').next()?.parse::<u64>().ok())
+            .sum();
+        assert_eq!(said, 100, "{text}");
+        assert!(text.lines().count() <= 3, "{text}");
+    }
+
+    #[test]
+    fn every_line_is_written_or_counted() {
+        const SENT: usize = 3 * QUEUE;
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("x.log"), dir.path().join("y.log"));
+        // A pipe that nobody empties, as a terminal whose reader has stopped.
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let reader = File::options().read(true).write(true).open(&path).unwrap();
+        let mut sinks = Sinks::new();
+        let access = sinks.open(&Destination::File(path)).unwrap();
+        let error = sinks.open(&Destination::File(other)).unwrap();
+        for number in 0..SENT {
+            access.line(format!("line {number:8}"));
+        }
+        let lost = access.lost();
+        assert!((1..SENT as u64).contains(&lost), "{lost}");
+        assert_eq!(error.lost(), 0, "each log counts its own");
+
+        let emptied = thread::spawn(move || {
+            let lines = io::BufReader::new(reader).lines().map(Result::unwrap);
+            lines
+                .take_while(|line| line != "the end")
+                .filter(|line| line.starts_with("line "))
+                .count()
+        });
+        sinks.flush();
+        access.line("the end".to_owned());
+        assert_eq!(emptied.join().unwrap() + lost as usize, SENT);
+    }
+
+    #[test]
+    fn a_line_that_a_full_disk_does_not_take_is_counted() {
+        let mut sinks = Sinks::new();
+        let sink = sinks.open(&Destination::File("/dev/full".into())).unwrap();
+        for _ in 0..10 {
+            sink.line("x".repeat(10_000)); // more than is gathered before it is written
+        }
+        sinks.flush();
+        assert_eq!(sink.lost(), 10);
     }
 
     #[test]

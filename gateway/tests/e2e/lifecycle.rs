@@ -8,48 +8,56 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
-use crate::support::{DataPlane, Http, Origin, PATIENCE, Site, free_port};
+use crate::support::{ControlPlane, DataPlane, Http, Origin, PATIENCE, Reply, Site, free_port};
 
 #[tokio::test]
 async fn quit_lets_requests_end() {
     let site = Site::new().await;
-    let (control_plane, mut data_plane) = site.cluster().await;
-    let origin = Origin::start("slow").await;
-    control_plane.expose("slow", "/slow", &origin.url("/")).await;
-    data_plane.answers("/slow", 200).await;
-
-    let proxy = data_plane.proxy;
-    let (http, slow) = (Http::new(), [("x-delay", "1500")]);
-    let request =
-        tokio::spawn(async move { http.send("GET", proxy, "/slow/on-its-way", &slow, None).await });
-    origin.has_received("/on-its-way").await;
-    data_plane.process.signal(Signal::QUIT);
-    let reply = request.await.unwrap().expect("a request that has begun is answered");
+    let mut busy = Busy::for_milliseconds(&site, "1500").await;
+    busy.data_plane.process.signal(Signal::QUIT);
+    let reply = busy.request.await.unwrap().expect("a request that has begun is answered");
     assert_eq!(reply.status, 200);
-    let status = data_plane.process.exited(PATIENCE).await;
+    let status = busy.data_plane.process.exited(PATIENCE).await;
     assert!(status.success(), "{status}");
-    assert!(data_plane.get("/slow").await.is_err(), "nobody is there");
+    assert!(busy.data_plane.get("/slow").await.is_err(), "nobody is there");
 }
 
 #[tokio::test]
 async fn stop_does_not_wait_for_requests() {
     let site = Site::new().await;
-    let (control_plane, mut data_plane) = site.cluster().await;
-    let origin = Origin::start("slow").await;
-    control_plane.expose("slow", "/slow", &origin.url("/")).await;
-    data_plane.answers("/slow", 200).await;
-
-    let proxy = data_plane.proxy;
-    let (http, slow) = (Http::new(), [("x-delay", "20000")]);
-    let request =
-        tokio::spawn(async move { http.send("GET", proxy, "/slow/on-its-way", &slow, None).await });
-    origin.has_received("/on-its-way").await;
+    let mut busy = Busy::for_milliseconds(&site, "20000").await;
     let start = Instant::now();
-    data_plane.process.signal(Signal::TERM);
-    let status = data_plane.process.exited(Duration::from_secs(8)).await;
+    busy.data_plane.process.signal(Signal::TERM);
+    let status = busy.data_plane.process.exited(Duration::from_secs(8)).await;
     assert!(status.success(), "{status} after {:?}", start.elapsed());
-    assert!(request.await.unwrap().is_err(), "it was cut off");
+    assert!(busy.request.await.unwrap().is_err(), "it was cut off");
+}
+
+/// A data plane that answers a request, and all that takes part in it.
+struct Busy {
+    data_plane: DataPlane,
+    request: JoinHandle<Result<Reply, String>>,
+    _control_plane: ControlPlane,
+    _origin: Origin,
+}
+
+impl Busy {
+    /// The request has reached its origin, which takes this long.
+    async fn for_milliseconds(site: &Site, delay: &'static str) -> Self {
+        let (control_plane, data_plane) = site.cluster().await;
+        let origin = Origin::start("slow").await;
+        control_plane.expose("slow", "/slow", &origin.url("/")).await;
+        data_plane.answers("/slow", 200).await;
+
+        let proxy = data_plane.proxy;
+        let request = tokio::spawn(async move {
+            Http::new().send("GET", proxy, "/slow/on-its-way", &[("x-delay", delay)], None).await
+        });
+        origin.has_received("/on-its-way").await;
+        Self { data_plane, request, _control_plane: control_plane, _origin: origin }
+    }
 }
 
 #[tokio::test]

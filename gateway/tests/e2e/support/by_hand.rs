@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cluster::cache::{Cache, Limits, Options};
 use cluster::client::Keep;
 use cluster::ed25519::{PublicKey, SigningKey};
-use cluster::server::{DEFAULT_PURGE_DELAY, HubOptions};
+use cluster::server::{DEFAULT_PURGE_DELAY, HubOptions, MOST_DATA_PLANES};
 use cluster::tls::Credentials;
 use cluster::trust::Trust;
 use cluster::{Server, server};
@@ -107,6 +107,7 @@ pub fn link(
             trust,
             version: model::VERSION.to_owned(),
             purge_delay: DEFAULT_PURGE_DELAY,
+            most_data_planes: MOST_DATA_PLANES,
             steps: Vec::new(),
         },
     };
