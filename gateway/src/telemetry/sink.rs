@@ -1,42 +1,53 @@
-//! Lines on their way to files: queued by whoever logs, written by one thread.
+//! Lines on their way to files: queued by whoever logs, written by one thread per destination.
 //!
-//! The queue is bounded and nobody waits for it. Lines that do not fit, or that a file does not take,
-//! are counted where they came from, and the sum is written in their place: a disk that is slow or
-//! full costs lines, not requests, and says so. A line stays a line: control characters are escaped.
+//! Queues are bounded and nobody waits for them. Lines that do not fit, or that a file does not take,
+//! are counted where they came from, and the sum is written to the first log: a disk that is slow or
+//! full costs lines, not requests, and says so. A log that is stuck holds up no other. A line stays a
+//! line: control characters are escaped.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::options::{Destination, Level};
 
 /// How often, at most, it is said that lines were lost.
 const BETWEEN_CONFESSIONS: Duration = Duration::from_secs(10);
 
-/// Lines that may wait to be written, over all destinations.
+/// Lines that may wait to be written to one destination.
 const QUEUE: usize = 16_384;
+
+/// How long a destination that takes nothing may hold up the end of the process.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Every destination of this process. Dropping it writes what is queued.
 #[derive(Debug)]
 pub struct Sinks {
-    queue: SyncSender<Message>,
     unsaid: Arc<AtomicU64>,
-    opened: BTreeMap<Destination, usize>,
+    /// In the order they were opened.
+    writers: Vec<(Destination, Writer)>,
+}
+
+/// Who writes to one destination, seen from outside.
+#[derive(Debug)]
+struct Writer {
+    queue: Sender<Message>,
+    /// Told so where the queue has no room for it.
+    reopen: Arc<AtomicBool>,
 }
 
 /// One log. Cheap to clone; every clone is the same log, and two logs may share a file.
 #[derive(Clone, Debug)]
 pub struct Sink {
-    to: Option<usize>,
-    queue: SyncSender<Message>,
+    queue: Option<Sender<Message>>,
     losses: Arc<Losses>,
 }
 
@@ -60,10 +71,9 @@ pub struct OpenError {
 
 #[derive(Debug)]
 enum Message {
-    Open(Output),
-    Line { to: usize, line: String, losses: Arc<Losses> },
+    Line { line: String, losses: Arc<Losses> },
     Reopen,
-    Flush(SyncSender<()>),
+    Flush(Sender<()>),
 }
 
 #[derive(Debug)]
@@ -74,49 +84,70 @@ enum Output {
 }
 
 impl Sinks {
-    /// No destination yet, and the thread that will write to them.
+    /// No destination yet.
     pub fn new() -> Self {
-        let (queue, messages) = sync_channel(QUEUE);
-        let unsaid = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&unsaid);
-        // A process that cannot start a thread logs nothing: all lines count as lost.
-        let _ = thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || write_all(&messages, &counter));
-        Self { queue, unsaid, opened: BTreeMap::new() }
+        Self { unsaid: Arc::default(), writers: Vec::new() }
     }
 
-    /// A log that goes to `destination`, which is opened once however many logs share it.
+    /// A log that goes to `destination`, which is opened once however many logs share it. Losses are
+    /// told in the one that is opened first.
     pub fn open(&mut self, destination: &Destination) -> Result<Sink, OpenError> {
-        let to = match destination {
+        let queue = match destination {
             Destination::Off => None,
-            other => Some(self.number(other)?),
+            other => Some(self.queue_to(other)?),
         };
         let losses = Losses { here: AtomicU64::new(0), unsaid: Arc::clone(&self.unsaid) };
-        Ok(Sink { to, queue: self.queue.clone(), losses: Arc::new(losses) })
+        Ok(Sink { queue, losses: Arc::new(losses) })
     }
 
     /// Opens every file anew by its path.
     pub fn reopen(&self) {
-        let _ = self.queue.send(Message::Reopen);
+        self.writers.iter().for_each(|(_, writer)| writer.reopen());
     }
 
-    /// Waits until everything queued so far is written.
+    /// Waits until everything queued so far is written, but not for long where nothing is taken.
     pub fn flush(&self) {
-        let (done, wait) = sync_channel(1);
-        if self.queue.send(Message::Flush(done)).is_ok() {
-            let _ = wait.recv();
+        let Some(((_, first), others)) = self.writers.split_first() else { return };
+        let deadline = Instant::now() + PATIENCE;
+        others.iter().for_each(|(_, writer)| writer.flush(deadline));
+        first.flush(Instant::now() + PATIENCE); // last: what the others lost is told there
+    }
+
+    fn queue_to(&mut self, destination: &Destination) -> Result<Sender<Message>, OpenError> {
+        if let Some((_, writer)) = self.writers.iter().find(|(other, _)| other == destination) {
+            return Ok(writer.queue.clone());
+        }
+        let output = Output::of(destination)?;
+        let unsaid = self.writers.is_empty().then(|| Arc::clone(&self.unsaid));
+        let writer = Writer::start(output, unsaid);
+        let queue = writer.queue.clone();
+        self.writers.push((destination.clone(), writer));
+        Ok(queue)
+    }
+}
+
+impl Writer {
+    /// Starts the thread that writes to `output`, and says there what is `unsaid`.
+    fn start(output: Output, unsaid: Option<Arc<AtomicU64>>) -> Self {
+        let (queue, messages) = bounded(QUEUE);
+        let reopen = Arc::new(AtomicBool::new(false));
+        let work = Work { output, reopen: Arc::clone(&reopen), unsaid, said: None };
+        // A process that cannot start a thread logs nothing: all lines count as lost.
+        let _ = thread::Builder::new().name("log".to_owned()).spawn(move || work.run(&messages));
+        Self { queue, reopen }
+    }
+
+    fn reopen(&self) {
+        if self.queue.try_send(Message::Reopen).is_err() {
+            self.reopen.store(true, Ordering::Release);
         }
     }
 
-    fn number(&mut self, destination: &Destination) -> Result<usize, OpenError> {
-        if let Some(number) = self.opened.get(destination) {
-            return Ok(*number);
+    fn flush(&self, deadline: Instant) {
+        let (done, wait) = bounded(1);
+        if self.queue.send_deadline(Message::Flush(done), deadline).is_ok() {
+            let _ = wait.recv_deadline(deadline);
         }
-        let number = self.opened.len();
-        let _ = self.queue.send(Message::Open(Output::of(destination)?));
-        self.opened.insert(destination.clone(), number);
-        Ok(number)
     }
 }
 
@@ -135,14 +166,14 @@ impl Drop for Sinks {
 impl Sink {
     /// Whether lines go anywhere: if not, they need not be made.
     pub fn is_open(&self) -> bool {
-        self.to.is_some()
+        self.queue.is_some()
     }
 
     /// Queues one line, its end excluded. Never waits.
     pub fn line(&self, line: String) {
-        let Some(to) = self.to else { return };
+        let Some(queue) = &self.queue else { return };
         let losses = Arc::clone(&self.losses);
-        if self.queue.try_send(Message::Line { to, line, losses }).is_err() {
+        if queue.try_send(Message::Line { line, losses }).is_err() {
             self.losses.count();
         }
     }
@@ -206,64 +237,79 @@ fn append(path: &Path) -> io::Result<BufWriter<File>> {
     File::options().create(true).append(true).mode(0o640).open(path).map(BufWriter::new)
 }
 
-/// Writes what comes, flushing whenever nothing is left to write. Ends with the last sender.
-fn write_all(messages: &Receiver<Message>, unsaid: &AtomicU64) {
-    let mut outputs = Vec::new();
-    let mut said = None::<Instant>;
-    loop {
-        match messages.recv_timeout(BETWEEN_CONFESSIONS) {
-            Ok(message) => handle(message, &mut outputs, unsaid),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-        while let Ok(message) = messages.try_recv() {
-            handle(message, &mut outputs, unsaid);
-        }
-        // A log that is lost line by line must not fill the other one line by line.
-        if said.is_none_or(|at| at.elapsed() >= BETWEEN_CONFESSIONS)
-            && confess(&mut outputs, unsaid)
-        {
-            said = Some(Instant::now());
-        }
-        flush(&mut outputs);
-    }
+/// What the thread of one destination works with.
+struct Work {
+    output: Output,
+    reopen: Arc<AtomicBool>,
+    /// What was lost and not told yet, where that is to be told here.
+    unsaid: Option<Arc<AtomicU64>>,
+    said: Option<Instant>,
 }
 
-fn handle(message: Message, outputs: &mut Vec<Output>, unsaid: &AtomicU64) {
-    match message {
-        Message::Open(output) => outputs.push(output),
-        Message::Line { to, line, losses } => {
-            let output = outputs.get_mut(to);
-            if output.is_none_or(|output| output.write_all(escaped(&line).as_bytes()).is_err()) {
-                losses.count();
+impl Work {
+    /// Writes what comes, flushing whenever nothing is left to write. Ends with the last sender.
+    fn run(mut self, messages: &Receiver<Message>) {
+        loop {
+            match messages.recv_timeout(BETWEEN_CONFESSIONS) {
+                Ok(message) => self.handle(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            while let Ok(message) = messages.try_recv() {
+                self.handle(message);
+            }
+            self.confess_now_and_then();
+            let _ = self.output.flush();
+        }
+    }
+
+    fn handle(&mut self, message: Message) {
+        if self.reopen.swap(false, Ordering::Acquire) {
+            self.output.reopen();
+        }
+        match message {
+            Message::Line { line, losses } => {
+                if self.output.write_all(escaped(&line).as_bytes()).is_err() {
+                    losses.count();
+                }
+                self.confess_now_and_then(); // the queue may never be empty
+            }
+            Message::Reopen => self.output.reopen(),
+            Message::Flush(done) => {
+                self.confess();
+                let _ = self.output.flush();
+                let _ = done.send(());
             }
         }
-        Message::Reopen => outputs.iter_mut().for_each(Output::reopen),
-        Message::Flush(done) => {
-            confess(outputs, unsaid);
-            flush(outputs);
-            let _ = done.send(());
+    }
+
+    /// A log that is lost line by line must not fill this one line by line.
+    fn confess_now_and_then(&mut self) {
+        let nothing = |unsaid: &Arc<AtomicU64>| unsaid.load(Ordering::Relaxed) == 0;
+        if self.unsaid.as_ref().is_none_or(nothing)
+            || self.said.is_some_and(|at| at.elapsed() < BETWEEN_CONFESSIONS)
+        {
+            return;
+        }
+        if self.confess() {
+            self.said = Some(Instant::now());
         }
     }
-}
 
-/// Says in the first log, the error log, how many lines were lost, if any; not now, if it does not take
-/// that either.
-fn confess(outputs: &mut [Output], unsaid: &AtomicU64) -> bool {
-    let count = unsaid.swap(0, Ordering::Relaxed);
-    let (1.., Some(output)) = (count, outputs.first_mut()) else { return false };
-    let head = super::head(Level::Alert);
-    let line = format!("{head}{count} log lines were lost: not written, or not in time\n");
-    let said = output.write_all(line.as_bytes()).is_ok();
-    if !said {
-        unsaid.fetch_add(count, Ordering::Relaxed);
-    }
-    said
-}
-
-fn flush(outputs: &mut [Output]) {
-    for output in outputs {
-        let _ = output.flush();
+    /// Says how many lines were lost, if any; not now, if this log does not take that either.
+    fn confess(&mut self) -> bool {
+        let Some(unsaid) = &self.unsaid else { return false };
+        let count = unsaid.swap(0, Ordering::Relaxed);
+        if count == 0 {
+            return false;
+        }
+        let head = super::head(Level::Alert);
+        let line = format!("{head}{count} log lines were lost: not written, or not in time\n");
+        let said = self.output.write_all(line.as_bytes()).is_ok();
+        if !said {
+            unsaid.fetch_add(count, Ordering::Relaxed);
+        }
+        said
     }
 }
 
@@ -336,11 +382,12 @@ mod tests {
     fn what_was_lost_is_said_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.log");
-        let mut outputs = vec![Output::of(&Destination::File(path.clone())).unwrap()];
-        let unsaid = AtomicU64::new(3);
-        assert!(confess(&mut outputs, &unsaid));
-        assert!(!confess(&mut outputs, &unsaid));
-        drop(outputs);
+        let output = Output::of(&Destination::File(path.clone())).unwrap();
+        let unsaid = Some(Arc::new(AtomicU64::new(3)));
+        let mut work = Work { output, reopen: Arc::default(), unsaid, said: None };
+        assert!(work.confess());
+        assert!(!work.confess());
+        drop(work);
         let text = fs::read_to_string(path).unwrap();
         let (_, line) = text.split_once(" [alert] ").unwrap();
         assert!(
@@ -403,6 +450,24 @@ mod tests {
         sinks.flush();
         access.line("the end".to_owned());
         assert_eq!(emptied.join().unwrap() + lost as usize, SENT);
+    }
+
+    #[test]
+    fn a_stuck_log_holds_up_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (stuck, path) = (dir.path().join("stuck.log"), dir.path().join("x.log"));
+        assert!(std::process::Command::new("mkfifo").arg(&stuck).status().unwrap().success());
+        let _reader = File::options().read(true).write(true).open(&stuck).unwrap();
+        let mut sinks = Sinks::new();
+        let error = sinks.open(&Destination::File(path.clone())).unwrap();
+        let access = sinks.open(&Destination::File(stuck)).unwrap();
+        (0..2 * QUEUE).for_each(|_| access.line("x".repeat(100)));
+        error.line("said".to_owned());
+        sinks.reopen();
+        sinks.flush(); // gives the other up
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.starts_with("said\n"), "{text}");
+        assert!(text.contains(" log lines were lost"), "{text}");
     }
 
     #[test]
