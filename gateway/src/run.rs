@@ -37,7 +37,7 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             let engine = Engine::start(convert::engine(proxy, telemetry), admin.revisions())?;
             admin.observe(Arc::new(NoVitals));
             let node = Traditional::new(admin.reachable(), &engine, telemetry.access());
-            let _status = status::serve(status, Arc::new(node))?;
+            let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
             settled(engine.verdicts()).await;
 
             let stop = signals.serving(&options, telemetry).await;
@@ -62,8 +62,8 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             let server = cluster::Server::start(server, admin.revisions())?;
             admin.observe(server.vitals());
             admin.heed(server.ahead());
-            let _status =
-                status::serve(status, Arc::new(ControlPlane::new(&mut admin, server.vitals())))?;
+            let node = ControlPlane::new(&mut admin, server.vitals());
+            let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
 
             let stop = signals.serving(&options, telemetry).await;
             end(signals, stop, async |patience| {
@@ -82,7 +82,7 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             let engine = Engine::start(convert::engine(proxy, telemetry), client.revisions())?;
             client.report(engine.verdicts());
             let node = DataPlane::new(&client, &engine, set_aside, telemetry.access());
-            let _status = status::serve(status, Arc::new(node))?;
+            let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
             settled(engine.verdicts()).await;
 
             let stop = signals.serving(&options, telemetry).await;

@@ -31,6 +31,8 @@ use sink::{Sink, Sinks};
 pub struct Telemetry {
     filter: reload::Handle<AtLeast, Registry>,
     sinks: Sinks,
+    error: Sink,
+    admin_error: Sink,
     access: Sink,
     admin_access: Sink,
 }
@@ -50,10 +52,8 @@ impl Telemetry {
     /// Opens every destination and takes in what this process logs from now on, panics included.
     pub fn start(logs: &Logs) -> Result<Self, TelemetryError> {
         let mut sinks = Sinks::new();
-        let writers = Writers {
-            error: sinks.open(&logs.error)?,
-            admin_error: sinks.open(&logs.admin_error)?,
-        };
+        let (error, admin_error) = (sinks.open(&logs.error)?, sinks.open(&logs.admin_error)?);
+        let writers = Writers { error: error.clone(), admin_error: admin_error.clone() };
         let (access, admin_access) = (sinks.open(&logs.access)?, sinks.open(&logs.admin_access)?);
 
         let (filter, handle) = reload::Layer::new(AtLeast(logs.level));
@@ -63,7 +63,7 @@ impl Telemetry {
             .with_writer(writers);
         tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
         panic::set_hook(Box::new(|panic| tracing::error!(name: severity::ALERT, "{panic}")));
-        Ok(Self { filter: handle, sinks, access, admin_access })
+        Ok(Self { filter: handle, sinks, error, admin_error, access, admin_access })
     }
 
     /// Changes the least severe level that is logged.
@@ -85,6 +85,16 @@ impl Telemetry {
     /// Where requests of the Admin API are logged, a line each.
     pub fn admin_access(&self) -> &Sink {
         &self.admin_access
+    }
+
+    /// Every log by name, to ask how many of its lines reached no file.
+    pub fn logs(&self) -> [(&'static str, Sink); 4] {
+        [
+            ("error", self.error.clone()),
+            ("admin_error", self.admin_error.clone()),
+            ("access", self.access.clone()),
+            ("admin_access", self.admin_access.clone()),
+        ]
     }
 }
 
