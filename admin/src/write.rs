@@ -4,7 +4,7 @@
 //! Whether the engine would serve the result is asked afterwards, by
 //! [`crate::commit`], of the whole configuration.
 
-use model::encode::LONGEST;
+use model::encode::MAX_ENTITY_BYTES;
 use model::entities::Visit;
 use model::entity::foreign_keys;
 use model::id::{Key, parse_hyphenated};
@@ -168,9 +168,9 @@ fn admit<E: Entity>(config: &mut Config, entity: E) -> Result<E, Refusal> {
         return Err(Refusal::Dangling(dangling));
     }
     match config.write(entity.clone()).len() {
-        0..=LONGEST => Ok(entity),
+        0..=MAX_ENTITY_BYTES => Ok(entity),
         length => Err(Refusal::Invalid(Violations::entity(format!(
-            "the entity takes {length} bytes; at most {LONGEST} can be sent to data planes"
+            "the entity takes {length} bytes; at most {MAX_ENTITY_BYTES} are possible"
         )))),
     }
 }

@@ -191,14 +191,14 @@ async fn an_entity_has_a_largest_size() {
     options.max_body = None;
     let plane = Plane::start_with(dir, options).await;
     let route = |bytes| json!({ "name": "r", "headers": { "x": ["v".repeat(bytes)] } });
-    plane.create("/routes", route(model::encode::LONGEST - 1024)).await;
+    plane.create("/routes", route(model::encode::MAX_ENTITY_BYTES - 1024)).await;
     // A little more, in pieces that are all right by themselves.
     let (status, refused) = plane
         .send("PATCH", "/routes/r", json!({ "paths": [format!("/{}", "p".repeat(1024))] }))
         .await;
     assert_eq!((status, &refused["code"]), (400, &json!(2)));
     let message = text(&refused["fields"]["@entity"][0]);
-    assert!(message.ends_with("at most 16777216 can be sent to data planes"), "{message}");
+    assert!(message.ends_with("at most 16777216 are possible"), "{message}");
     assert_eq!(plane.get("/routes/r").await.1["paths"], Value::Null);
 }
 

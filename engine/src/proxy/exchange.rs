@@ -163,7 +163,8 @@ impl Exchange {
         self.terms
     }
 
-    /// Whether the connection may carry another request, were this one answered now.
+    /// Whether the connection may carry another request, were this one answered now. A body of
+    /// which something has come is being read by a lane, to its end.
     pub(crate) fn keeps_alive(&self) -> bool {
         let survives = self.received > 0 || self.terms.survives_unread();
         survives && self.terms.keep_alive && !*self.client.station.draining.borrow()

@@ -52,7 +52,7 @@ impl Terms {
             Framing::Empty | Framing::Length(0) => true,
             _ if self.expects_continue => false,
             Framing::Length(length) => length <= Terms::WASTE,
-            Framing::Chunked => true,
+            Framing::Chunked => true, // most are short; a long one costs the connection
         }
     }
 }

@@ -21,14 +21,14 @@ pub(super) struct Rank {
 
 const PLAIN_HOST: u64 = 1 << 60;
 /// The bits a prefix's length has to itself.
-const LONGEST: usize = (1 << 19) - 1;
+const MAX_PREFIX_BYTES: usize = (1 << 19) - 1;
 
 /// The priority of a route's matcher for prefixes of this length.
 pub(super) fn priority(route: &Route, length: usize) -> u64 {
     let headers = route.headers.as_ref().map_or(0, |headers| headers.len());
     let low = shift32(attributes(route), 29) | shift32(headers.min(255) as i32, 20);
     let plain = if has_plain_hosts(route) { PLAIN_HOST } else { 0 };
-    low | plain | length.min(LONGEST) as u64
+    low | plain | length.min(MAX_PREFIX_BYTES) as u64
 }
 
 /// LuaJIT's shift: the result is a signed 32-bit number, whose sign then fills 64.

@@ -326,12 +326,20 @@ fn a_database_that_is_not_there_is_refused() {
 
 #[test]
 fn without_a_database_the_configuration_is_a_document() {
-    let lines = data_plane("database = off\ndeclarative_config = DIR/c.crt");
-    let Role::DataPlane { fallback, .. } = good(&lines).role else { panic!() };
-    assert!(matches!(fallback, Some(Declarative::File(_))));
+    let lines =
+        data_plane("database = off\ndeclarative_config_string = '_format_version: \"3.0\"'");
+    let Role::DataPlane { fallback: Some(document), .. } = good(&lines).role else { panic!() };
+    assert_eq!(document.name, "declarative_config_string");
+    assert!(document.config.is_ok_and(|config| config.is_empty()));
+    // Its cache may be better.
+    let lines = data_plane("declarative_config = DIR/c.crt");
+    let Role::DataPlane { fallback: Some(document), .. } = good(&lines).role else { panic!() };
+    assert!(document.config.is_err());
     bad(
         &data_plane("declarative_config = DIR/none.yml"),
-        &[r#"declarative_config = "none.yml" (g.conf:4): no file at: none.yml"#],
+        &[
+            r#"declarative_config = "none.yml" (g.conf:4): cannot read none.yml: No such file or directory (os error 2)"#,
+        ],
     );
     bad(
         "database = off",

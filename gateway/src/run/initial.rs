@@ -4,15 +4,13 @@
 //! vouch for is set aside, and the node goes on as if there were none.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use anyhow::Context;
 use cluster::cache::{self, Cache};
 use cluster::client::Keep;
 use cluster::trust::Trust;
-use model::{Revision, RevisionId, declarative};
+use model::{Config, Revision, RevisionId};
 
-use crate::bounded;
 use crate::options::{ClusterClient, Declarative, Options};
 
 /// Where a data plane stands before it has met its control plane.
@@ -52,7 +50,7 @@ pub(super) fn initial(
             tracing::info!("starting from the configuration cache: revision {}", revision.id);
             revision
         }
-        (None, Some(fallback)) => read(fallback)?,
+        (None, Some(fallback)) => revision_of(fallback)?,
         (None, None) => {
             tracing::info!(
                 "starting without a configuration: nothing is cached and declarative_config is not set"
@@ -65,21 +63,10 @@ pub(super) fn initial(
 }
 
 /// A revision that any control plane's replaces: it is of no epoch.
-fn read(document: &Declarative) -> anyhow::Result<Arc<Revision>> {
-    let (text, name) = match document {
-        Declarative::File(path) => {
-            let name = path.display().to_string();
-            (
-                bounded::read(path, bounded::DOCUMENT)
-                    .with_context(|| format!("declarative_config: {name}"))?,
-                name,
-            )
-        }
-        Declarative::Text(text) => (text.clone(), "declarative_config_string".to_owned()),
-    };
-    let config =
-        declarative::parse(&text, SystemTime::now().into()).with_context(|| name.clone())?;
+fn revision_of(document: &Declarative) -> anyhow::Result<Arc<Revision>> {
+    let Declarative { name, config } = document;
+    let config = config.clone().map_err(anyhow::Error::msg).with_context(|| name.clone())?;
     tracing::info!("starting from {name}: {} entities", config.len());
     let id = RevisionId { epoch: 0, version: 1, hash: config.hash() };
-    Ok(Arc::new(Revision { id, signature: None, config }))
+    Ok(Arc::new(Revision { id, signature: None, config: Config::clone(&config) }))
 }

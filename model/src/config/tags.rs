@@ -21,8 +21,9 @@ impl<E> Default for TagIndex<E> {
 impl<E> TagIndex<E> {
     pub(super) fn insert(&mut self, tag: &str, id: Id<E>) {
         // All who have a tag share its text.
-        let shared = self.from(tag, Bound::Unbounded).next().map(|(tag, _)| Arc::clone(tag));
-        self.0.insert((shared.unwrap_or_else(|| tag.into()), id));
+        let tag = tag.into();
+        let shared = self.from(&tag, Bound::Unbounded).next().map(|(tag, _)| Arc::clone(tag));
+        self.0.insert((shared.unwrap_or(tag), id));
     }
 
     pub(super) fn remove(&mut self, tag: &str, id: Id<E>) {
@@ -32,23 +33,25 @@ impl<E> TagIndex<E> {
     /// Those with every one of these tags, in order. Costs a few steps for each that has the rarest.
     pub(super) fn all<'a>(
         &'a self,
-        tags: &'a [String],
+        tags: &[String],
         after: Option<Id<E>>,
-    ) -> impl Iterator<Item = Id<E>> + 'a {
-        following(after, move |from| self.meeting(tags, from))
+    ) -> impl Iterator<Item = Id<E>> + use<'a, E> {
+        let tags = shared(tags);
+        following(after, move |from| self.meeting(&tags, from))
     }
 
     /// Those with at least one of these tags, in order.
     pub(super) fn any<'a>(
         &'a self,
-        tags: &'a [String],
+        tags: &[String],
         after: Option<Id<E>>,
-    ) -> impl Iterator<Item = Id<E>> + 'a {
+    ) -> impl Iterator<Item = Id<E>> + use<'a, E> {
+        let tags = shared(tags);
         following(after, move |from| tags.iter().filter_map(|tag| self.first(tag, from)).min())
     }
 
     /// The first that has all tags: each tag in turn leaps to where the others are, until all agree.
-    fn meeting(&self, tags: &[String], mut from: Bound<Id<E>>) -> Option<Id<E>> {
+    fn meeting(&self, tags: &[Arc<str>], mut from: Bound<Id<E>>) -> Option<Id<E>> {
         loop {
             let mut least = from;
             for tag in tags {
@@ -64,13 +67,17 @@ impl<E> TagIndex<E> {
         }
     }
 
-    fn first(&self, tag: &str, from: Bound<Id<E>>) -> Option<Id<E>> {
+    fn first(&self, tag: &Arc<str>, from: Bound<Id<E>>) -> Option<Id<E>> {
         self.from(tag, from).next().map(|(_, id)| *id)
     }
 
     /// Those with this tag.
-    fn from(&self, tag: &str, from: Bound<Id<E>>) -> impl Iterator<Item = &(Arc<str>, Id<E>)> {
-        let tag: Arc<str> = tag.into();
+    fn from<'a>(
+        &'a self,
+        tag: &Arc<str>,
+        from: Bound<Id<E>>,
+    ) -> impl Iterator<Item = &'a (Arc<str>, Id<E>)> + use<'a, E> {
+        let tag = Arc::clone(tag);
         let from = match from {
             Bound::Included(id) => Bound::Included((Arc::clone(&tag), id)),
             Bound::Excluded(id) => Bound::Excluded((Arc::clone(&tag), id)),
@@ -78,6 +85,11 @@ impl<E> TagIndex<E> {
         };
         self.0.range((from, Bound::Unbounded)).take_while(move |entry| entry.0 == tag)
     }
+}
+
+/// Tags to be looked up again and again.
+fn shared(tags: &[String]) -> Vec<Arc<str>> {
+    tags.iter().map(|tag| tag.as_str().into()).collect()
 }
 
 /// What `next` finds, each found from where the one before was.

@@ -6,7 +6,7 @@ use super::address::ipv4;
 use crate::schema::Invalid;
 
 /// The longest host name, without the dot that may end it (RFC 1035 §2.3.4: 255 bytes on the wire).
-const LONGEST: usize = 253;
+const MAX_NAME_BYTES: usize = 253;
 
 text! {
     /// An IPv4 address, an IPv6 address (brackets allowed) or a host name; no port.
@@ -133,8 +133,8 @@ fn is_name(text: &str) -> bool {
 }
 
 fn check_length(name: &str) -> Result<(), Invalid> {
-    if name.strip_suffix('.').unwrap_or(name).len() > LONGEST {
-        return Err(Invalid(format!("length must be at most {LONGEST}")));
+    if name.strip_suffix('.').unwrap_or(name).len() > MAX_NAME_BYTES {
+        return Err(Invalid(format!("length must be at most {MAX_NAME_BYTES}")));
     }
     Ok(())
 }

@@ -4,18 +4,18 @@ use crate::schema::{Invalid, Rule};
 
 /// The longest name and the longest tag, in bytes. Both are kept in indexes, and PostgreSQL's take no
 /// entry of more than 2,704 bytes.
-const LONGEST: Rule = Rule::LenMax(2048);
+const LENGTH: Rule = Rule::LenMax(2048);
 
 text! {
     /// What an entity is called: letters, digits, `.`, `-`, `_`, `~` and anything
     /// beyond ASCII.
-    Name, admit_name, LONGEST
+    Name, admit_name, LENGTH
 }
 
 text! {
     /// A label: any printable text without `,` and `/`, which separate tags in
     /// queries.
-    Tag, admit_tag, LONGEST
+    Tag, admit_tag, LENGTH
 }
 
 fn admit_name(name: &str) -> Result<(), Invalid> {
