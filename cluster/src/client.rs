@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use crate::identity::Identity;
 use crate::log::chain;
-use crate::protocol::frame::FrameError;
+use crate::protocol::frame::{FrameError, WriteError};
 use crate::protocol::{Ack, bounds};
 use crate::tls::{Connector, Credentials, TlsError};
 use crate::trust::Trust;
@@ -298,7 +298,7 @@ async fn stay_connected(
 /// The reason in words: a TLS alert is the control plane's way to say that it refused our certificate.
 fn why(connector: &Connector, ended: &Ended) -> String {
     match ended {
-        Ended::Frame(FrameError::Io(error)) | Ended::Write(error) => {
+        Ended::Frame(FrameError::Io(error)) | Ended::Write(WriteError::Io(error)) => {
             connector.refusal_in(error).map_or_else(|| chain(ended), |refusal| refusal.to_string())
         }
         _ => chain(ended),

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod plain; // a node's own small files
 pub mod identity; // who a data plane is
 pub mod trust; // whom it believes
 pub mod tls; // whom each end accepts

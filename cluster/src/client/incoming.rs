@@ -128,7 +128,10 @@ impl Incoming {
     }
 
     fn extend(&mut self, mut draft: Box<Draft>, changes: &[Change], more: bool) -> Outcome {
-        draft.apply(changes);
+        if let Err(error) = draft.apply(changes) {
+            self.skip(more);
+            return Outcome::Refused(refusal(draft.id(), "length", error.to_string()));
+        }
         if more {
             self.stage = Stage::Unfinished(draft);
             return Outcome::Pending;
@@ -156,4 +159,85 @@ impl Incoming {
 
 fn refusal(revision: RevisionId, code: &str, message: String) -> Refusal {
     Refusal { revision, problems: vec![Problem { code: code.to_owned(), entity: None, message }] }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use model::encode::ContentHash;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ed25519::SigningKey;
+
+    /// A control plane of a newer version: its entities cost this one nothing but their place.
+    struct Newer {
+        key: SigningKey,
+        trust: Trust,
+        entity: Change,
+    }
+
+    impl Newer {
+        fn new() -> Self {
+            let key = SigningKey::generate().expect("generates");
+            let prefix = tempfile::tempdir().expect("has a place");
+            let trust = Trust::load(prefix.path(), Some(key.public())).expect("loads");
+            let kind = serde_json::from_value("quotas".into()).expect("is a name");
+            let bytes = Some(Bytes::from(vec![0; 32 << 20]));
+            Self { key, trust, entity: Change { kind, id: Uuid::nil(), bytes } }
+        }
+
+        fn signed(&self, version: u64) -> (RevisionId, Signature) {
+            let id = RevisionId { epoch: 1, version, hash: ContentHash::from_bytes([9; 16]) };
+            (id, Signature::from_bytes(self.key.sign(&id.signed_bytes()).expect("signs")))
+        }
+
+        /// The code of the refusal that ends a stream of parts, after how many.
+        fn stream(&self, incoming: &mut Incoming) -> (usize, String) {
+            let part = || Part { changes: vec![self.entity.clone()], more: true };
+            (1..1000)
+                .find_map(|count| match incoming.part(part()) {
+                    Outcome::Pending => None,
+                    Outcome::Refused(refusal) => Some((count, refusal.problems[0].code.clone())),
+                    other => panic!("{other:?}"),
+                })
+                .expect("it ends")
+        }
+    }
+
+    #[test]
+    fn a_configuration_without_end_is_not_taken() {
+        let (newer, mut incoming) = (Newer::new(), Incoming::default());
+        let (id, signature) = newer.signed(1);
+        let full = Full { id, signature, changes: Vec::new(), more: true };
+        let begun = incoming.full(full.clone(), &Revision::empty(), &newer.trust);
+        assert!(matches!(begun, Outcome::Pending), "{begun:?}");
+        assert_eq!(newer.stream(&mut incoming), (128, "length".to_owned()));
+
+        // The rest is thrown away, and another one may begin.
+        let rest = Part { changes: vec![newer.entity.clone()], more: true };
+        assert!(matches!(incoming.part(rest), Outcome::Known));
+        let begun = incoming.full(full, &Revision::empty(), &newer.trust);
+        assert!(matches!(begun, Outcome::Pending), "{begun:?}");
+    }
+
+    #[test]
+    fn nor_one_without_end_in_steps() {
+        let (newer, mut incoming) = (Newer::new(), Incoming::default());
+        let (id, signature) = newer.signed(1);
+        let changes = vec![newer.entity.clone(); 100];
+        let first = Full { id, signature, changes, more: false };
+        let first = incoming.full(first, &Revision::empty(), &newer.trust);
+        assert!(matches!(first, Outcome::Foreign(_)), "{first:?}");
+
+        let (parent, (id, signature)) = (id, newer.signed(2));
+        let step = Step { parent, id, signature, changes: Vec::new(), more: true };
+        let begun = incoming.step(step.clone(), &Revision::empty(), &newer.trust);
+        assert!(matches!(begun, Outcome::Pending), "{begun:?}");
+        assert_eq!(newer.stream(&mut incoming), (28, "length".to_owned()));
+
+        // Nothing is left to go on from: what comes next is asked for as a whole, and counted anew.
+        let again = incoming.step(step, &Revision::empty(), &newer.trust);
+        assert!(matches!(again, Outcome::Resync(_)), "{again:?}");
+    }
 }

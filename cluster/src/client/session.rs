@@ -5,27 +5,26 @@
 //! checked, and an older revision never replaces a newer one.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{debug, error, info, warn};
 
 use super::incoming::{Incoming, Outcome};
 use super::{Node, Status};
 use crate::log::printable;
-use crate::protocol::frame::{FrameError, FrameReader};
+use crate::protocol::frame::{self, FrameError, FrameReader, WriteError};
 use crate::protocol::version::{CAPABILITIES, PROTOCOL};
 use crate::protocol::{
-    Bye, HEARTBEAT, Hello, Malformed, Message, Nack, Ping, Reason, Resync, SILENCE, Signed, Welcome,
+    Bye, HEARTBEAT, Hello, Malformed, Message, Nack, Ping, Reason, Resync, Signed, Welcome,
 };
 use crate::trust::TrustError;
 
-/// The longest message: one entity may fill it.
-const MESSAGE_LIMIT: usize = 64 << 20;
+/// The longest message of a control plane: one entity may fill it.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// How many messages in a row may lead to nothing before the link is given up.
 const VAIN: u32 = 10;
@@ -74,9 +73,9 @@ pub enum Ended {
     #[error(transparent)]
     Malformed(#[from] Malformed),
 
-    /// Writing failed.
-    #[error("the link broke")]
-    Write(#[source] io::Error),
+    /// It takes nothing of what it is sent, or the link broke.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 
     /// This node could not prove its key.
     #[error("the node key cannot be used")]
@@ -113,7 +112,7 @@ where
     let mut session = Session {
         node,
         control_plane,
-        reader: FrameReader::new(reader, MESSAGE_LIMIT),
+        reader: FrameReader::new(reader, MAX_MESSAGE_BYTES),
         writer,
         status,
         told,
@@ -278,12 +277,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
     }
 
     async fn say(&mut self, message: impl Into<Message>) -> Result<(), Ended> {
-        let wire = message.into().encode();
-        let write = async {
-            self.writer.write_all(&wire).await?;
-            self.writer.flush().await
-        };
-        timeout(SILENCE, write).await.map_err(|_| FrameError::Silence)?.map_err(Ended::Write)
+        Ok(frame::write(&mut self.writer, &message.into().encode()).await?)
     }
 
     async fn hear(&mut self) -> Result<Option<Message>, Ended> {
@@ -292,7 +286,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
     }
 
     /// A write may fail before the reason for it has been read.
-    async fn last_words(&mut self, failed: io::Error) -> Ended {
+    async fn last_words(&mut self, failed: WriteError) -> Ended {
         match self.hear().await {
             Ok(Some(Message::Refused(refused))) => {
                 Ended::TurnedAway { reason: refused.reason, text: printable(&refused.text) }

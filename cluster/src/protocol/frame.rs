@@ -9,8 +9,8 @@
 use std::io;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::SILENCE;
 
@@ -25,6 +25,10 @@ pub const MORE: u8 = 0x01;
 
 /// How much is read from the transport at once.
 const READ: usize = 16 * 1024;
+
+/// How much is given to the transport at once: what a TLS record holds. Of more, TLS would not tell how much
+/// has been taken before all of it has.
+const WRITE: usize = 16 * 1024;
 
 /// One whole message, not yet understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +101,36 @@ pub fn encode(kind: u8, body: &[u8]) -> Bytes {
         }
         rest = after;
     }
+}
+
+/// Why a message was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The peer does not read. What it does not take must not be held for it for ever.
+    #[error("it has taken nothing of what it is sent for {} s", SILENCE.as_secs())]
+    Stuck,
+
+    /// The transport failed.
+    #[error("the link broke")]
+    Io(#[from] io::Error),
+}
+
+/// Writes what [`encode`] made. It may take as long as it takes, as long as it goes on: only a peer that
+/// takes nothing for [`SILENCE`] is given up.
+pub async fn write<W: AsyncWrite + Unpin>(io: &mut W, wire: &[u8]) -> Result<(), WriteError> {
+    for piece in wire.chunks(WRITE) {
+        let mut rest = piece;
+        while rest.has_remaining() {
+            if unless_stuck(io.write_buf(&mut rest)).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+            }
+        }
+    }
+    unless_stuck(io.flush()).await
+}
+
+async fn unless_stuck<T>(progress: impl Future<Output = io::Result<T>>) -> Result<T, WriteError> {
+    Ok(timeout(SILENCE, progress).await.map_err(|_| WriteError::Stuck)??)
 }
 
 /// Reads messages from a transport.

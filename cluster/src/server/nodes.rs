@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -172,10 +173,18 @@ impl Nodes {
 }
 
 impl Vitals for Nodes {
-    fn data_planes(&self) -> Vec<NodeReport> {
+    fn page(&self, after: Option<Uuid>, most: usize) -> Vec<NodeReport> {
         let mut rows = self.lock();
         rows.purge(self.purge_delay);
-        rows.by_id.iter().map(|(id, row)| row.report(*id, self.purge_delay)).collect()
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = rows.by_id.range((after, Bound::Unbounded));
+        rest.take(most).map(|(id, row)| row.report(*id, self.purge_delay)).collect()
+    }
+
+    fn count(&self) -> usize {
+        let mut rows = self.lock();
+        rows.purge(self.purge_delay);
+        rows.by_id.len()
     }
 }
 

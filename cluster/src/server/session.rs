@@ -2,10 +2,11 @@
 //!
 //! Two futures share the link: one listens, one speaks. The speaker always
 //! goes from what it last wrote to the newest revision, so whatever was
-//! superseded while a slow data plane was being written to is never sent, and
-//! no data plane waits for another.
+//! superseded while a slow data plane was being written to is not sent, and
+//! no data plane waits for another. What may be sent instead, where many slow
+//! ones would fill the memory, is [`super::history`]'s to say.
 
-use std::io;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,19 +14,17 @@ use model::{Revision, RevisionId};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::admit::{INTRODUCTION, Who, admit, introduction, refuse};
-use super::history::Update;
+use super::history::{Next, Update, Wire};
 use super::nodes::Link;
 use super::{Hub, Peer};
 use crate::log::{chain, printable};
-use crate::protocol::frame::{FrameError, FrameReader};
+use crate::protocol::frame::{self, FrameError, FrameReader, WriteError};
 use crate::protocol::version::{self, CAPABILITIES, PROTOCOL};
-use crate::protocol::{
-    Bye, Hello, Malformed, Message, Pong, Reason, SILENCE, Signed, Welcome, bounds,
-};
+use crate::protocol::{Bye, Hello, Malformed, Message, Pong, Reason, Signed, Welcome, bounds};
 use crate::trust;
 
 /// How long a leaving control plane waits for a data plane to take its leave.
@@ -34,10 +33,10 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// How often a data plane may ask for the whole configuration.
 const RESYNC: Duration = Duration::from_secs(10);
 
-/// How many messages of a data plane are taken as they come, and at which pace those after them. No data
+/// How many messages of a data plane are taken as they come, and how far apart those after them. No data
 /// plane of ours comes near; what others send costs them more than us.
 const BURST: u32 = 1000;
-const PACE: Duration = Duration::from_millis(5);
+const APART: Duration = Duration::from_millis(5);
 
 /// How a link ended.
 #[derive(Debug, thiserror::Error)]
@@ -83,13 +82,9 @@ pub enum Ended {
     #[error(transparent)]
     Malformed(#[from] Malformed),
 
-    /// Writing to it failed.
-    #[error("writing to it failed")]
-    Write(#[from] io::Error),
-
-    /// It does not read. What it does not take must not be held for it for ever.
-    #[error("it has not read what it was sent for {} s", SILENCE.as_secs())]
-    Stuck,
+    /// It takes nothing of what it is sent, or its link broke.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 
     /// A bug of ours: it connects again, and gets another try.
     #[error("deciding what to send it failed")]
@@ -124,7 +119,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let (reader, mut writer) = tokio::io::split(io);
-    let mut reader = FrameReader::new(reader, bounds::MESSAGE);
+    let mut reader = FrameReader::new(reader, bounds::MAX_MESSAGE_BYTES);
     let hello = match introduction(&mut reader).await {
         Ok(hello) => hello,
         Err(ended) => {
@@ -186,6 +181,7 @@ where
         steps: hello.capabilities.iter().any(|c| c == version::DELTA),
         complained: None,
         asked: false,
+        anew: false,
         due: Instant::now(),
     };
     tokio::select! {
@@ -204,9 +200,9 @@ async fn listen<R: AsyncRead + Unpin>(
     who: &Who,
     wants: mpsc::Sender<Want>,
 ) -> Ended {
-    let mut pace = Pace::default();
+    let mut throttle = Throttle::default();
     loop {
-        pace.keep().await;
+        throttle.wait().await;
         let raw = match reader.next().await {
             Ok(Some(raw)) => raw,
             Ok(None) => return Ended::Closed,
@@ -253,20 +249,20 @@ async fn listen<R: AsyncRead + Unpin>(
     }
 }
 
-/// Takes messages at a bounded pace, whatever the other end's.
+/// Keeps messages apart that come faster than anybody needs to send them.
 #[derive(Default)]
-struct Pace {
-    /// When those so far would have come at [`PACE`].
+struct Throttle {
+    /// When those so far would have come, had they come [`APART`].
     due: Option<Instant>,
 }
 
-impl Pace {
-    async fn keep(&mut self) {
+impl Throttle {
+    async fn wait(&mut self) {
         let now = Instant::now();
-        let due = self.due.map_or(now, |due| due.max(now)) + PACE;
+        let due = self.due.map_or(now, |due| due.max(now)) + APART;
         self.due = Some(due);
-        if due - now > PACE * BURST {
-            sleep(due - now - PACE * BURST).await;
+        if due - now > APART * BURST {
+            sleep(due - now - APART * BURST).await;
         }
     }
 }
@@ -288,6 +284,8 @@ struct Speaker<'a, W> {
     /// Whether everything has been asked for, and when that is granted.
     asked: bool,
     due: Instant,
+    /// Whether it has been granted, and nothing less will do: what the data plane has is not known.
+    anew: bool,
 }
 
 impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
@@ -295,10 +293,9 @@ impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
         self.welcome(hello).await?;
         loop {
             // Who waits for everything has no use for a step.
-            if !self.asked {
-                self.update(hello.have.as_ref()).await?;
-            }
+            let more = !self.asked && self.update(hello.have.as_ref()).await?;
             tokio::select! {
+                () = ready(()), if more => {}
                 changed = self.heads.changed() => if changed.is_err() {
                     return self.farewell().await;
                 },
@@ -308,7 +305,8 @@ impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
                     None => return Ok(Ended::Closed),
                 },
                 () = sleep_until(self.due), if self.asked => {
-                    (self.asked, self.have, self.due) = (false, None, Instant::now() + RESYNC);
+                    (self.asked, self.anew, self.have) = (false, true, None);
+                    self.due = Instant::now() + RESYNC;
                 }
                 () = self.hub.stopped() => return self.farewell().await,
             }
@@ -333,30 +331,50 @@ impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
         .await
     }
 
-    /// Writes what is between the data plane and the newest revision.
-    async fn update(&mut self, hello: Option<&Signed>) -> Result<(), Ended> {
+    /// Writes what is between the data plane and the newest revision, or says that there is more to write.
+    async fn update(&mut self, hello: Option<&Signed>) -> Result<bool, Ended> {
         let head = self.heads.borrow_and_update().clone();
         let (kind, wire) = match self.plan(&head).await? {
-            Update::Nothing => return Ok(()),
+            Update::Nothing => return Ok(false),
             Update::Step(wire) => ("delta", wire),
             Update::Full(wire) => ("full", wire),
             Update::Ahead => {
                 self.ahead(&head, hello);
-                return Ok(());
+                return Ok(false);
             }
             Update::Unsigned => {
                 self.complain(head.id, "nothing is sent: the newest revision is not signed");
-                return Ok(());
+                return Ok(false);
             }
         };
-        for message in wire.iter() {
-            self.write(message).await?;
+        let Some(bytes) = self.send(&wire).await? else {
+            info!(
+                "[clustering] begins again with a newer revision: data planes as slow as this one hold \
+                 too many older ones {}",
+                self.who
+            );
+            return Ok(true);
+        };
+        (self.have, self.anew) = (Some(wire.id), false);
+        self.link.sent(wire.id);
+        debug!("[clustering] sent revision {} ({kind}, {bytes} bytes) {}", wire.id, self.who);
+        Ok(wire.id != head.id)
+    }
+
+    /// Writes it all, unless it is withdrawn before. Returns how much that was.
+    async fn send(&mut self, wire: &Wire) -> Result<Option<usize>, Ended> {
+        let mut bytes = 0;
+        for at in 0.. {
+            match wire.next(at) {
+                Next::Message(message) => {
+                    self.write(&message).await?;
+                    bytes += message.len();
+                }
+                Next::End => return Ok(Some(bytes)),
+                Next::Withdrawn => break,
+            }
         }
-        self.have = Some(head.id);
-        self.link.sent(head.id);
-        let bytes: usize = wire.iter().map(bytes::Bytes::len).sum();
-        debug!("[clustering] sent revision {} ({kind}, {bytes} bytes) {}", head.id, self.who);
-        Ok(())
+        Ok(None)
     }
 
     async fn plan(&self, head: &Arc<Revision>) -> Result<Update, Ended> {
@@ -366,7 +384,7 @@ impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
         // Links that wait for the same encoding wait here, not on a thread each.
         let turn = Arc::clone(&self.hub.planning).acquire_owned().await;
         let (history, head) = (Arc::clone(&self.hub.history), Arc::clone(head));
-        let (have, steps) = (self.have, self.steps);
+        let (have, steps) = (self.have, self.steps && !self.anew);
         // Encoding a large configuration would hold up everyone else on this thread.
         let planning = tokio::task::spawn_blocking(move || {
             let _turn = turn; // kept to the end, also if the link ends first
@@ -400,7 +418,7 @@ impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
 
     async fn farewell(mut self) -> Result<Ended, Ended> {
         self.say(Bye { reason: "the control plane is stopping".to_owned() }).await?;
-        self.writer.shutdown().await?;
+        let _ = self.writer.shutdown().await; // it was told
         Ok(Ended::Stopped)
     }
 
@@ -409,10 +427,6 @@ impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
     }
 
     async fn write(&mut self, wire: &[u8]) -> Result<(), Ended> {
-        let writing = async {
-            self.writer.write_all(wire).await?;
-            self.writer.flush().await
-        };
-        Ok(timeout(SILENCE, writing).await.map_err(|_| Ended::Stuck)??)
+        Ok(frame::write(&mut self.writer, wire).await?)
     }
 }

@@ -1,6 +1,7 @@
 //! Either end of a link, run by its owner or spoken by the test.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster::client::Node;
 use cluster::ed25519::SigningKey;
@@ -12,7 +13,7 @@ use cluster::server::Hub;
 use cluster::{client, server};
 use model::delta;
 use model::{Config, Revision, RevisionId};
-use tokio::io::{AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::task::JoinHandle;
 
 use crate::support::*;
@@ -26,6 +27,30 @@ pub fn join(
 ) -> (JoinHandle<client::Ended>, JoinHandle<server::Ended>) {
     let (ours, theirs) = tokio::io::duplex(PIPE);
     (run_node(&dp.node, ours), run_hub(&cp.hub, theirs))
+}
+
+/// Joins them by a link on which the control plane's words take their time: so many bytes, then so long.
+pub fn join_slowly(
+    dp: &DataPlane,
+    cp: &ControlPlane,
+    bytes: usize,
+    apart: Duration,
+) -> JoinHandle<server::Ended> {
+    let (ours, far) = tokio::io::duplex(bytes);
+    let (near, theirs) = tokio::io::duplex(bytes);
+    let (mut down, mut up) = tokio::io::split(near);
+    let (mut far_up, mut far_down) = tokio::io::split(far);
+    tokio::spawn(async move { tokio::io::copy(&mut far_up, &mut up).await });
+    tokio::spawn(async move {
+        let mut piece = vec![0; bytes];
+        loop {
+            let count = down.read(&mut piece).await.unwrap();
+            tokio::time::sleep(apart).await;
+            far_down.write_all(&piece[..count]).await.unwrap();
+        }
+    });
+    run_node(&dp.node, ours);
+    run_hub(&cp.hub, theirs)
 }
 
 pub fn run_node(node: &Arc<Node>, io: DuplexStream) -> JoinHandle<client::Ended> {
@@ -63,7 +88,7 @@ impl Script {
 
     /// The next thing the control plane sends, whole, after whatever else.
     pub async fn update(&mut self) -> (Option<RevisionId>, RevisionId, usize) {
-        let (parent, id, mut count, mut more) = loop {
+        let (parent, id, mut count, more) = loop {
             match self.hear().await {
                 Message::Full(full) => break (None, full.id, full.changes.len(), full.more),
                 Message::Step(step) => {
@@ -73,12 +98,31 @@ impl Script {
                 other => panic!("{other:?}"),
             }
         };
-        while more {
-            let Message::Part(part) = self.hear().await else { panic!("a part is missing") };
-            count += part.changes.len();
-            more = part.more;
+        if more {
+            count += self.rest().await;
         }
         (parent, id, count)
+    }
+
+    /// How many changes are in the parts that follow.
+    pub async fn rest(&mut self) -> usize {
+        let mut count = 0;
+        loop {
+            let Message::Part(part) = self.hear().await else { panic!("a part is missing") };
+            count += part.changes.len();
+            if !part.more {
+                return count;
+            }
+        }
+    }
+
+    /// One message of a whole configuration that has more of them: which revision begins there, if one does.
+    pub async fn begun(&mut self) -> Option<RevisionId> {
+        match self.hear().await {
+            Message::Full(full) if full.more => Some(full.id),
+            Message::Part(part) if part.more => None,
+            other => panic!("{other:?}"),
+        }
     }
 }
 

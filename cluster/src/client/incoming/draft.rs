@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::slice;
 
+use bytes::Bytes;
 use model::delta::{self, ApplyError, Change};
 use model::encode::ContentHash;
 use model::revision::Signature;
@@ -18,6 +19,14 @@ use uuid::Uuid;
 use crate::log::chain;
 use crate::protocol::bounds;
 
+/// What a data plane takes for one configuration, from its first message to the end of the last step that
+/// starts from what could not be read. The signature does not say how long a configuration is, so whoever
+/// holds the pinned pair could begin one that was signed and never end it.
+const MAX_CONFIG_BYTES: usize = 4 << 30;
+
+/// What an entity takes besides its bytes, roughly.
+const ENTITY_OVERHEAD: usize = 512;
+
 /// A revision being put together.
 #[derive(Debug)]
 pub(super) struct Draft {
@@ -27,7 +36,14 @@ pub(super) struct Draft {
     config: Config,
     /// What cannot be read, by kind and id, and why.
     unread: BTreeMap<(String, Uuid), Unread>,
+    /// What has arrived of it.
+    bytes: usize,
 }
+
+/// More has arrived than [`MAX_CONFIG_BYTES`].
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration takes more than {} MiB", MAX_CONFIG_BYTES >> 20)]
+pub(super) struct TooLong;
 
 /// Why an entity cannot be read.
 #[derive(Debug)]
@@ -50,13 +66,13 @@ impl Draft {
     /// Begins with nothing.
     pub(super) fn whole(id: RevisionId, signature: Signature) -> Self {
         let (config, unread) = Default::default();
-        Self { id, signature, whole: true, config, unread }
+        Self { id, signature, whole: true, config, unread, bytes: 0 }
     }
 
     /// Begins with what a revision has.
     pub(super) fn step_from(config: &Config, id: RevisionId, signature: Signature) -> Self {
         let (config, unread) = (config.clone(), BTreeMap::new());
-        Self { id, signature, whole: false, config, unread }
+        Self { id, signature, whole: false, config, unread, bytes: 0 }
     }
 
     /// Goes on to the next revision.
@@ -68,8 +84,15 @@ impl Draft {
         self.id
     }
 
-    pub(super) fn apply(&mut self, changes: &[Change]) {
-        changes.iter().for_each(|change| self.apply_one(change));
+    pub(super) fn apply(&mut self, changes: &[Change]) -> Result<(), TooLong> {
+        for change in changes {
+            self.bytes += ENTITY_OVERHEAD + change.bytes.as_ref().map_or(0, Bytes::len);
+            if self.bytes > MAX_CONFIG_BYTES {
+                return Err(TooLong);
+            }
+            self.apply_one(change);
+        }
+        Ok(())
     }
 
     fn apply_one(&mut self, change: &Change) {
