@@ -33,6 +33,7 @@ use uuid::Uuid;
 
 use crate::commit::Committer;
 use crate::serve::Traffic;
+use body::Rooms;
 use extra::{info, nodes, schemas};
 use problem::Problem;
 
@@ -40,6 +41,7 @@ use problem::Problem;
 pub(crate) struct Api {
     about: About,
     max_body: Option<u64>,
+    rooms: Rooms,
     revisions: watch::Receiver<Arc<Revision>>,
     committer: Committer,
     vitals: RwLock<Arc<dyn Vitals>>,
@@ -66,6 +68,7 @@ impl Api {
         Self {
             about,
             max_body,
+            rooms: Rooms::default(),
             revisions,
             committer,
             vitals: RwLock::new(Arc::new(NoVitals)),

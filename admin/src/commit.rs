@@ -203,13 +203,15 @@ impl Work {
             }
         };
         match pending.filter(|pending| head == Some(pending.head.id)) {
-            _ if head == Some(before.id) => error!("[admin] nothing was written: {failure}"),
+            _ if head == Some(before.id) => {
+                error!(name: severity::CRIT, "[admin] nothing was written: {failure}");
+            }
             Some(pending) => {
                 warn!("[admin] revision {} was written in spite of: {failure}", pending.head.id);
                 self.publish(pending);
             }
             None => {
-                error!("[admin] nothing was written: {failure}");
+                error!(name: severity::CRIT, "[admin] nothing was written: {failure}");
                 self.adopt(before).await;
             }
         }

@@ -1,17 +1,19 @@
 //! Connections to the Admin API, and what every response says whatever made it.
 //!
 //! Clients are bounded: how many, how long a head may take, how large it is, how
-//! long an answer may wait to be taken. A connection here is any stream of bytes.
+//! long an answer may wait to be taken, how long nothing may be asked for. A
+//! connection here is any stream of bytes.
 
 mod wire; // the bytes of one connection
 mod pace; // whether answers are being taken
+mod idle; // whether anything is asked for
 
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -33,6 +35,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use idle::Idle;
 use pace::Pace;
 use wire::{Unread, Watched, Wire};
 
@@ -217,15 +220,6 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Resolves if nothing was asked in time. The library's own timeout begins with the first byte, so a
-/// client that never says a word would keep its place for ever.
-async fn mute(asked: &AtomicBool) {
-    tokio::time::sleep(HEAD_TIMEOUT).await;
-    if asked.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
-    }
-}
-
 /// One connection, from the first byte to the last.
 async fn carry<IO>(io: IO, peer: SocketAddr, front: Arc<Front>, mut stop: watch::Receiver<bool>)
 where
@@ -233,17 +227,19 @@ where
 {
     let _open = Gauge::up(&front.traffic, |traffic| &traffic.active);
     front.traffic.accepted.fetch_add(1, Ordering::Relaxed);
-    let asked = AtomicBool::new(false);
-    let (unread, pace) = (Unread::default(), Pace::default());
+    let (unread, pace, idle) = (Unread::default(), Pace::default(), Idle::new());
+    let serial = OnceLock::new(); // open from the first request of HTTP/1 on
     let service = service_fn(|request: Request<Incoming>| {
-        asked.store(true, Ordering::Relaxed);
         let front = Arc::clone(&front);
         let request = request.map(|body| unread.watch(body));
-        let pace = (request.version() == Version::HTTP_2).then(|| pace.clone());
+        let stream = (request.version() == Version::HTTP_2).then(|| (idle.open(), pace.clone()));
+        if stream.is_none() {
+            serial.get_or_init(|| idle.open());
+        }
         async move {
             let response = front.answer(request, peer.ip()).await;
-            let response = match pace {
-                Some(pace) => response.map(|body| pace.keep(body)),
+            let response = match stream {
+                Some((stream, pace)) => response.map(|body| pace.keep(body, stream)),
                 None => response,
             };
             Ok::<_, Infallible>(response)
@@ -268,15 +264,18 @@ where
         tokio::select! {
             ended = connection.as_mut() => return ended,
             () = stopped(&mut stop) => {}
+            () = idle.too_long() => debug!("[admin] {peer} asked for nothing within {HEAD_TIMEOUT:?}"),
         }
         connection.as_mut().graceful_shutdown();
-        connection.await
+        tokio::select! {
+            ended = connection => ended,
+            () = idle.too_long() => Ok(()), // it does not go by itself
+        }
     };
     tokio::select! {
         ended = until_it_ends => if let Err(failure) = ended {
             debug!("[admin] the connection from {peer} ended: {failure}");
         },
-        () = mute(&asked) => debug!("[admin] {peer} asked for nothing within {HEAD_TIMEOUT:?}"),
         () = pace.lost() => debug!("[admin] {peer} does not take what it asked for"),
     }
 }
@@ -398,124 +397,4 @@ impl fmt::Display for Access<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    #[test]
-    fn a_trailing_slash_goes() {
-        check("/routes/", "/routes");
-        check("/routes/?size=1", "/routes?size=1");
-        check("/routes?x=/", "/routes?x=/");
-        check("/", "/");
-        check("/?unit=k", "/?unit=k");
-        check("//", "/");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_asks_for_nothing_is_let_go() {
-        for said in [&b""[..], b"PRI * HTTP/2.0"] {
-            let (mut client, io) = tokio::io::duplex(64);
-            client.write_all(said).await.unwrap();
-            assert_eq!(carried(io, Router::new()).await, HEAD_TIMEOUT);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_no_answer_is_let_go() {
-        let (mut client, io) = tokio::io::duplex(64);
-        client.write_all(b"GET / HTTP/1.1\r\nHost: cp\r\n\r\n").await.unwrap();
-        assert_eq!(carried(io, large()).await, wire::WRITE_TIMEOUT);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_opens_no_window_is_let_go() {
-        let (client, io) = tokio::io::duplex(1024);
-        let server = tokio::spawn(carried(io, large()));
-        let mut http2 = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-        http2.initial_stream_window_size(1024);
-        let (mut client, connection) = http2.handshake(TokioIo::new(client)).await.unwrap();
-        tokio::spawn(connection); // it answers pings
-        let answer = client.send_request(Request::new(Body::empty())).await.unwrap();
-        assert_eq!(server.await.unwrap(), wire::WRITE_TIMEOUT);
-        drop(answer);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_client_gets_its_answer() {
-        let (mut client, io) = tokio::io::duplex(1024);
-        client.write_all(b"GET / HTTP/1.1\r\nHost: cp\r\nConnection: close\r\n\r\n").await.unwrap();
-        let server = tokio::spawn(carried(io, large()));
-        let (mut taken, mut some) = (0, [0; 1024]);
-        loop {
-            tokio::time::sleep(wire::WRITE_TIMEOUT - Duration::from_secs(1)).await;
-            match client.read(&mut some).await.unwrap() {
-                0 => break,
-                more => taken += more,
-            }
-        }
-        assert!(taken > LARGE, "{taken}");
-        assert!(server.await.unwrap() > 100 * wire::WRITE_TIMEOUT);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_goes_on_sending_is_waited_for_but_not_for_ever() {
-        let ask = b"POST / HTTP/1.1\r\nHost: cp\r\nContent-Length: 1000000000\r\n\r\n";
-        // It stops.
-        let (mut client, io) = tokio::io::duplex(1024);
-        let server = tokio::spawn(carried(io, refusing()));
-        client.write_all(ask).await.unwrap();
-        client.write_all(&[b'x'; 1 << 20]).await.unwrap();
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-        assert!(answer.contains("connection: close"), "{answer}");
-        drop(client);
-        assert_eq!(server.await.unwrap(), Duration::ZERO);
-        // It falls silent.
-        let (mut client, io) = tokio::io::duplex(1024);
-        client.write_all(ask).await.unwrap();
-        assert_eq!(carried(io, refusing()).await, wire::LINGER_SILENCE);
-        // It never ends.
-        let (mut client, io) = tokio::io::duplex(1024);
-        let server = tokio::spawn(carried(io, refusing()));
-        client.write_all(ask).await.unwrap();
-        while client.write_all(b"x").await.is_ok() {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        assert_eq!(server.await.unwrap(), wire::LINGER);
-    }
-
-    const LARGE: usize = 200_000;
-
-    fn large() -> Router {
-        Router::new().route("/", axum::routing::get(async || "x".repeat(LARGE)))
-    }
-
-    /// Answers without reading a body.
-    fn refusing() -> Router {
-        Router::new().route("/", axum::routing::post(async || StatusCode::PAYLOAD_TOO_LARGE))
-    }
-
-    /// How long a connection lasts.
-    async fn carried(io: tokio::io::DuplexStream, router: Router) -> Duration {
-        let front = Front {
-            router,
-            traffic: Arc::default(),
-            server: None,
-            latency_tokens: false,
-            access_log: None,
-        };
-        let stop = watch::Sender::new(false);
-        let start = tokio::time::Instant::now();
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        carry(io, peer, Arc::new(front), stop.subscribe()).await;
-        start.elapsed()
-    }
-
-    #[track_caller]
-    fn check(uri: &str, expected: &str) {
-        assert_eq!(without_trailing_slash(&uri.parse().unwrap()), expected, "{uri}");
-    }
-}
+mod tests;

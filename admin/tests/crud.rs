@@ -254,6 +254,25 @@ async fn what_the_engine_would_not_serve_is_refused() {
 }
 
 #[tokio::test]
+async fn an_answer_does_not_grow_with_what_is_wrong() {
+    let plane = Plane::start().await;
+    let mut body = sample(EntityKind::Service, 1);
+    for n in 0..100_000 {
+        body[format!("x{n}")] = 0.into();
+    }
+    body["port"] = "wrong".into();
+    for path in ["/services", "/schemas/services/validate"] {
+        let (status, refused) = plane.send("POST", path, body.clone()).await;
+        assert_eq!(status, 400);
+        assert_eq!(refused["fields"]["port"], "expected an integer", "the schema's come first");
+        assert_eq!(refused["fields"]["@entity"], json!(["and 99901 more violations"]));
+        assert_eq!(refused["fields"].as_object().unwrap().len(), 101);
+        assert!(text(&refused["message"]).starts_with("100001 schema violations ("));
+        assert!(refused.to_string().len() < 10_000);
+    }
+}
+
+#[tokio::test]
 async fn the_node_tells_of_itself() {
     let plane = Plane::start().await;
     let (status, root) = plane.get("/").await;
@@ -331,8 +350,13 @@ async fn http_2_is_spoken_without_tls() {
 async fn data_planes_are_shown_as_they_are_seen() {
     struct Two;
     impl Vitals for Two {
-        fn data_planes(&self) -> Vec<NodeReport> {
-            [1, 2].map(|n| node(Uuid::from_u128(n))).into()
+        fn page(&self, after: Option<Uuid>, most: usize) -> Vec<NodeReport> {
+            let all = [1, 2].map(|n| node(Uuid::from_u128(n)));
+            all.into_iter().filter(|node| Some(node.id) > after).take(most).collect()
+        }
+
+        fn count(&self) -> usize {
+            2
         }
     }
     let plane = Plane::start().await;

@@ -84,6 +84,11 @@ impl Query {
 }
 
 impl Page {
+    /// How many of the list decide what the page shows: its own, and one to tell that there is another.
+    pub(super) fn wanted(&self) -> usize {
+        self.size + 1
+    }
+
     /// A page of the list at this path. Its `next` repeats these arguments, where they were given.
     pub(super) fn within(self, path: &str, repeat: &[&str], query: &Query) -> Listing {
         let argument = |name: &&str| {
@@ -98,7 +103,7 @@ impl Page {
 impl Listing {
     /// Takes as much of `rest`, all that comes after the last page, as the page holds.
     pub(super) fn of<T>(self, rest: impl Iterator<Item = T>, id: impl Fn(&T) -> Uuid) -> Shown<T> {
-        let mut data: Vec<T> = rest.take(self.size + 1).collect();
+        let mut data: Vec<T> = rest.take(self.size + 1).collect(); // `Page::wanted`
         let is_last = data.len() <= self.size;
         data.truncate(self.size);
         let offset = data

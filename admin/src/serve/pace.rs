@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
+use super::idle::Stream;
 use super::wire::WRITE_TIMEOUT;
 
 /// What is handed over at once. It is out of sight then: a client may leave that much untaken.
@@ -27,16 +28,18 @@ struct Paced {
     rest: Bytes,
     number: u64,
     pace: Pace,
+    /// Open until all has been handed over.
+    _stream: Stream,
 }
 
 impl Pace {
-    /// An answer that must get on from now on.
-    pub(super) fn keep(&self, body: Body) -> Body {
+    /// The answer on a stream, which must get on from now on.
+    pub(super) fn keep(&self, body: Body, stream: Stream) -> Body {
         let mut under_way = self.lock();
         let number = under_way.last_key_value().map_or(0, |(last, _)| last + 1);
         under_way.insert(number, Instant::now());
         drop(under_way);
-        Body::new(Paced { body, rest: Bytes::new(), number, pace: self.clone() })
+        Body::new(Paced { body, rest: Bytes::new(), number, pace: self.clone(), _stream: stream })
     }
 
     /// Resolves once an answer has not got on for too long.

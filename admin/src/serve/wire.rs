@@ -1,5 +1,6 @@
 //! The bytes of one connection, with an end to every wait that depends on the
-//! client alone: for it to take what it is sent, and for it to stop sending.
+//! client alone: for it to take what it is sent, to send what it announced, and
+//! to stop sending.
 //!
 //! A body nobody reads any more (it was too large, say) is read and thrown away
 //! after the answer: closing at once would reset the connection, and the reset
@@ -28,6 +29,9 @@ const LINGER_BYTES: usize = 64 << 20;
 /// How long a client that is being waited for may be silent; nginx's, too.
 pub(super) const LINGER_SILENCE: Duration = Duration::from_secs(5);
 
+/// How long whoever reads a body may wait for its end. The Admin API itself waits for less.
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(180);
+
 /// Whether a client may still be sending a body that is not read any more.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unread(Arc<AtomicBool>);
@@ -49,11 +53,13 @@ struct Linger {
     left: usize,
 }
 
-/// The body of a request. It takes note if it is dropped before its end.
+/// The body of a request. It takes note if it is dropped before its end, which does not take for ever.
 pub(super) struct Watched {
     body: Incoming,
     unread: Unread,
     is_read: bool,
+    /// Runs from the first time that it was waited for.
+    end: Option<Pin<Box<Sleep>>>,
 }
 
 impl<IO> Wire<IO> {
@@ -157,7 +163,7 @@ impl Unread {
     /// The body of the next request.
     pub(super) fn watch(&self, body: Incoming) -> Watched {
         self.0.store(false, Ordering::Relaxed);
-        Watched { body, unread: self.clone(), is_read: false }
+        Watched { body, unread: self.clone(), is_read: false, end: None }
     }
 
     /// Whether there is one, not to be told again.
@@ -168,15 +174,19 @@ impl Unread {
 
 impl Body for Watched {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = axum::BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        self.is_read |= frame.is_none();
-        Poll::Ready(frame)
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.is_read |= frame.is_none();
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let end = self.end.get_or_insert_with(|| Box::pin(sleep(BODY_TIMEOUT)));
+        ready!(end.as_mut().poll(cx));
+        Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::TimedOut).into())))
     }
 
     fn is_end_stream(&self) -> bool {
