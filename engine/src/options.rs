@@ -51,7 +51,8 @@ impl Default for ErrorLog {
     }
 }
 
-/// Takes the lines of the access log, on a thread that may wait.
+/// Takes the lines of the access log, on a thread that may wait: meanwhile they gather,
+/// within bounds, where the engine counts those that do not fit.
 #[derive(Clone)]
 pub struct LogSink(Arc<dyn Fn(String) + Send + Sync>);
 

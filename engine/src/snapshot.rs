@@ -11,7 +11,7 @@ pub mod judge; // would it compile?
 
 pub use compile::compile;
 pub use judge::judge;
-pub use publish::{Alive, Outlived, Pinned, Publisher, Reader};
+pub use publish::{Held, Pinned, Publisher, Reader, Superseded};
 
 use crate::router::{Pattern, RouteTable};
 use imbl::OrdMap;

@@ -31,7 +31,7 @@ pub(crate) struct Station {
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) ids: Ids,
-    pub(crate) access_log: Option<Arc<AccessLog>>,
+    pub(crate) access_log: Option<AccessLog>,
     pub(crate) failures: Failures,
     /// True from when the engine leaves. Each worker has a channel of its own: asking
     /// takes its lock.

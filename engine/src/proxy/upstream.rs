@@ -127,18 +127,17 @@ pub(crate) fn report(exchange: &Exchange, failure: Failure, cause: &dyn std::fmt
     let clients = failure.is_the_clients();
     let failures = &station.failures;
     let restraint = if clients { &failures.client } else { &failures.upstream };
-    let Some(unlogged) = restraint.allows() else {
+    let Some(more) = restraint.take() else {
         return station.counters.count_unlogged();
     };
-    let unlogged_before = (unlogged > 0).then_some(unlogged);
     let id = exchange.id().as_str();
     if clients {
-        tracing::info!(request_id = id, %cause, unlogged_before, "{failure}");
+        tracing::info!(request_id = id, %cause, "{failure}{more}");
         return;
     }
     let service = exchange.service().map(|service| service.id.to_string()).unwrap_or_default();
     let tries = exchange.tries();
-    tracing::error!(request_id = id, service, tries, %cause, unlogged_before, "{failure}");
+    tracing::error!(request_id = id, service, tries, %cause, "{failure}{more}");
 }
 
 fn may_go_on(exchange: &Exchange) -> bool {

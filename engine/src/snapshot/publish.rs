@@ -98,7 +98,7 @@ pub struct Publisher {
     /// Replaced, oldest first, but perhaps still held by requests.
     retired: Vec<Retired>,
     /// Tells whoever asks.
-    alive: watch::Sender<Alive>,
+    held: watch::Sender<Held>,
 }
 
 #[derive(Debug)]
@@ -109,16 +109,16 @@ struct Retired {
 
 /// The snapshots in memory: the current one, and those that requests still hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Alive {
+pub struct Held {
     /// How many, the current one included.
     pub count: usize,
     /// The oldest that is not current, if there is one.
-    pub oldest: Option<Outlived>,
+    pub oldest: Option<Superseded>,
 }
 
-/// A snapshot that is held although another has replaced it.
+/// A snapshot that requests hold although another has replaced it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outlived {
+pub struct Superseded {
     /// What it was compiled from.
     pub revision: RevisionId,
     /// When it was replaced.
@@ -140,9 +140,9 @@ impl Publisher {
         };
         let cells: Vec<_> = (0..workers).map(cell).collect();
         let readers = cells.iter().map(|cell| Reader(Arc::clone(cell))).collect();
-        let alive = watch::Sender::new(Alive { count: 1, oldest: None });
+        let held = watch::Sender::new(Held { count: 1, oldest: None });
         let (current, retired) = (first, Vec::new());
-        (Publisher { cells, was_seen, current, number: 0, retired, alive }, readers)
+        (Publisher { cells, was_seen, current, number: 0, retired, held }, readers)
     }
 
     /// What was published last.
@@ -181,13 +181,13 @@ impl Publisher {
     pub fn free_retired(&mut self) -> usize {
         self.retired.retain(|retired| Arc::strong_count(&retired.snapshot) > 1);
         let oldest = self.retired.first();
-        let oldest = oldest.map(|old| Outlived { revision: old.snapshot.id, since: old.since });
-        self.alive.send_replace(Alive { count: 1 + self.retired.len(), oldest });
+        let oldest = oldest.map(|old| Superseded { revision: old.snapshot.id, since: old.since });
+        self.held.send_replace(Held { count: 1 + self.retired.len(), oldest });
         self.retired.len()
     }
 
     /// What is in memory, as of the last time it was looked after.
-    pub fn alive(&self) -> watch::Receiver<Alive> {
-        self.alive.subscribe()
+    pub fn held(&self) -> watch::Receiver<Held> {
+        self.held.subscribe()
     }
 }

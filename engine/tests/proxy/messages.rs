@@ -2,6 +2,8 @@
 
 use super::support::{Act, Gateway, Origin, Wire, config, one, within};
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order_on_one_upstream_connection() {
@@ -190,4 +192,36 @@ async fn a_connection_is_promised_only_if_it_is_kept() {
             _ => assert_eq!(client.ask(&request).await.status, 404, "{framing}"),
         }
     }
+}
+
+#[tokio::test]
+async fn nothing_of_a_slow_response_waits_for_the_rest() {
+    let unfinished = "POST /r HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc";
+    for request in ["GET /r HTTP/1.1\r\nHost: a\r\n\r\n", unfinished] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (go, may) = mpsc::channel(1);
+        tokio::spawn(say_in_parts(listener, may));
+        let gateway = Gateway::start(one(&url, |r| r.path("/r"))).await;
+        let mut client = gateway.connect().await;
+        client.send(request).await;
+        go.send(()).await.unwrap();
+        let (line, _) = within(client.0.head()).await.unwrap();
+        assert_eq!(line, "HTTP/1.1 200 OK");
+        for part in ["ab", "cd"] {
+            go.send(()).await.unwrap();
+            assert_eq!(within(client.0.take(2)).await.unwrap(), part.as_bytes(), "{request}");
+        }
+    }
+}
+
+/// An origin that answers in three parts, each when it may.
+async fn say_in_parts(listener: TcpListener, mut may: mpsc::Receiver<()>) {
+    let mut wire = Wire::new(listener.accept().await.unwrap().0);
+    wire.head().await.unwrap();
+    for part in ["HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", "ab", "cd"] {
+        may.recv().await.unwrap();
+        wire.stream.write_all(part.as_bytes()).await.unwrap();
+    }
+    may.recv().await; // stays until the client has seen it all
 }

@@ -108,22 +108,22 @@ async fn what_a_tunnel_holds_is_seen_and_freed_by_who_published_it() {
     for version in 2..5 {
         gateway.apply(version, config(&format!("/{version}"))).await;
     }
-    let alive = || gateway.handle.stats().snapshots;
+    let held = || gateway.handle.stats().snapshots;
     // The worker may have been looking at another one when that was replaced.
     let only = async |count| {
-        while alive().count != count {
+        while held().count != count {
             tokio::task::yield_now().await;
         }
     };
     within(only(2)).await;
-    assert_eq!(alive().oldest.map(|oldest| oldest.revision.version), Some(1));
+    assert_eq!(held().oldest.map(|oldest| oldest.revision.version), Some(1));
     client.send(FRAME).await;
     assert_eq!(within(client.0.take(FRAME.len())).await.unwrap(), FRAME);
 
     // It is counted until the publisher, having found itself its only owner, frees it.
     drop(client);
     within(only(1)).await;
-    assert_eq!(alive().oldest, None);
+    assert_eq!(held().oldest, None);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Who sees what, when, and who frees it.
 
 use super::get;
-use engine::snapshot::{Alive, Publisher, Reader, Snapshot, compile, follow::follow};
+use engine::snapshot::{Held, Publisher, Reader, Snapshot, compile, follow::follow};
 use model::testing::{revision, route};
 use model::vitals::Verdict;
 use model::{Config, Revision};
@@ -43,14 +43,14 @@ fn what_requests_hold_is_kept_and_then_freed_by_the_publisher() {
     publisher.publish(snapshot(3));
     assert_eq!(held.id.version, 1, "a request ends on the snapshot it began with");
     assert_eq!(publisher.free_retired(), 1);
-    let told = publisher.alive();
+    let told = publisher.held();
     let oldest = told.borrow().oldest.map(|oldest| oldest.revision.version);
     assert_eq!((told.borrow().count, oldest), (2, Some(1)));
     drop(held);
     assert!(alive.upgrade().is_some(), "the worker must not be the one to free it");
     assert_eq!(publisher.free_retired(), 0);
     assert!(alive.upgrade().is_none());
-    assert_eq!(*told.borrow(), Alive { count: 1, oldest: None });
+    assert_eq!(*told.borrow(), Held { count: 1, oldest: None });
 }
 
 #[test]
