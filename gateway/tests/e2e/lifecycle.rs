@@ -6,11 +6,15 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use futures::future::try_join_all;
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::support::{ControlPlane, DataPlane, Http, Origin, PATIENCE, Reply, Site, free_port};
+use crate::support::{
+    ControlPlane, DataPlane, Http, Origin, PATIENCE, Reply, Site, free_port, within,
+};
 
 #[tokio::test]
 async fn quit_lets_requests_end() {
@@ -115,6 +119,8 @@ async fn workers_are_pinned_to_the_cores_they_may_use() {
     let last = allowed.last().unwrap();
     let data_plane = alone(&site, &["taskset", "-c", &last.to_string()]).await;
     assert_eq!(cores(&data_plane).await, [*last], "no more than the process may use");
+    drop(data_plane);
+    connections_are_even(&site, &["taskset", "-c", &last.to_string()]).await;
 }
 
 #[tokio::test]
@@ -127,6 +133,31 @@ async fn a_quota_counts_as_well_as_cores_do() {
     let enter = format!("echo $$ > {} && exec \"$0\" \"$@\"", group.members().display());
     let data_plane = alone(&site, &["sh", "-c", &enter]).await;
     assert_eq!(cores(&data_plane).await.len(), 1, "half a core, rounded up");
+    drop(data_plane);
+    connections_are_even(&site, &["sh", "-c", &enter]).await;
+}
+
+/// However little of the machine eight workers have, none has much more than its share of 64 clients.
+async fn connections_are_even(site: &Site, launcher: &[&str]) {
+    const WORKERS: u64 = 8;
+    const CLIENTS: u64 = 64;
+    let mut data_plane = DataPlane::new(site, free_port());
+    data_plane.process.launch_by(launcher);
+    data_plane.process.set("workers", WORKERS);
+    data_plane.start().await;
+    let clients = (0..CLIENTS).map(|_| TcpStream::connect(data_plane.proxy));
+    let _clients = try_join_all(clients).await.unwrap();
+    let open = async || {
+        let report = data_plane.report().await?;
+        let workers = report["workers"].as_array().into_iter().flatten();
+        let open: Vec<_> =
+            workers.filter_map(|worker| worker["connections_active"].as_u64()).collect();
+        let all = open.len() as u64 == WORKERS && open.iter().sum::<u64>() == CLIENTS;
+        if all { Ok(open) } else { Err(report["workers"].to_string()) }
+    };
+    let open = within(PATIENCE, open).await;
+    let most = open.iter().max().copied().unwrap_or_default();
+    assert!(most * 4 <= CLIENTS / WORKERS * 5, "over 1.25 times the mean: {open:?}");
 }
 
 /// A data plane without a control plane, started by this command.

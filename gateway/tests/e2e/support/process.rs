@@ -12,10 +12,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::wait::{PATIENCE, within};
 
-/// What is tested: the program built with the tests, or the one that `GATEWAY_BIN` names, such as a
+/// What is tested: the program built with the tests, or the one that `USE_GATEWAY` names, such as a
 /// release build or the one from a package.
 fn binary() -> OsString {
-    env::var_os("GATEWAY_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_gateway").into())
+    env::var_os("USE_GATEWAY").unwrap_or_else(|| env!("CARGO_BIN_EXE_gateway").into())
 }
 
 /// A gateway that can be started, told, killed and started again.
