@@ -13,19 +13,28 @@ pub const SETTINGS: u64 = 4 << 20;
 /// A certificate, a chain of them, or a key.
 pub const PEM: u64 = 1 << 20;
 
+/// What a process was started with: a configuration file and an environment, as JSON.
+pub const SAVED: u64 = 32 << 20;
+
 /// A declarative configuration: some 500,000 routes.
 pub const DOCUMENT: u64 = 256 << 20;
 
 /// The text at `path`, unless it is more than `most` bytes.
 pub fn read(path: &Path, most: u64) -> io::Result<String> {
+    let bytes = read_from(File::open(path)?, most)?;
+    String::from_utf8(bytes)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+}
+
+/// All there is to read, unless it is more than `most` bytes.
+pub fn read_from(source: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    source.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         let what = format!("it does not end within {} MiB", most >> 20);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
     }
-    String::from_utf8(bytes)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+    Ok(bytes)
 }
 
 #[cfg(test)]

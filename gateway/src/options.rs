@@ -8,9 +8,11 @@ mod cluster;
 mod database;
 mod effective;
 mod listen;
+mod live;
 mod log;
 mod mistake;
 mod pem;
+mod places;
 mod proxy;
 mod reader;
 
@@ -23,6 +25,7 @@ use std::time::Duration;
 pub use cluster::{ClusterClient, ClusterServer, Endpoint};
 pub use database::{Database, Declarative};
 pub use listen::Listen;
+pub use live::{Texts, WAITS, taken_up, waiting};
 pub use log::{Destination, Level, Logs};
 pub use mistake::{Mistake, Mistakes};
 pub use proxy::{Forwarding, Header, Keepalive, Proxy, UpstreamHeader, Workers};
@@ -55,6 +58,9 @@ pub struct Options {
     pub notices: Vec<Notice>,
     /// Every property with the value that counts, secrets hidden.
     pub effective: Map<String, Value>,
+    /// The text of every property that was set and that this node reads, secrets and all: what a reload
+    /// compares.
+    pub texts: Texts,
 }
 
 /// The three kinds of node.
@@ -113,6 +119,15 @@ pub enum Mode {
     Detached,
 }
 
+/// What the settings are read for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Purpose {
+    /// To start, so that what a start makes and opens is looked at, too.
+    Start,
+    /// For a process that runs and has that behind it.
+    Look,
+}
+
 /// A line for the operator at start.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
@@ -124,11 +139,17 @@ pub enum Notice {
 
 impl Options {
     /// Reads all settings; or says everything that is wrong with them.
-    ///
-    /// Everything there is to know before a start is found out here, so that `check` can say it too.
     pub fn read(settings: &Settings, mode: Mode) -> Result<Self, Mistakes> {
         let mut reader = Reader::new(settings);
-        let options = reader.options(mode);
+        let options = reader.options(mode, Purpose::Look);
+        reader.into_result(options)
+    }
+
+    /// The same for a process that is to start: everything there is to know before that is found out
+    /// here, so that `check` can say it too.
+    pub fn read_to_start(settings: &Settings, mode: Mode) -> Result<Self, Mistakes> {
+        let mut reader = Reader::new(settings);
+        let options = reader.options(mode, Purpose::Start);
         reader.into_result(options)
     }
 
@@ -194,13 +215,16 @@ impl Display for Notice {
 
 impl Reader<'_> {
     /// Nothing only where what is missing was noted.
-    fn options(&mut self, mode: Mode) -> Option<Options> {
+    fn options(&mut self, mode: Mode, purpose: Purpose) -> Option<Options> {
         self.check_every_name();
         let prefix = self.prefix();
         let role = self.role(&prefix);
         let status = self.listeners("status_listen");
         self.refuse_shared_addresses();
         let logs = self.logs(&prefix, mode);
+        if purpose == Purpose::Start {
+            self.check_places(&prefix, &logs);
+        }
         let daemon = self.is_set("nginx_daemon").then(|| self.flag("nginx_daemon"));
         self.tell_unread();
         let role = role?;
@@ -211,6 +235,7 @@ impl Reader<'_> {
             daemon,
             notices: self.notices(),
             effective: self.effective(role.database()),
+            texts: self.texts(),
             prefix,
             role,
         })

@@ -19,11 +19,15 @@ use crate::status;
 use crate::telemetry::Telemetry;
 use bind::Binder;
 use node::{ControlPlane, DataPlane, Traditional};
-use signals::{Signals, Stop};
+use signals::Stop;
+pub use signals::{Signals, Starting};
 
 /// Runs the node until it is told to stop. An error is one of starting: what runs, runs.
-pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> {
-    let mut signals = Signals::install()?; // first: until then a HUP would end us
+pub async fn run(
+    options: Options,
+    telemetry: &Telemetry,
+    mut signals: Signals,
+) -> anyhow::Result<()> {
     match &options.role {
         Role::Traditional { admin, proxy } => {
             let mut binder = Binder::default();
@@ -36,7 +40,8 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
                 admin::Server::start(convert::admin(&options, admin, api, telemetry)).await?;
             let engine = Engine::start(convert::engine(proxy, telemetry), admin.revisions())?;
             admin.observe(Arc::new(NoVitals));
-            let node = Traditional::new(admin.reachable(), &engine, telemetry.access());
+            convert::count_dropped(&engine, telemetry);
+            let node = Traditional::new(admin.reachable(), &engine);
             let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
             settled(engine.verdicts()).await;
 
@@ -81,7 +86,8 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             let (client, set_aside) = connect(&options, cluster, fallback.as_ref())?;
             let engine = Engine::start(convert::engine(proxy, telemetry), client.revisions())?;
             client.report(engine.verdicts());
-            let node = DataPlane::new(&client, &engine, set_aside, telemetry.access());
+            convert::count_dropped(&engine, telemetry);
+            let node = DataPlane::new(&client, &engine, set_aside);
             let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
             settled(engine.verdicts()).await;
 
@@ -101,7 +107,7 @@ fn connect(
     options: &Options,
     cluster: &ClusterClient,
     fallback: Option<&Declarative>,
-) -> anyhow::Result<(cluster::Client, Vec<String>)> {
+) -> anyhow::Result<(cluster::Client, cluster::cache::Aside)> {
     let identity = cluster::Identity::load_or_create(&options.prefix)?;
     let start = initial::initial(options, cluster, fallback)?;
     let set_aside = start.set_aside.clone();

@@ -3,8 +3,11 @@
 //! A line looks like nginx's and Kong's: `2026/11/21 12:00:00 [notice] 1234#0: message`. Writing is
 //! left to [`sink`], so that nobody who logs waits for a disk. [`level`] decides which lines count.
 
-mod level;
-pub mod sink;
+mod level; // which lines count
+pub mod sink; // the logs: where lines are handed over
+mod queue; // what waits to be written
+mod writer; // the thread that does
+mod output; // the file
 
 use std::fmt;
 use std::io;
@@ -52,9 +55,11 @@ impl Telemetry {
     /// Opens every destination and takes in what this process logs from now on, panics included.
     pub fn start(logs: &Logs) -> Result<Self, TelemetryError> {
         let mut sinks = Sinks::new();
-        let (error, admin_error) = (sinks.open(&logs.error)?, sinks.open(&logs.admin_error)?);
+        let error = sinks.open("error", &logs.error)?;
+        let admin_error = sinks.open("admin_error", &logs.admin_error)?;
         let writers = Writers { error: error.clone(), admin_error: admin_error.clone() };
-        let (access, admin_access) = (sinks.open(&logs.access)?, sinks.open(&logs.admin_access)?);
+        let access = sinks.open("access", &logs.access)?;
+        let admin_access = sinks.open("admin_access", &logs.admin_access)?;
 
         let (filter, handle) = reload::Layer::new(AtLeast(logs.level));
         let lines = tracing_subscriber::fmt::layer()
@@ -87,14 +92,9 @@ impl Telemetry {
         &self.admin_access
     }
 
-    /// Every log by name, to ask how many of its lines reached no file.
-    pub fn logs(&self) -> [(&'static str, Sink); 4] {
-        [
-            ("error", self.error.clone()),
-            ("admin_error", self.admin_error.clone()),
-            ("access", self.access.clone()),
-            ("admin_access", self.admin_access.clone()),
-        ]
+    /// Every log, to ask how many of its lines reached no file.
+    pub fn logs(&self) -> [Sink; 4] {
+        [&self.error, &self.admin_error, &self.access, &self.admin_access].map(Sink::clone)
     }
 }
 
@@ -177,8 +177,8 @@ mod tests {
         let (error, admin) = (dir.path().join("error.log"), dir.path().join("admin.log"));
         let mut sinks = Sinks::new();
         let writers = Writers {
-            error: sinks.open(&Destination::File(error.clone())).unwrap(),
-            admin_error: sinks.open(&Destination::File(admin.clone())).unwrap(),
+            error: sinks.open("error", &Destination::File(error.clone())).unwrap(),
+            admin_error: sinks.open("admin_error", &Destination::File(admin.clone())).unwrap(),
         };
         let lines = tracing_subscriber::fmt::layer()
             .with_ansi(false)

@@ -47,6 +47,18 @@ pub enum Level {
     Emerg,
 }
 
+impl Logs {
+    /// Each destination with the property that names it.
+    pub(super) fn by_property(&self) -> [(&'static str, &Destination); 4] {
+        [
+            ("proxy_error_log", &self.error),
+            ("admin_error_log", &self.admin_error),
+            ("proxy_access_log", &self.access),
+            ("admin_access_log", &self.admin_access),
+        ]
+    }
+}
+
 impl Level {
     const ALL: [Self; 8] = [
         Self::Debug,

@@ -53,7 +53,7 @@ fn directory(said: &str) -> String {
 fn asked(lines: &str, mode: Mode) -> BTreeSet<&'static str> {
     with(lines, |settings| {
         let mut reader = Reader::new(settings);
-        assert!(reader.options(mode).is_some());
+        assert!(reader.options(mode, Purpose::Look).is_some());
         reader.asked()
     })
 }

@@ -65,10 +65,16 @@ pub(super) fn engine(proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
         public_ports: proxy.public_ports.clone(),
         access_log: telemetry.access().is_open().then(|| {
             let access = telemetry.access().clone();
-            LogSink::new(move |line| access.line(line))
+            LogSink::new(move |line| access.line_waiting(line))
         }),
         ..engine::Options::default()
     }
+}
+
+/// Has access-log lines that the engine could not hand over counted as that log's.
+pub(super) fn count_dropped(engine: &engine::Handle, telemetry: &Telemetry) {
+    let meter = engine.meter();
+    telemetry.access().count_in(move || meter.access_log_dropped());
 }
 
 /// The control plane's end of the link.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use engine::snapshot::Alive;
+use cluster::cache::Aside;
+use engine::snapshot::Held;
 use engine::{Meter, Stats};
 use model::Revision;
 use model::encode::ContentHash;
@@ -12,7 +13,6 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::status;
-use crate::telemetry::sink::Sink;
 
 /// A data plane.
 pub(super) struct DataPlane {
@@ -21,36 +21,29 @@ pub(super) struct DataPlane {
     verdicts: watch::Receiver<Verdict>,
     link: watch::Receiver<Option<String>>,
     sync: watch::Receiver<cluster::client::Status>,
-    set_aside: Vec<String>,
-    access: Sink,
+    set_aside: Aside,
 }
 
 impl DataPlane {
-    /// The node whose engine, link and access log these are; `set_aside` says what was wrong with its
-    /// cache.
-    pub(super) fn new(
-        client: &cluster::Client,
-        engine: &engine::Handle,
-        set_aside: Vec<String>,
-        access: &Sink,
-    ) -> Self {
+    /// The node whose engine and link these are; `set_aside` says what was wrong with its cache.
+    pub(super) fn new(client: &cluster::Client, engine: &engine::Handle, set_aside: Aside) -> Self {
         let (link, sync) = (client.link(), client.status());
         let (meter, verdicts) = (engine.meter(), engine.verdicts());
-        Self { id: client.id(), meter, verdicts, link, sync, set_aside, access: access.clone() }
+        Self { id: client.id(), meter, verdicts, link, sync, set_aside }
     }
 }
 
 impl status::Node for DataPlane {
     fn status(&self) -> Value {
         let sync = self.sync.borrow();
-        let mut status = traffic(&self.meter.stats(), &self.access);
+        let mut status = traffic(&self.meter.stats());
         status["node_id"] = self.id.to_string().into();
         status["configuration_hash"] = served(&self.verdicts).to_string().into();
         status["configuration"] = json!({
             "effective": self.verdicts.borrow().effective,
             "cached": sync.serving.cached,
             "refused": sync.refused,
-            "caches_set_aside": self.set_aside,
+            "caches_set_aside": self.set_aside.causes(),
         });
         status["control_plane"] = json!(*self.link.borrow());
         status
@@ -66,24 +59,19 @@ pub(super) struct Traditional {
     meter: Meter,
     verdicts: watch::Receiver<Verdict>,
     reachable: watch::Receiver<bool>,
-    access: Sink,
 }
 
 impl Traditional {
-    /// The node whose engine and access log these are, and whose database is `reachable`.
-    pub(super) fn new(
-        reachable: watch::Receiver<bool>,
-        engine: &engine::Handle,
-        access: &Sink,
-    ) -> Self {
+    /// The node whose engine this is, and whose database is `reachable`.
+    pub(super) fn new(reachable: watch::Receiver<bool>, engine: &engine::Handle) -> Self {
         let (meter, verdicts) = (engine.meter(), engine.verdicts());
-        Self { meter, verdicts, reachable, access: access.clone() }
+        Self { meter, verdicts, reachable }
     }
 }
 
 impl status::Node for Traditional {
     fn status(&self) -> Value {
-        let mut status = traffic(&self.meter.stats(), &self.access);
+        let mut status = traffic(&self.meter.stats());
         status["configuration_hash"] = served(&self.verdicts).to_string().into();
         status["database"] = database(&self.reachable);
         status
@@ -118,7 +106,7 @@ impl status::Node for ControlPlane {
         json!({
             "database": database(&self.reachable),
             "configuration_hash": self.revisions.borrow().id.hash,
-            "data_planes": self.vitals.data_planes().len(),
+            "data_planes": self.vitals.count(),
             "server": server(&Stats::default()),
             "memory": memory(),
         })
@@ -153,8 +141,8 @@ fn database(reachable: &watch::Receiver<bool>) -> Value {
     json!({ "reachable": *reachable.borrow() })
 }
 
-/// What the workers did. An access-log line may be lost on its way to the log's queue, or from there.
-fn traffic(stats: &Stats, access: &Sink) -> Value {
+/// What the workers did.
+fn traffic(stats: &Stats) -> Value {
     let workers = stats.workers.iter().enumerate().map(|(worker, stats)| {
         json!({
             "worker": worker,
@@ -172,18 +160,17 @@ fn traffic(stats: &Stats, access: &Sink) -> Value {
         "memory": memory(),
         "workers": workers.collect::<Vec<_>>(),
         "snapshots": snapshots(&stats.snapshots),
-        "access_log_dropped": stats.access_log_dropped + access.lost(),
     })
 }
 
 /// Configurations in memory: a request that goes on for long, such as a WebSocket, keeps the one it
 /// began with.
-fn snapshots(alive: &Alive) -> Value {
-    let oldest = alive.oldest.map(|oldest| {
+fn snapshots(held: &Held) -> Value {
+    let oldest = held.oldest.map(|oldest| {
         let seconds = oldest.since.elapsed().as_secs();
         json!({ "revision": oldest.revision, "replaced_seconds_ago": seconds })
     });
-    json!({ "alive": alive.count, "oldest_replaced": oldest })
+    json!({ "alive": held.count, "oldest_replaced": oldest })
 }
 
 /// nginx's counters. A connection that is open is counted as waiting: what it is doing is its
@@ -209,31 +196,19 @@ fn memory() -> Value {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use engine::snapshot::Outlived;
+    use engine::snapshot::Superseded;
 
     use super::*;
-    use crate::options::Destination;
-    use crate::telemetry::sink::Sinks;
 
     #[test]
     fn what_old_requests_hold_is_shown() {
         let revision = Revision::empty();
         let since = Instant::now().checked_sub(Duration::from_secs(90)).unwrap();
-        let oldest = Some(Outlived { revision: revision.id, since });
-        let shown = snapshots(&Alive { count: 3, oldest });
+        let oldest = Some(Superseded { revision: revision.id, since });
+        let shown = snapshots(&Held { count: 3, oldest });
         assert_eq!(shown["alive"], 3);
         assert_eq!(shown["oldest_replaced"]["revision"]["version"], 0);
         assert_eq!(shown["oldest_replaced"]["replaced_seconds_ago"], 90);
-        assert_eq!(snapshots(&Alive::default())["oldest_replaced"], Value::Null);
-    }
-
-    #[test]
-    fn access_log_lines_are_counted_wherever_they_are_lost() {
-        let mut sinks = Sinks::new();
-        let access = sinks.open(&Destination::File("/dev/full".into())).unwrap();
-        access.line("x".repeat(100_000));
-        sinks.flush();
-        let stats = Stats { access_log_dropped: 2, ..Stats::default() };
-        assert_eq!(traffic(&stats, &access)["access_log_dropped"], 3);
+        assert_eq!(snapshots(&Held::default())["oldest_replaced"], Value::Null);
     }
 }
