@@ -29,7 +29,7 @@ begin() {
         ports+=("LOADTEST_PORT+$((port - LOADTEST_PORT))=$port")
     done
     need_ports "${ports[@]}"
-    [[ -n ${GATEWAY_BIN:-} ]] || COMMIT=$(commit) # of a program that was handed in, nothing is known
+    [[ -n ${USE_GATEWAY:-} ]] || COMMIT=$(commit) # of a program that was handed in, nothing is known
     build_gateway >&2
     find "$DIR" -mindepth 1 -maxdepth 1 ! -name lock -exec rm -r {} +
 }

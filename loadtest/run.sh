@@ -20,7 +20,7 @@ Usage: loadtest/run.sh [OPTION...]
   --load-core N     CPU of client and origin (the second)
   --keep            leave the report in loadtest/runs/
 
-Variables: GATEWAY_BIN=FILE (build nothing), LOADTEST_PORT=19000 (the first of seven ports).
+Variables: USE_GATEWAY=FILE (build nothing), LOADTEST_PORT=19000 (the first of seven ports).
 END
 }
 

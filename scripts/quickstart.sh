@@ -29,7 +29,7 @@ Variables:
   QUICKSTART_STATUS_PORT=8007     health of the data plane
   QUICKSTART_CP_STATUS_PORT=8008  health of the control plane
   QUICKSTART_ORIGIN_PORT=8009     the web server behind the gateway
-  GATEWAY_BIN=FILE                use this program and build nothing
+  USE_GATEWAY=FILE                use this program and build nothing
 END
 }
 

@@ -34,6 +34,7 @@ use uuid::Uuid;
 
 use crate::commit::Committer;
 use crate::serve::Traffic;
+use body::Rooms;
 use extra::{authorities, certificates, info, nodes, schemas};
 use problem::Problem;
 
@@ -41,6 +42,7 @@ use problem::Problem;
 pub(crate) struct Api {
     about: About,
     max_body: Option<u64>,
+    rooms: Rooms,
     revisions: watch::Receiver<Arc<Revision>>,
     committer: Committer,
     vitals: RwLock<Arc<dyn Vitals>>,
@@ -67,6 +69,7 @@ impl Api {
         Self {
             about,
             max_body,
+            rooms: Rooms::default(),
             revisions,
             committer,
             vitals: RwLock::new(Arc::new(NoVitals)),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use model::value::Timestamp;
 
@@ -25,10 +25,7 @@ impl Clock {
 /// The system's clock.
 impl Default for Clock {
     fn default() -> Self {
-        Self::new(|| {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            Timestamp::from_seconds(since.as_secs().try_into().unwrap_or(i64::MAX))
-        })
+        Self::new(|| SystemTime::now().into())
     }
 }
 

@@ -8,10 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
+use model::causes::chain;
 use model::judge::Judge;
 use model::value::Timestamp;
 use model::vitals::Problem;
-use model::{Config, Revision, RevisionId, delta};
+use model::{Config, Revision, RevisionId, delta, severity};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, warn};
@@ -43,9 +44,14 @@ pub(crate) enum Failure {
 }
 
 enum Job {
-    Write { author: Author, change: Change },
-    Raise { above: RevisionId },
+    Write(Write),
     Probe(oneshot::Sender<bool>),
+}
+
+/// What makes a revision.
+enum Write {
+    Change { author: Author, change: Change },
+    Raise { above: RevisionId },
 }
 
 type Change = Box<dyn FnOnce(&mut Config, Timestamp) -> Decided + Send>;
@@ -97,14 +103,15 @@ impl Committer {
                 }),
             }
         });
-        let job = Job::Write { author, change };
+        let job = Job::Write(Write::Change { author, change });
         self.queue.send(job).await.map_err(|_| Failure::NotKept)?;
         told.await.map_err(|_| Failure::NotKept)?.map_err(Failure::Refused)
     }
 
     /// Raises the epoch above that of a revision that is ahead of the head.
     pub(crate) async fn raise(&self, above: RevisionId) {
-        let _ = self.queue.send(Job::Raise { above }).await; // without a committer there is nothing to raise
+        let job = Job::Write(Write::Raise { above });
+        let _ = self.queue.send(job).await; // without a committer there is nothing to raise
     }
 
     /// How many writes are in line.
@@ -145,7 +152,7 @@ impl Work {
                     Job::Probe(tell) => {
                         let _ = tell.send(self.store.is_reachable().await);
                     }
-                    write => writes.push(write),
+                    Job::Write(write) => writes.push(write),
                 }
             }
             if !writes.is_empty() {
@@ -157,11 +164,11 @@ impl Work {
 
     /// Writes a group, publishes where it leads, and answers everybody. If the group is lost, the
     /// answers are dropped, refusals too: they were decided on what is not there now.
-    async fn commit(&mut self, jobs: Vec<Job>) {
+    async fn commit(&mut self, writes: Vec<Write>) {
         let now = self.clock.now();
         let judge = Judgement { key: &self.key, judge: &*self.judge, now };
         let before = self.head.borrow().clone();
-        match write_group(&mut self.store, &judge, Arc::clone(&before), jobs).await {
+        match write_group(&mut self.store, &judge, Arc::clone(&before), writes).await {
             Ok((pending, Ok(()))) => self.publish(pending),
             Ok((pending, Err(failure))) => self.recover(&before, Some(pending), &failure).await,
             Err(failure) => self.recover(&before, None, &failure).await,
@@ -188,18 +195,23 @@ impl Work {
             Ok(head) => head,
             Err(error) => {
                 let error = chain(&error);
-                error!("[admin] it is not known whether anything was written: {failure}; {error}");
+                error!(
+                    name: severity::CRIT,
+                    "[admin] it is not known whether anything was written: {failure}; {error}"
+                );
                 return;
             }
         };
         match pending.filter(|pending| head == Some(pending.head.id)) {
-            _ if head == Some(before.id) => error!("[admin] nothing was written: {failure}"),
+            _ if head == Some(before.id) => {
+                error!(name: severity::CRIT, "[admin] nothing was written: {failure}");
+            }
             Some(pending) => {
                 warn!("[admin] revision {} was written in spite of: {failure}", pending.head.id);
                 self.publish(pending);
             }
             None => {
-                error!("[admin] nothing was written: {failure}");
+                error!(name: severity::CRIT, "[admin] nothing was written: {failure}");
                 self.adopt(before).await;
             }
         }
@@ -214,10 +226,13 @@ impl Work {
                 self.head.send_replace(Arc::new(found));
             }
             Ok(_) => error!(
+                name: severity::CRIT,
                 "[admin] the database no longer has revision {}: it was replaced; start again to use it",
                 before.id
             ),
-            Err(error) => error!("[admin] the database cannot be used: {}", chain(&error)),
+            Err(error) => {
+                error!(name: severity::CRIT, "[admin] the database cannot be used: {}", chain(&error))
+            }
         }
     }
 }
@@ -228,17 +243,16 @@ async fn write_group(
     store: &mut Store,
     judgement: &Judgement<'_>,
     head: Arc<Revision>,
-    jobs: Vec<Job>,
+    writes: Vec<Write>,
 ) -> Result<(Pending, Result<(), StoreError>), StoreError> {
     let mut group = store.begin().await?;
-    let mut pending = Pending { head, answers: Vec::with_capacity(jobs.len()) };
-    for job in jobs {
-        match job {
-            Job::Write { author, change } => {
+    let mut pending = Pending { head, answers: Vec::with_capacity(writes.len()) };
+    for write in writes {
+        match write {
+            Write::Change { author, change } => {
                 pending.write(&mut group, judgement, author, change).await?;
             }
-            Job::Raise { above } => pending.raise(&mut group, judgement, above).await?,
-            Job::Probe(_) => {}
+            Write::Raise { above } => pending.raise(&mut group, judgement, above).await?,
         }
     }
     let committed = group.commit(judgement.now).await;
@@ -372,12 +386,6 @@ fn as_seen_by_writer(problems: Vec<Problem>, from: &Config, to: &Config) -> Vec<
         _ => Problem { field: None, ..problem },
     };
     problems.into_iter().map(told).collect()
-}
-
-/// An error with its causes, for a log line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

@@ -1,20 +1,26 @@
 //! Connections to the Admin API, and what every response says whatever made it.
 //!
-//! Clients are bounded: how many, how long a head may take, how large it is.
-//! A connection here is any stream of bytes.
+//! Clients are bounded: how many, how long a head may take, how large it is, how
+//! long an answer may wait to be taken, how long nothing may be asked for. A
+//! connection here is any stream of bytes.
 
+mod wire; // the bytes of one connection
+mod pace; // whether answers are being taken
+mod idle; // whether anything is asked for
+
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, HeaderName, ORIGIN, SERVER,
-    USER_AGENT,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, HeaderName, ORIGIN,
+    SERVER, USER_AGENT,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
@@ -28,6 +34,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
+
+use idle::Idle;
+use pace::Pace;
+use wire::{Unread, Watched, Wire};
 
 /// Connections at a time; more wait in the kernel.
 const CONNECTIONS: usize = 4096;
@@ -210,15 +220,6 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Resolves if nothing was asked in time. The library's own timeout begins with the first byte, so a
-/// client that never says a word would keep its place for ever.
-async fn mute(asked: &AtomicBool) {
-    tokio::time::sleep(HEAD_TIMEOUT).await;
-    if asked.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
-    }
-}
-
 /// One connection, from the first byte to the last.
 async fn carry<IO>(io: IO, peer: SocketAddr, front: Arc<Front>, mut stop: watch::Receiver<bool>)
 where
@@ -226,11 +227,23 @@ where
 {
     let _open = Gauge::up(&front.traffic, |traffic| &traffic.active);
     front.traffic.accepted.fetch_add(1, Ordering::Relaxed);
-    let asked = AtomicBool::new(false);
-    let service = service_fn(|request| {
-        asked.store(true, Ordering::Relaxed);
+    let (unread, pace, idle) = (Unread::default(), Pace::default(), Idle::new());
+    let serial = OnceLock::new(); // open from the first request of HTTP/1 on
+    let service = service_fn(|request: Request<Incoming>| {
         let front = Arc::clone(&front);
-        async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer.ip()).await) }
+        let request = request.map(|body| unread.watch(body));
+        let stream = (request.version() == Version::HTTP_2).then(|| (idle.open(), pace.clone()));
+        if stream.is_none() {
+            serial.get_or_init(|| idle.open());
+        }
+        async move {
+            let response = front.answer(request, peer.ip()).await;
+            let response = match stream {
+                Some((stream, pace)) => response.map(|body| pace.keep(body, stream)),
+                None => response,
+            };
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
@@ -245,25 +258,30 @@ where
         .max_concurrent_streams(64)
         .keep_alive_interval(HEAD_TIMEOUT)
         .keep_alive_timeout(HEAD_TIMEOUT);
-    let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(io), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = mute(&asked) => {
-            debug!("[admin] {peer} asked for nothing within {HEAD_TIMEOUT:?}");
-            return;
+    let io = TokioIo::new(Wire::new(io, unread.clone()));
+    let mut connection = std::pin::pin!(server.serve_connection(io, service));
+    let until_it_ends = async {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = stopped(&mut stop) => {}
+            () = idle.too_long() => debug!("[admin] {peer} asked for nothing within {HEAD_TIMEOUT:?}"),
         }
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            ended = connection => ended,
+            () = idle.too_long() => Ok(()), // it does not go by itself
         }
     };
-    if let Err(failure) = ended {
-        debug!("[admin] the connection from {peer} ended: {failure}");
+    tokio::select! {
+        ended = until_it_ends => if let Err(failure) = ended {
+            debug!("[admin] the connection from {peer} ended: {failure}");
+        },
+        () = pace.lost() => debug!("[admin] {peer} does not take what it asked for"),
     }
 }
 
 impl Front {
-    async fn answer(&self, mut request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
+    async fn answer(&self, mut request: Request<Watched>, peer: IpAddr) -> Response<Body> {
         let start = Instant::now();
         let _in_flight = Gauge::up(&self.traffic, |traffic| &traffic.in_flight);
         self.traffic.requests.fetch_add(1, Ordering::Relaxed);
@@ -277,6 +295,10 @@ impl Front {
         };
         let took = start.elapsed();
         self.sign(response.headers_mut(), &asked, took);
+        if is_body_given_up(response.status()) && asked.version < Version::HTTP_2 {
+            // Whoever reads this stops sending.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         self.log(&asked, peer, &response, took);
         response
     }
@@ -309,6 +331,11 @@ impl Front {
     }
 }
 
+/// Whether this says that the rest of the request's body will not be read.
+fn is_body_given_up(status: StatusCode) -> bool {
+    matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
+}
+
 /// What is known of a request after it was given away.
 struct Asked {
     method: Method,
@@ -319,7 +346,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(request: &Request<Incoming>) -> Self {
+    fn of<B>(request: &Request<B>) -> Self {
         Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -370,43 +397,4 @@ impl fmt::Display for Access<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::AsyncWriteExt;
-
-    use super::*;
-
-    #[test]
-    fn a_trailing_slash_goes() {
-        check("/routes/", "/routes");
-        check("/routes/?size=1", "/routes?size=1");
-        check("/routes?x=/", "/routes?x=/");
-        check("/", "/");
-        check("/?unit=k", "/?unit=k");
-        check("//", "/");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_asks_for_nothing_is_let_go() {
-        for said in [&b""[..], b"PRI * HTTP/2.0"] {
-            let (mut client, io) = tokio::io::duplex(64);
-            client.write_all(said).await.unwrap();
-            let front = Front {
-                router: Router::new(),
-                traffic: Arc::default(),
-                server: None,
-                latency_tokens: false,
-                access_log: None,
-            };
-            let stop = watch::Sender::new(false);
-            let start = tokio::time::Instant::now();
-            let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-            carry(io, peer, Arc::new(front), stop.subscribe()).await;
-            assert_eq!(start.elapsed(), HEAD_TIMEOUT);
-        }
-    }
-
-    #[track_caller]
-    fn check(uri: &str, expected: &str) {
-        assert_eq!(without_trailing_slash(&uri.parse().unwrap()), expected, "{uri}");
-    }
-}
+mod tests;

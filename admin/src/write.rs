@@ -4,6 +4,7 @@
 //! Whether the engine would serve the result is asked afterwards, by
 //! [`crate::commit`], of the whole configuration.
 
+use model::encode::MAX_ENTITY_BYTES;
 use model::entities::Visit;
 use model::entity::foreign_keys;
 use model::id::{Key, parse_hyphenated};
@@ -173,8 +174,12 @@ fn admit<E: Entity>(config: &mut Config, entity: E) -> Result<E, Refusal> {
     if let Some(dangling) = references::dangling(config, &entity).into_iter().next() {
         return Err(Refusal::Dangling(dangling));
     }
-    config.write(entity.clone());
-    Ok(entity)
+    match config.write(entity.clone()).len() {
+        0..=MAX_ENTITY_BYTES => Ok(entity),
+        length => Err(Refusal::Invalid(Violations::entity(format!(
+            "the entity takes {length} bytes; at most {MAX_ENTITY_BYTES} are possible"
+        )))),
+    }
 }
 
 /// An id is for ever: a PATCH may repeat it, but not change it.

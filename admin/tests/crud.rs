@@ -208,15 +208,59 @@ async fn a_body_has_a_largest_size() {
         plane.send("POST", "/services", long).await,
         (413, json!({ "message": "Payload too large" }))
     );
-    // One that does not say how long it is.
+    // Far above it, announced or not: whoever sends it all before reading gets the answer, too.
     let head = "POST /services HTTP/1.1\r\nHost: cp\r\nContent-Type: application/json\r\n";
-    let chunk = format!("14\r\n{}\r\n", "a".repeat(20));
-    let body = format!("Transfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", chunk.repeat(10));
-    let mut stream = TcpStream::connect(plane.server.addresses()[0]).await.unwrap();
-    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
-    let mut status = [0; 12];
-    stream.read_exact(&mut status).await.unwrap();
-    assert_eq!(&status, b"HTTP/1.1 413");
+    let body = "a".repeat(8 << 20);
+    let announced = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    let chunk = format!("{:x}\r\n{body}\r\n", body.len());
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunk}0\r\n\r\n");
+    for request in [announced, chunked] {
+        let mut stream = TcpStream::connect(plane.server.addresses()[0]).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(answer.ends_with(r#"{"message":"Payload too large"}"#), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_entity_has_a_largest_size() {
+    let dir = Arc::new(tempfile::TempDir::new().unwrap());
+    let mut options = options(&dir, Arc::new(model::judge::Lenient));
+    options.max_body = None;
+    let plane = Plane::start_with(dir, options).await;
+    let route = |bytes| json!({ "name": "r", "headers": { "x": ["v".repeat(bytes)] } });
+    plane.create("/routes", route(model::encode::MAX_ENTITY_BYTES - 1024)).await;
+    // A little more, in pieces that are all right by themselves.
+    let (status, refused) = plane
+        .send("PATCH", "/routes/r", json!({ "paths": [format!("/{}", "p".repeat(1024))] }))
+        .await;
+    assert_eq!((status, &refused["code"]), (400, &json!(2)));
+    let message = text(&refused["fields"]["@entity"][0]);
+    assert!(message.ends_with("at most 16777216 are possible"), "{message}");
+    assert_eq!(plane.get("/routes/r").await.1["paths"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_list_by_tags_goes_on_until_its_end() {
+    let plane = Plane::start().await;
+    for (number, tags) in [["a", "b"], ["b", "c"], ["a", "c"], ["b", "a"]].iter().enumerate() {
+        let mut service = sample(EntityKind::Service, number);
+        service["tags"] = json!(tags);
+        plane.create("/services", service).await;
+    }
+    for (tags, expected) in [("a,b", 2), ("b/c", 4), ("a", 3), ("c,c", 2), ("a,b,c", 0), ("d/c", 2)]
+    {
+        let (mut found, mut next) = (0, json!(format!("/services?size=1&tags={tags}")));
+        while let Some(path) = next.as_str() {
+            let (status, page) = plane.get(path).await;
+            assert_eq!(status, 200);
+            found += page["data"].as_array().unwrap().len();
+            next = page["next"].clone();
+        }
+        assert_eq!(found, expected, "{tags}");
+    }
 }
 
 #[tokio::test]
@@ -247,6 +291,25 @@ async fn what_the_engine_would_not_serve_is_refused() {
     );
     assert_eq!(plane.server.revisions().borrow().id, before);
     plane.create("/routes", json!({ "paths": ["/x"] })).await;
+}
+
+#[tokio::test]
+async fn an_answer_does_not_grow_with_what_is_wrong() {
+    let plane = Plane::start().await;
+    let mut body = sample(EntityKind::Service, 1);
+    for n in 0..100_000 {
+        body[format!("x{n}")] = 0.into();
+    }
+    body["port"] = "wrong".into();
+    for path in ["/services", "/schemas/services/validate"] {
+        let (status, refused) = plane.send("POST", path, body.clone()).await;
+        assert_eq!(status, 400);
+        assert_eq!(refused["fields"]["port"], "expected an integer", "the schema's come first");
+        assert_eq!(refused["fields"]["@entity"], json!(["and 99901 more violations"]));
+        assert_eq!(refused["fields"].as_object().unwrap().len(), 101);
+        assert!(text(&refused["message"]).starts_with("100001 schema violations ("));
+        assert!(refused.to_string().len() < 10_000);
+    }
 }
 
 #[tokio::test]
@@ -327,8 +390,13 @@ async fn http_2_is_spoken_without_tls() {
 async fn data_planes_are_shown_as_they_are_seen() {
     struct Two;
     impl Vitals for Two {
-        fn data_planes(&self) -> Vec<NodeReport> {
-            [1, 2].map(|n| node(Uuid::from_u128(n))).into()
+        fn page(&self, after: Option<Uuid>, most: usize) -> Vec<NodeReport> {
+            let all = [1, 2].map(|n| node(Uuid::from_u128(n)));
+            all.into_iter().filter(|node| Some(node.id) > after).take(most).collect()
+        }
+
+        fn count(&self) -> usize {
+            2
         }
     }
     let plane = Plane::start().await;

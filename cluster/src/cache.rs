@@ -2,13 +2,36 @@
 //! control plane dead or alive.
 //!
 //! A *generation* is a sealed LMDB base, written once, and a log of the steps
-//! since; the newest two are kept. A file is believed only after its seal has
-//! been checked, because a damaged LMDB file, once mapped, can kill the process.
+//! since. There are two, and every step goes into the logs of both, so that each
+//! leads to the newest revision by itself. A file is believed only after its seal
+//! has been checked, because a damaged LMDB file, once mapped, can kill the process.
 //! Nothing is repaired in place: what is damaged is written anew and set aside.
 //! [`Cache::open`] reads, [`Keep::keep`] appends, `recover` decides between
 //! generations.
+//!
+//! What damage to one file loses, the control plane being dead:
+//!
+//! | damaged | lost |
+//! |---|---|
+//! | any file of the current generation | nothing: the older one leads to the same revision |
+//! | any file of the older generation | nothing: it is not needed. Found out after the start |
+//! | with one generation: base or seal, the log starting from the empty configuration | nothing: the log is enough |
+//! | with one generation: base or seal, the log starting from anything else | everything |
+//! | with one generation: the log | what came after the damage |
+//!
+//! There is one generation only until the second has been written, in the background: for a moment after
+//! the first revision, after the other one was set aside, and after a step too long for a log; for longer
+//! if the disk is full.
+//!
+//! The current log is synced before a step counts, the older one when the kernel likes to. So a power cut
+//! may leave the older log behind, which is made up for after the start, and either log with a last frame
+//! that stops short. That is *ordinary*, and only cut off (its bytes are kept in the quarantine), unless
+//! the other log goes further: then a step that counted is missing, and the generation is set aside as
+//! damaged. With one generation nothing can tell a torn last append from a log that was cut in a frame, and
+//! it is taken for the former.
 
 mod store; // what is held, and what becomes of the next revision
+mod tend; // what can wait: reading the older generation, writing the next one
 mod recover; // the newest revision that can be had
 mod base; // a whole revision, as an LMDB environment
 mod seal; // by which a base is believed
@@ -28,6 +51,7 @@ use crate::client::Keep;
 use crate::ed25519::PublicKey;
 use crate::trust::{Trust, TrustError, verify};
 use store::Store;
+use tend::Tender;
 
 /// Where the cache is, and how it is written.
 #[derive(Clone, Debug)]
@@ -64,7 +88,7 @@ pub struct Loaded {
     pub revision: Option<Arc<Revision>>,
     /// The key of the control plane it came from.
     pub trust: Option<PublicKey>,
-    /// What was damaged; already logged.
+    /// What was damaged; already logged. What is found out later is in [`Aside`].
     pub set_aside: Vec<SetAside>,
 }
 
@@ -75,6 +99,25 @@ pub struct SetAside {
     pub cause: String,
     /// Where it is now; none if it could not be moved yet.
     pub path: Option<PathBuf>,
+}
+
+/// What was wrong with each generation that was condemned since the cache was opened, be it aside already
+/// or not. Clones are of the same list.
+#[derive(Clone, Debug, Default)]
+pub struct Aside(Arc<Mutex<Vec<(u64, String)>>>);
+
+impl Aside {
+    /// The causes, in the order in which they were found.
+    pub fn causes(&self) -> Vec<String> {
+        locked(&self.0).iter().map(|(_, cause)| cause.clone()).collect()
+    }
+
+    fn add(&self, number: u64, cause: &str) {
+        let (entry, mut list) = ((number, cause.to_owned()), locked(&self.0));
+        if !list.contains(&entry) {
+            list.push(entry);
+        }
+    }
 }
 
 /// Why the cache cannot be opened, or a revision not be written.
@@ -122,13 +165,17 @@ impl CacheError {
     }
 }
 
-/// A cache, held open by this process alone.
+/// A cache, held open by this process alone. When it is dropped, what was begun in the background is
+/// finished first.
 ///
 /// Open it after detaching from the terminal: the lock belongs to the process.
 #[derive(Debug)]
 pub struct Cache {
+    // Before the store: its thread has a hold on that.
+    tender: Tender,
     trust: Arc<Trust>,
-    store: Mutex<Store>,
+    store: Arc<Mutex<Store>>,
+    aside: Aside,
 }
 
 impl Cache {
@@ -136,45 +183,70 @@ impl Cache {
     /// is set aside and logged.
     pub fn open(options: Options) -> Result<(Self, Loaded), CacheError> {
         let Options { dir, trust, limits } = options;
-        let (store, loaded) = Store::open(dir, limits)?;
-        Ok((Self { trust, store: Mutex::new(store) }, loaded))
+        let aside = Aside::default();
+        let (store, loaded) = Store::open(dir.clone(), limits, aside.clone())?;
+        let store = Arc::new(Mutex::new(store));
+        let tender = Tender::start(Arc::clone(&store))
+            .map_err(CacheError::io("start the thread that tends", &dir))?;
+        Ok((Self { tender, trust, store, aside }, loaded))
     }
 
-    /// Asks whether the trusted key vouches for what was loaded; if not, sets it aside and asks again of
-    /// what remains. A node that has met no control plane pins the key of the cache, provided that the
-    /// cache's revision bears that key's signature.
+    /// Asks whether the trusted key vouches for what was loaded; if not, loads the newest revision it
+    /// vouches for and sets the rest aside. A node that has met no control plane pins the key of the
+    /// cache, provided that the cache's revision bears that key's signature.
+    ///
+    /// Afterwards, in the background, what was not needed for the start is read, too.
     pub fn verify(&self, mut loaded: Loaded) -> Result<Loaded, VerifyError> {
-        while let Some(revision) = &loaded.revision {
-            if let (None, Some(shown), Some(signature)) =
-                (self.trust.key(), loaded.trust, &revision.signature)
-                && verify(&shown, &revision.id, signature)
-            {
-                self.trust.meet(shown)?;
-                info!("configuration cache: trusting {shown}, the key of the cached revision");
-            }
-            let Err(cause) = self.trust.verify_revision(revision) else { break };
-            let mut next = self.reject(&cause)?;
+        if let Some(revision) = &loaded.revision
+            && self.vouch(loaded.trust, revision).is_err()
+        {
+            let judge = |shown, revision: &Revision| self.vouch(shown, revision);
+            let mut next = locked(&self.store).load(Some(&judge))?;
             next.set_aside.splice(0..0, loaded.set_aside);
             loaded = next;
         }
+        if let (None, Some(shown), Some(_)) = (self.trust.key(), loaded.trust, &loaded.revision) {
+            self.trust.meet_in_cache(shown)?;
+            info!("configuration cache: trusting {shown}, the key of the cached revision");
+        }
+        self.tender.wake();
         Ok(loaded)
     }
 
-    /// Sets aside what was loaded last, for a reason only the caller could know, and loads what remains:
-    /// an older generation or nothing.
-    pub fn reject(&self, cause: &dyn Error) -> Result<Loaded, CacheError> {
-        self.store().reject(cause)
+    /// Whether this node would believe a revision of a generation that shows this key.
+    fn vouch(&self, shown: Option<PublicKey>, revision: &Revision) -> Result<(), TrustError> {
+        match (self.trust.key(), shown, &revision.signature) {
+            (None, Some(shown), Some(signature)) if verify(&shown, &revision.id, signature) => {
+                Ok(())
+            }
+            _ => self.trust.verify_revision(revision),
+        }
     }
 
-    fn store(&self) -> MutexGuard<'_, Store> {
-        // A panic half-way leaves at worst a log whose end is checked before the next frame.
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What has been condemned, now and later on.
+    pub fn aside(&self) -> Aside {
+        self.aside.clone()
     }
+
+    /// Waits until there is nothing to do in the background: for whoever is about to look at the files.
+    pub fn settle(&self) {
+        self.tender.settle();
+    }
+}
+
+/// A panic half-way leaves at worst a log whose end is checked before the next frame.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Keep for Cache {
     fn keep(&self, revision: &Arc<Revision>) -> Result<(), Box<dyn Error + Send + Sync>> {
-        Ok(self.store().keep(revision, self.trust.key())?)
+        let mut store = locked(&self.store);
+        store.keep(revision, self.trust.key())?;
+        if store.is_due() {
+            self.tender.wake();
+        }
+        Ok(())
     }
 }
 

@@ -28,8 +28,8 @@ use uuid::Uuid;
 
 use crate::identity::Identity;
 use crate::log::chain;
-use crate::protocol::Ack;
-use crate::protocol::frame::FrameError;
+use crate::protocol::frame::{FrameError, WriteError};
+use crate::protocol::{Ack, bounds};
 use crate::tls::{Connector, Credentials, TlsError};
 use crate::trust::Trust;
 use dial::ControlPlanes;
@@ -170,8 +170,10 @@ impl Node {
     }
 }
 
-/// Records a refusal, if it is news.
+/// Records a refusal, if it is news, as far as it is told to anybody. The engine has logged each of its
+/// problems.
 fn refuse(status: &watch::Sender<Status>, refusal: Refusal) {
+    let refusal = bounds::refusal(refusal);
     status.send_if_modified(|status| {
         let news = status.refused.as_ref() != Some(&refusal);
         if news {
@@ -205,7 +207,6 @@ impl Client {
     /// Starts to dial. Must be called within a tokio runtime, on which everything then runs.
     pub fn start(options: Options) -> Result<Self, TlsError> {
         let connector = Connector::shared(&options.credentials)?;
-        options.credentials.warn_if_expiring();
         let node = Arc::new(Node::new(options.node));
         let (stop, stopped) = watch::channel(false);
         let (up, link) = watch::channel(None);
@@ -297,7 +298,7 @@ async fn stay_connected(
 /// The reason in words: a TLS alert is the control plane's way to say that it refused our certificate.
 fn why(connector: &Connector, ended: &Ended) -> String {
     match ended {
-        Ended::Frame(FrameError::Io(error)) | Ended::Write(error) => {
+        Ended::Frame(FrameError::Io(error)) | Ended::Write(WriteError::Io(error)) => {
             connector.refusal_in(error).map_or_else(|| chain(ended), |refusal| refusal.to_string())
         }
         _ => chain(ended),

@@ -14,11 +14,15 @@ use boring::error::ErrorStack;
 use uuid::Uuid;
 
 use crate::ed25519::{PublicKey, SigningKey};
+use crate::plain;
 
 /// Separates these hashes and signatures from every other use of the key.
 const DOMAIN: &[u8; 14] = b"gateway-node-1";
 
 const FILE: &str = "node.key";
+
+/// More than a key has, so that a file of another length is told from one that cannot be read.
+const MOST: u64 = 4096;
 
 /// This node's key and id.
 #[derive(Debug)]
@@ -57,7 +61,7 @@ impl Identity {
     pub fn load_or_create(prefix: &Path) -> Result<Self, IdentityError> {
         let path = prefix.join(FILE);
         let at = |source| IdentityError::Io { path: path.clone(), source };
-        match fs::read(&path) {
+        match plain::read(&path, MOST) {
             Ok(bytes) => {
                 warn_if_readable(&path);
                 let seed = bytes
@@ -198,5 +202,14 @@ mod tests {
     fn id_of_a_known_key() {
         let key = SigningKey::from_seed(&[7; 32]).expect("is a seed");
         assert_eq!(node_id(&key.public()).to_string(), "e2186abe-16e1-8f0a-8c7e-5b9c19fcdde8");
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_an_error_at_once() {
+        let prefix = tempfile::tempdir().expect("has a place");
+        std::os::unix::fs::symlink("/dev/zero", prefix.path().join(FILE)).expect("links");
+        let error = Identity::load_or_create(prefix.path()).expect_err("is not read");
+        let IdentityError::Io { source, .. } = error else { panic!("{error}") };
+        assert_eq!(source.to_string(), "it is not a plain file");
     }
 }

@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-pub mod ed25519; // signatures
+pub mod plain; // a node's own small files
 pub mod identity; // who a data plane is
 pub mod trust; // whom it believes
 pub mod tls; // whom each end accepts
@@ -15,6 +15,7 @@ pub mod client; // the data plane's end
 pub mod cache; // what a data plane serves after a restart
 
 pub use client::Client;
+pub use ed25519; // keys are part of this crate's types
 pub use identity::Identity;
 pub use server::Server;
 pub use tls::generate::{GenerateError, KeyPairPem, gen_cert};

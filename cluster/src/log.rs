@@ -1,25 +1,13 @@
 //! What goes into a log line: an error with its causes, a peer's words made harmless.
 
-use std::error::Error;
+pub(crate) use model::causes::chain;
 
 /// How many characters of a peer's words are logged.
-const LONGEST: usize = 1024;
-
-/// An error with its causes, on one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
-}
+const MAX_LOGGED_CHARS: usize = 1024;
 
 /// A peer's words: one line, of bounded length.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().take(MAX_LOGGED_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -29,6 +17,6 @@ mod tests {
     #[test]
     fn a_peer_cannot_forge_a_line() {
         assert_eq!(printable("dp\n[error] forged\u{1b}[2J"), "dp [error] forged [2J");
-        assert_eq!(printable(&"x".repeat(5000)).len(), LONGEST);
+        assert_eq!(printable(&"x".repeat(5000)).len(), MAX_LOGGED_CHARS);
     }
 }

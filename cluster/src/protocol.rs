@@ -7,6 +7,7 @@
 
 pub mod frame;
 pub mod version;
+pub mod bounds;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -190,6 +191,8 @@ pub enum Reason {
     Identity,
     /// A newer process of the same node is connected.
     Superseded,
+    /// As many data planes are connected as the control plane takes on.
+    Full,
     /// The first message was not a hello.
     Hello,
     /// A reason only a newer control plane knows.

@@ -20,7 +20,7 @@ use model::vitals::Vitals;
 use model::{Revision, RevisionId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -33,6 +33,13 @@ pub use session::Ended;
 
 /// How long a node's row outlives its last word (`cluster_data_plane_purge_delay`).
 pub const DEFAULT_PURGE_DELAY: Duration = Duration::from_secs(1_209_600);
+
+/// How many data planes one control plane knows, connected or not. A link needs a place among them, so
+/// this bounds those as well.
+pub const MOST_DATA_PLANES: usize = 16_384;
+
+/// How many links may have worked out at once what to send them. Most need the same, which is encoded once.
+const PLANNING: usize = 4;
 
 /// What a control plane's end needs.
 #[derive(Debug)]
@@ -54,6 +61,9 @@ pub struct HubOptions {
     pub version: String,
     /// How long a node's row outlives its last word.
     pub purge_delay: Duration,
+    /// How many nodes have a row: [`MOST_DATA_PLANES`]. A new one takes the place of the one that has been
+    /// disconnected for longest, and is turned away where all are connected.
+    pub most_data_planes: usize,
     /// The steps that led to the first revision, oldest first: who has where one of them starts is sent
     /// a delta. May be empty.
     pub steps: Vec<Touched>,
@@ -87,6 +97,7 @@ pub struct Hub {
     nodes: Arc<Nodes>,
     history: Arc<History>,
     heads: watch::Receiver<Arc<Revision>>,
+    planning: Arc<Semaphore>,
     ahead: watch::Sender<Option<RevisionId>>,
     stop: watch::Receiver<bool>,
     trust: PublicKey,
@@ -113,9 +124,10 @@ impl Hub {
         let (stop, stopped) = watch::channel(false);
         let history = Arc::new(History::since(options.steps));
         let hub = Self {
-            nodes: Nodes::new(options.purge_delay),
+            nodes: Nodes::new(options.purge_delay, options.most_data_planes),
             heads: remember(revisions, Arc::clone(&history)),
             history,
+            planning: Arc::new(Semaphore::new(PLANNING)),
             ahead: watch::Sender::new(None),
             stop: stopped,
             trust: options.trust,
@@ -129,7 +141,10 @@ impl Hub {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        session::run(self, io, peer).await
+        match session::introduce(self, io, peer).await {
+            Ok(admitted) => session::run(self, admitted).await,
+            Err(ended) => ended,
+        }
     }
 
     /// How the data planes fare.
@@ -211,7 +226,6 @@ impl Server {
             addresses.push(address);
             accepting.spawn(Arc::clone(&gate).run(listener));
         }
-        options.credentials.warn_if_expiring();
         Ok(Self { hub, stop, addresses, accepting })
     }
 

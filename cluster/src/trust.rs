@@ -5,18 +5,23 @@
 //! cluster certificate is not enough to pose as the control plane. Removing the
 //! file is how a node is moved to another cluster.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use model::revision::Signature;
 use model::{Revision, RevisionId};
+use tracing::warn;
 
 use crate::ed25519::PublicKey;
 use crate::identity::create_once;
+use crate::log::chain;
+use crate::plain;
 
 const FILE: &str = "cluster_trust.pub";
+
+/// More than a key has, so that a file of another length is told from one that cannot be read.
+const MOST: u64 = 4096;
 
 /// The key this node believes, if it has met one.
 #[derive(Debug)]
@@ -115,6 +120,19 @@ impl Trust {
         }
     }
 
+    /// Meets the key of the cache this node boots from. It is as good as pinned where it is, so a disk that
+    /// does not take the pin is no reason not to serve: it is tried again at the next start.
+    pub fn meet_in_cache(&self, shown: PublicKey) -> Result<(), TrustError> {
+        match self.meet(shown) {
+            Err(error @ TrustError::Io { .. }) => {
+                warn!("the key of the cached revision cannot be pinned: {}", chain(&error));
+                self.key.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(shown);
+                Ok(())
+            }
+            met => met.map(drop),
+        }
+    }
+
     /// Whether the trusted key vouches for the revision with this id.
     pub fn verify(&self, id: &RevisionId, signature: Option<&Signature>) -> Result<(), TrustError> {
         let trusted = self.key().ok_or(TrustError::NoKey(*id))?;
@@ -137,9 +155,10 @@ pub fn verify(key: &PublicKey, id: &RevisionId, signature: &Signature) -> bool {
 }
 
 fn read_pin(path: &Path) -> Result<Option<PublicKey>, TrustError> {
-    match fs::read_to_string(path) {
-        Ok(text) => {
-            text.parse().map(Some).map_err(|_| TrustError::Malformed { path: path.to_owned() })
+    match plain::read(path, MOST) {
+        Ok(bytes) => {
+            let key = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
+            key.map(Some).ok_or_else(|| TrustError::Malformed { path: path.to_owned() })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(TrustError::Io { path: path.to_owned(), source }),
@@ -148,6 +167,8 @@ fn read_pin(path: &Path) -> Result<Option<PublicKey>, TrustError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use model::encode::ContentHash;
 
     use super::*;
@@ -175,6 +196,27 @@ mod tests {
         let again = Trust::load(prefix.path(), None).expect("loads");
         assert_eq!(again.key(), Some(first));
         assert!(matches!(again.meet(second), Err(TrustError::OtherKey { .. })));
+    }
+
+    #[test]
+    fn a_disk_that_takes_no_pin_keeps_no_node_from_its_cache() {
+        let prefix = tempfile::tempdir().expect("has a place");
+        let (cached, other) = (key().public(), key().public());
+        let trust = Trust::load(&prefix.path().join("gone"), None).expect("loads");
+        fs::write(prefix.path().join("gone"), "no directory").expect("writes");
+        assert!(matches!(trust.meet(cached), Err(TrustError::Io { .. })));
+        assert_eq!(trust.key(), None, "what a link shows is pinned first");
+        trust.meet_in_cache(cached).expect("is believed");
+        assert_eq!(trust.key(), Some(cached));
+        assert!(matches!(trust.meet(other), Err(TrustError::OtherKey { .. })));
+    }
+
+    #[test]
+    fn a_pin_that_is_no_plain_file_is_an_error_at_once() {
+        let prefix = tempfile::tempdir().expect("has a place");
+        std::os::unix::fs::symlink("/dev/zero", prefix.path().join(FILE)).expect("links");
+        let error = Trust::load(prefix.path(), None).expect_err("is not read");
+        assert!(matches!(error, TrustError::Io { .. }), "{error}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use stream::{BoundedStream, Homecoming};
 pub use transport::Transport;
 
 use crate::proxy::head::Head;
-use crate::proxy::hygiene::{self, Refusal, Terms};
+use crate::proxy::hygiene::{self, Refusal, Said, Terms};
 use alarm::Alarm;
 use bytes::BytesMut;
 use conn::Conn;
@@ -96,8 +96,8 @@ pub trait Carry<T: Transport>: Sync {
     ) -> impl Future<Output = Next> + Send;
 
     /// Writes a complete response, `Connection: close` included, to a request that is
-    /// not carried. There is a head if it could be read.
-    fn refuse(&self, refusal: Refusal, head: Option<&Head>, reply: &mut BytesMut);
+    /// not carried.
+    fn refuse(&self, refusal: Refusal, said: Said<'_>, reply: &mut BytesMut);
 }
 
 /// How [`serve`] ended.
@@ -130,7 +130,12 @@ pub async fn serve<T: Transport, C: Carry<T>>(
             Err(Stop::Gone) => return Ending::Closed,
             Err(Stop::Preface) => return Ending::Http2(BoundedStream::transparent(conn)),
             Err(Stop::Refused(refusal, head)) => {
-                close::refuse(conn, alarm, refusal, head.as_deref(), carrier).await;
+                let line = head::begun_line(&conn.rd, options.head.line);
+                let said = head.as_deref().map_or(Said::Line(line), Said::Head);
+                tracing::debug!(%refusal, "request refused");
+                let mut reply = BytesMut::new();
+                carrier.refuse(refusal, said, &mut reply);
+                close::refuse(conn, alarm, reply).await;
                 return Ending::Closed;
             }
         };

@@ -10,8 +10,7 @@ mod http2; // requests that come many at a time
 use crate::door::{BoundedStream, Carry, Next, Request, Transport};
 use crate::proxy::access::{self, Flow};
 use crate::proxy::exchange::{Client, Exchange};
-use crate::proxy::head::Head;
-use crate::proxy::hygiene::Refusal;
+use crate::proxy::hygiene::{Refusal, Said};
 use crate::proxy::log::Outcome;
 use crate::proxy::reply::Reply;
 use crate::proxy::{request, response};
@@ -50,8 +49,8 @@ impl<T: Transport> Carry<T> for Carrier {
         }
     }
 
-    fn refuse(&self, refusal: Refusal, head: Option<&Head>, out: &mut BytesMut) {
-        response::refuse(&self.client, &Reply::refused(refusal), head, out);
+    fn refuse(&self, refusal: Refusal, said: Said<'_>, out: &mut BytesMut) {
+        response::refuse(&self.client, &Reply::refused(refusal), said, out);
     }
 }
 

@@ -16,6 +16,7 @@ struct Cells {
     open: AtomicU64,
     given: AtomicU64,
     requests: AtomicU64,
+    unlogged: AtomicU64,
     panics: AtomicU64,
     handshakes: AtomicU64,
     handshakes_failed: AtomicU64,
@@ -34,6 +35,8 @@ pub struct WorkerStats {
     pub given: u64,
     /// Requests begun, refused ones included.
     pub requests: u64,
+    /// Requests whose failure was not logged, since too many had been already.
+    pub failures_unlogged: u64,
     /// Connections lost to a panic, and HTTP/2 requests that were.
     pub panics: u64,
     /// TLS handshakes that were completed.
@@ -60,6 +63,10 @@ impl Counters {
         self.0.panics.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn count_unlogged(&self) {
+        self.0.unlogged.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn open(&self) -> u64 {
         self.0.open.load(Relaxed)
     }
@@ -78,6 +85,7 @@ impl Counters {
             open: self.0.open.load(Relaxed),
             given: self.0.given.load(Relaxed),
             requests: self.0.requests.load(Relaxed),
+            failures_unlogged: self.0.unlogged.load(Relaxed),
             panics: self.0.panics.load(Relaxed),
             handshakes: self.0.handshakes.load(Relaxed),
             handshakes_failed: self.0.handshakes_failed.load(Relaxed),

@@ -34,9 +34,27 @@ pub struct Options {
     pub public_ports: BTreeMap<u16, u16>,
     /// Where each request is logged; nowhere if there is none.
     pub access_log: Option<LogSink>,
+    /// How much is said of requests that fail.
+    pub error_log: ErrorLog,
 }
 
-/// Takes the lines of the access log, on a thread that may wait.
+/// What goes to the error log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorLog {
+    /// Failed requests that each worker logs in a second: so many that failed by their
+    /// upstream, and as many by their client. The rest are only counted.
+    pub failures_per_second: u32,
+}
+
+impl Default for ErrorLog {
+    /// Enough to see what is wrong with several services at once.
+    fn default() -> ErrorLog {
+        ErrorLog { failures_per_second: 50 }
+    }
+}
+
+/// Takes the lines of the access log, on a thread that may wait: meanwhile they gather,
+/// within bounds, where the engine counts those that do not fit.
 #[derive(Clone)]
 pub struct LogSink(Arc<dyn Fn(String) + Send + Sync>);
 

@@ -11,6 +11,7 @@ pub(crate) mod upstream; // pick an address; decide on retries
 pub(crate) mod request; // what goes upstream
 pub(crate) mod response; // what comes back
 pub(crate) mod log; // counted, and logged
+pub(crate) mod restraint; // how much of it is logged when there is too much
 pub(crate) mod reply; // responses the gateway writes itself
 
 mod forwarded; // where a request comes from, as upstreams are told

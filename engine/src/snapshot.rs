@@ -13,7 +13,7 @@ pub mod judge; // would it compile?
 pub use certificates::Certificates;
 pub use compile::{CompileOptions, compile};
 pub use judge::judge;
-pub use publish::{Pinned, Publisher, Reader};
+pub use publish::{Held, Pinned, Publisher, Reader, Superseded};
 
 use crate::router::{Pattern, Regexes, RouteTable};
 use imbl::OrdMap;

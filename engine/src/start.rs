@@ -7,11 +7,11 @@
 use crate::lanes::pingora::{Pingora, Trust, start_timers};
 use crate::metrics::{Counters, WorkerStats};
 use crate::options::{Listen, Options};
-use crate::proxy::exchange::{Ids, Station};
-use crate::proxy::log::AccessLog;
+use crate::proxy::exchange::{Failures, Ids, Station};
+use crate::proxy::log::{self, Backlog};
 use crate::resolve::Resolver;
-use crate::snapshot::follow;
 use crate::snapshot::publish::{Publisher, Reader};
+use crate::snapshot::{Held, follow};
 use crate::worker::drain::{self, Order};
 use crate::worker::listen::{self, Board, ListenError};
 use crate::worker::tls::{Terminator, TlsError};
@@ -22,7 +22,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
@@ -71,14 +71,15 @@ impl Engine {
 
         let (publisher, readers) = Publisher::new(follow::first(&revisions.borrow()), plan.len());
         let (verdict, verdicts) = watch::channel(Verdict::default());
+        let held = publisher.held();
         background.spawn(follow::follow(revisions, publisher, verdict));
 
         let (orders, ordered) = watch::channel(Order::default());
         let (draining, drained): (Vec<_>, Vec<_>) =
             plan.iter().map(|_| watch::channel(false)).unzip();
         let lanes = lanes(&options, &drained)?;
-        let stations = stations(&options, readers, drained, &background)?;
-        let access_log = stations.first().and_then(|station| station.access_log.clone());
+        let (log_writer, stations) = stations(&options, readers, drained, &background)?;
+        let backlogs = log_writer.iter().flat_map(log::Writer::backlogs).collect();
         let counters: Vec<_> = stations.iter().map(|station| station.counters.clone()).collect();
         let (board, inboxes) = Board::new(&counters);
         let board = Arc::new(board);
@@ -90,7 +91,9 @@ impl Engine {
             verdicts,
             workers: Vec::new(),
             threads: Vec::new(),
-            access_log,
+            log_writer,
+            backlogs,
+            held,
             draining,
             orders: Some(orders),
             background: Some(background),
@@ -163,15 +166,19 @@ fn lanes(
     }))
 }
 
+/// What each worker offers its requests, and who writes what they log.
 fn stations(
     options: &Arc<Options>,
     readers: Vec<Reader>,
     draining: Vec<watch::Receiver<bool>>,
     background: &Runtime,
-) -> Result<Vec<Arc<Station>>, StartError> {
+) -> Result<(Option<log::Writer>, Vec<Arc<Station>>), StartError> {
     let resolver = Resolver::system(background.handle().clone());
-    let log = options.access_log.clone().map(AccessLog::start).transpose();
-    let log = log.map_err(StartError::system("the access log"))?.map(Arc::new);
+    let start = |sink| log::Writer::start(sink, readers.len());
+    let log = options.access_log.clone().map(start).transpose();
+    let log = log.map_err(StartError::system("the access log"))?;
+    let (writer, logs) = log.unzip();
+    let mut logs = logs.unwrap_or_default().into_iter();
     let station = |(reader, draining)| {
         Arc::new(Station {
             options: options.clone(),
@@ -179,21 +186,26 @@ fn stations(
             resolver: resolver.clone(),
             counters: Arc::new(Counters::default()),
             ids: Ids::new(),
-            access_log: log.clone(),
+            access_log: logs.next(),
+            failures: Failures::new(options.error_log),
             draining,
         })
     };
-    Ok(readers.into_iter().zip(draining).map(station).collect())
+    let stations = readers.into_iter().zip(draining).map(station).collect();
+    Ok((writer, stations))
 }
 
-/// The running engine. Dropped, it stops at once.
+/// The running engine. Dropped, it stops at once, except that what it has to log is
+/// written if that does not take long.
 #[derive(Debug)]
 pub struct Handle {
     addresses: Vec<SocketAddr>,
     verdicts: watch::Receiver<Verdict>,
     workers: Vec<(Option<usize>, Arc<Counters>)>,
     threads: Vec<thread::JoinHandle<()>>,
-    access_log: Option<Arc<AccessLog>>,
+    log_writer: Option<log::Writer>,
+    backlogs: Arc<[Arc<Backlog>]>,
+    held: watch::Receiver<Held>,
     /// One for each worker.
     draining: Vec<watch::Sender<bool>>,
     /// Workers leave at once when it is gone.
@@ -233,7 +245,11 @@ impl Handle {
 
     /// The same, for whoever asks again and again.
     pub fn meter(&self) -> Meter {
-        Meter { workers: self.workers.clone().into(), access_log: self.access_log.clone() }
+        Meter {
+            workers: self.workers.clone().into(),
+            backlogs: self.backlogs.clone(),
+            held: self.held.clone(),
+        }
     }
 
     /// Sends clients elsewhere: from now on each connection's next response is its
@@ -245,7 +261,8 @@ impl Handle {
     }
 
     /// Stops: accepts no more, finishes what is in flight, and cuts off what is not
-    /// finished when `patience` ends.
+    /// finished when `patience` ends. What then waits for the access log is written,
+    /// or counted as dropped if that takes nothing.
     pub async fn shutdown(mut self, patience: Duration) {
         self.drain();
         if let Some(orders) = &self.orders {
@@ -257,7 +274,11 @@ impl Handle {
             threads.into_iter().filter_map(|thread| thread.join().err()).count()
         });
         if let Ok(1..) = joined.await {
-            tracing::error!("a worker ended in a panic");
+            tracing::error!(name: model::severity::ALERT, "a worker ended in a panic");
+        }
+        if let Some(writer) = &mut self.log_writer {
+            let _waited = background.spawn_blocking(writer.wait()).await;
+            writer.end(Instant::now());
         }
     }
 }
@@ -276,15 +297,21 @@ impl Drop for Handle {
 #[derive(Clone, Debug)]
 pub struct Meter {
     workers: Arc<[(Option<usize>, Arc<Counters>)]>,
-    access_log: Option<Arc<AccessLog>>,
+    backlogs: Arc<[Arc<Backlog>]>,
+    held: watch::Receiver<Held>,
 }
 
 impl Meter {
     /// What the workers have done so far.
     pub fn stats(&self) -> Stats {
         let workers = self.workers.iter().map(|(core, counters)| counters.stats(*core)).collect();
-        let access_log_dropped = self.access_log.as_ref().map_or(0, |log| log.dropped());
-        Stats { workers, access_log_dropped }
+        let access_log_dropped = self.access_log_dropped();
+        Stats { workers, access_log_dropped, snapshots: *self.held.borrow() }
+    }
+
+    /// Access-log lines so far that could not be handed over in time.
+    pub fn access_log_dropped(&self) -> u64 {
+        self.backlogs.iter().map(|backlog| backlog.dropped()).sum()
     }
 }
 
@@ -293,8 +320,10 @@ impl Meter {
 pub struct Stats {
     /// By worker.
     pub workers: Vec<WorkerStats>,
-    /// Access-log lines that were dropped because they could not be written in time.
+    /// Access-log lines that were dropped because they could not be handed over in time.
     pub access_log_dropped: u64,
+    /// Which snapshots are in memory: long-lived requests keep old ones.
+    pub snapshots: Held,
 }
 
 impl Stats {

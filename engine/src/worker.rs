@@ -131,7 +131,12 @@ impl Post {
         let mut acceptor = match Acceptor::new(socket) {
             Ok(acceptor) => acceptor,
             Err(error) => {
-                tracing::error!(%error, worker = self.index, "cannot accept on a listener");
+                tracing::error!(
+                    name: model::severity::ALERT,
+                    %error,
+                    worker = self.index,
+                    "cannot accept on a listener"
+                );
                 return;
             }
         };

@@ -6,8 +6,7 @@
 
 use bytes::BytesMut;
 use engine::door::{self, BoundedStream, Carry, Ending, Next, Options, Request, Transport};
-use engine::proxy::head::Head;
-use engine::proxy::hygiene::Refusal;
+use engine::proxy::hygiene::{Refusal, Said};
 use pingora::protocols::SocketDigest;
 use std::io;
 use std::os::fd::RawFd;
@@ -125,8 +124,11 @@ impl<T: Transport> Carry<T> for Carrier {
         }
     }
 
-    fn refuse(&self, refusal: Refusal, head: Option<&Head>, reply: &mut BytesMut) {
-        self.note(&format!("{refusal}, {}", if head.is_some() { "with head" } else { "no head" }));
+    fn refuse(&self, refusal: Refusal, said: Said<'_>, reply: &mut BytesMut) {
+        self.note(&match said {
+            Said::Head(_) => format!("{refusal}, with head"),
+            Said::Line(line) => format!("{refusal}: {}", line.escape_ascii()),
+        });
         let text = format!("HTTP/1.1 {} {}\r\n\r\n", refusal.status(), refusal.message());
         reply.extend_from_slice(text.as_bytes());
     }
@@ -294,18 +296,34 @@ async fn a_large_body_that_nobody_read_ends_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ambiguous_framing_is_refused_with_its_head() {
+async fn what_a_head_means_is_refused_with_the_head() {
     let said = "POST / HTTP/1.1\nHost: a\nContent-Length: 5\nTransfer-Encoding: chunked\n\n0\n\n";
     let notes = "both Transfer-Encoding and Content-Length, with head";
     check(said, "HTTP/1.1 400 Bad request|EOF", notes).await;
+    let (said, notes) = ("TRACE / HTTP/1.1\nHost: a\n\n", "method is not served, with head");
+    check(said, "HTTP/1.1 405 Method not allowed|EOF", notes).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_malformed_head_is_refused_without_one() {
-    let notes = "malformed request line, no head";
-    check("GET /a b HTTP/1.1\n", "HTTP/1.1 400 Bad request|EOF", notes).await;
-    let notes = "method is not served, no head";
-    check("TRACE / HTTP/1.1\n", "HTTP/1.1 405 Method not allowed|EOF", notes).await;
+async fn a_malformed_head_is_refused_by_its_request_line() {
+    const BAD: &str = "HTTP/1.1 400 Bad request|EOF";
+    for (said, heard, notes) in [
+        ("GET /a b HTTP/1.1\n", BAD, "malformed request line: GET /a b HTTP/1.1"),
+        ("\nGET /a\n", BAD, "malformed request line: GET /a"),
+        ("GET / HTTP/1.1\nA b\n\n", BAD, "malformed header name: GET / HTTP/1.1"),
+        ("\u{1}", BAD, "malformed method: \\x01"),
+    ] {
+        check(said, heard, notes).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_line_that_is_too_long_a_line_is_told() {
+    let mut client = Client::connect(Options::default());
+    client.send(&format!("GET /{}", "x".repeat(50_000))).await;
+    assert_eq!(client.hear().await, "HTTP/1.1 414 URI too long|EOF");
+    let told = format!("request line too long: GET /{}", "x".repeat(8 * 1024 - 5));
+    assert_eq!(client.carrier.notes(), told);
 }
 
 #[tokio::test(start_paused = true)]
@@ -329,7 +347,7 @@ async fn a_slow_head_has_a_minute_in_all() {
     assert_eq!(client.hear().await, "HTTP/1.1 408 Request timeout|EOF");
     // 50 s before the first byte, 60 s after it.
     assert_eq!(start.elapsed().as_secs(), 110);
-    assert_eq!(client.carrier.notes(), "head took too long, no head");
+    assert_eq!(client.carrier.notes(), "head took too long: GET / HTTP/1.1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -340,7 +358,7 @@ async fn half_a_head_behind_a_request_has_its_minute_too() {
     client.pipe.read_to_string(&mut rest).await.unwrap();
     assert!(rest.contains("408 Request timeout"), "{rest}");
     assert_eq!(start.elapsed().as_secs(), 60);
-    assert_eq!(client.carrier.notes(), "1 /next \"\"; head took too long, no head");
+    assert_eq!(client.carrier.notes(), "1 /next \"\"; head took too long: GET /");
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::conf::Sources;
 use crate::notify;
+use crate::run::Starting;
 use console::{Console, Name, Verbosity};
 
 /// An API gateway whose control plane and data planes are separate processes.
@@ -162,6 +163,8 @@ struct VersionArgs {
 
 /// Runs the command this process was called with.
 pub fn main() -> ExitCode {
+    // First, as a signal does not wait until the command line is understood.
+    let starting = may_become_a_node().then(Starting::begin).transpose();
     let name = Name::called();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -169,7 +172,8 @@ pub fn main() -> ExitCode {
     };
     let VerbosityArgs { v, vv } = cli.verbosity;
     let console = Console::new(name, Verbosity::of(v, vv));
-    match cli.command.execute(&console) {
+    let done = starting.map_err(Into::into).and_then(|s| cli.command.execute(s, &console));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let text = format!("{error:#}");
@@ -180,13 +184,19 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// As far as can be told from the words of the command line: those of the commands that start nodes.
+fn may_become_a_node() -> bool {
+    env::args_os().skip(1).any(|word| word == "start" || word == "restart")
+}
+
 impl Command {
-    fn execute(self, console: &Console) -> anyhow::Result<()> {
+    fn execute(self, starting: Option<Starting>, console: &Console) -> anyhow::Result<()> {
+        let begun = || starting.map_or_else(Starting::begin, Ok);
         match self {
-            Self::Start(args) => start::start(&args, console),
+            Self::Start(args) => start::start(&args, begun()?, console),
             Self::Stop(place) => control::stop(&place, console),
             Self::Quit(args) => control::quit(&args, console),
-            Self::Restart(args) => start::restart(&args, console),
+            Self::Restart(args) => start::restart(&args, begun()?, console),
             Self::Reload(args) => control::reload(&args, console),
             Self::Prepare(args) => files::prepare(&args, console),
             Self::Drain(place) => drain::drain(&place, console),

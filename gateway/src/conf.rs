@@ -6,13 +6,16 @@
 
 pub mod saved;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{env, fs, io};
+use std::{env, io};
 
 use saved::Saved;
+
+use crate::bounded;
 
 /// Where a configuration file is looked for when `-c` names none; the first that exists counts.
 pub const SEARCH: [&str; 3] =
@@ -57,6 +60,8 @@ pub struct Sources {
     pub variables: Vec<(String, String)>,
     /// Properties set on the command line: name, value and the option's spelling.
     pub arguments: Vec<(&'static str, String, &'static str)>,
+    /// What the file said. A pipe says it once, and a command may ask twice.
+    said: OnceCell<Layer>,
 }
 
 /// Every value that was set, whoever set it, by property name.
@@ -69,6 +74,8 @@ pub struct Settings {
     pub directory: PathBuf,
     /// Lines that were understood but look like accidents.
     pub warnings: Vec<String>,
+    /// Lines that were not. Whatever they meant to set is not set, so nothing may start from this.
+    pub bad_lines: Vec<BadLine>,
 }
 
 /// Why settings could not be read.
@@ -90,13 +97,23 @@ pub enum ConfError {
         #[source]
         source: io::Error,
     },
-
-    /// Lines that are not `key = value`. All of them, one per line of the message.
-    #[error("{}", .0.join("\n"))]
-    Syntax(Vec<String>),
 }
 
-type Layer = Vec<(String, Setting)>;
+/// A line of a file that is not understood.
+#[derive(Clone, Debug)]
+pub struct BadLine {
+    /// Where it is.
+    pub at: Origin,
+    /// What it should be.
+    pub what: String,
+}
+
+/// What one source said.
+#[derive(Clone, Debug, Default)]
+struct Layer {
+    settings: Vec<(String, Setting)>,
+    bad_lines: Vec<BadLine>,
+}
 
 impl Sources {
     /// Those of this process: the environment, and what its command line said.
@@ -111,14 +128,20 @@ impl Sources {
             .map(|p| ("prefix", p.to_string_lossy().into_owned(), "--prefix"))
             .into_iter()
             .collect();
-        Self { file, variables, arguments }
+        Self { file, variables, arguments, said: OnceCell::new() }
+    }
+
+    /// A file and nothing else, whatever the environment of the tests says.
+    #[cfg(test)]
+    pub fn of_file(file: PathBuf) -> Self {
+        Self { file: Some(file), ..Self::default() }
     }
 
     /// The settings of a process that starts now.
     pub fn settle(&self) -> Result<Settings, ConfError> {
         let file = self.file.clone().or_else(found);
         let directory = env::current_dir().unwrap_or_default();
-        let read = read_optional(file.as_deref())?;
+        let read = self.layer(file.as_deref())?;
         Ok(Settings::stack(file, directory, [read, self.variables(), self.arguments()]))
     }
 
@@ -128,7 +151,7 @@ impl Sources {
     /// environment of the shell asking. A file named now, however, is a newer word than either.
     pub fn settle_over(&self, saved: &Saved) -> Result<Settings, ConfError> {
         let (now, then) = (self.file.clone(), saved.file.clone().or_else(found));
-        let read = read_optional(now.as_deref().or(then.as_deref()))?;
+        let read = self.layer(now.as_deref().or(then.as_deref()))?;
         let kept = saved.layer();
         let directory = saved.directory.clone();
         Ok(match now {
@@ -141,6 +164,17 @@ impl Sources {
                 Settings::stack(then, directory, [read, kept, self.variables(), self.arguments()])
             }
         })
+    }
+
+    fn layer(&self, path: Option<&Path>) -> Result<Layer, ConfError> {
+        let Some(path) = path else { return Ok(Layer::default()) };
+        if self.file.as_deref() != Some(path) {
+            return read(path);
+        }
+        if let Some(said) = self.said.get() {
+            return Ok(said.clone());
+        }
+        read(path).map(|layer| self.said.get_or_init(|| layer).clone())
     }
 
     fn variables(&self) -> Layer {
@@ -175,7 +209,10 @@ impl Settings {
     ) -> Self {
         let file = file.map(|path| directory.join(path));
         let mut settings = Self { file, directory, ..Self::default() };
-        layers.into_iter().flatten().for_each(|(name, setting)| settings.put(name, setting));
+        for layer in layers {
+            settings.bad_lines.extend(layer.bad_lines);
+            layer.settings.into_iter().for_each(|(name, setting)| settings.put(name, setting));
+        }
         settings
     }
 
@@ -207,6 +244,12 @@ impl Settings {
     }
 }
 
+impl FromIterator<(String, Setting)> for Layer {
+    fn from_iter<I: IntoIterator<Item = (String, Setting)>>(settings: I) -> Self {
+        Self { settings: settings.into_iter().collect(), bad_lines: Vec::new() }
+    }
+}
+
 impl Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -222,13 +265,9 @@ fn found() -> Option<PathBuf> {
     SEARCH.iter().map(PathBuf::from).find(|path| path.is_file())
 }
 
-fn read_optional(path: Option<&Path>) -> Result<Layer, ConfError> {
-    path.map_or_else(|| Ok(Layer::new()), read)
-}
-
 fn read(path: &Path) -> Result<Layer, ConfError> {
-    match fs::read_to_string(path) {
-        Ok(text) => parse(&text, path),
+    match bounded::read(path, bounded::SETTINGS) {
+        Ok(text) => Ok(parse(&text, path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(ConfError::NoFile { path: path.to_owned() })
         }
@@ -236,20 +275,20 @@ fn read(path: &Path) -> Result<Layer, ConfError> {
     }
 }
 
-fn parse(text: &str, path: &Path) -> Result<Layer, ConfError> {
+fn parse(text: &str, path: &Path) -> Layer {
     let path: Arc<Path> = path.into();
-    let (mut layer, mut bad) = (Layer::new(), Vec::new());
+    let mut layer = Layer::default();
     for (line, number) in text.trim_start_matches('\u{feff}').lines().zip(1..) {
+        let at = Origin::File { path: path.clone(), line: number };
         match parse_line(line) {
             Ok(Some((name, text))) => {
-                let origin = Origin::File { path: path.clone(), line: number };
-                layer.push((name.to_owned(), Setting { text, origin }));
+                layer.settings.push((name.to_owned(), Setting { text, origin: at }));
             }
             Ok(None) => {}
-            Err(what) => bad.push(format!("{}:{number}: {what}", path.display())),
+            Err(what) => layer.bad_lines.push(BadLine { at, what }),
         }
     }
-    if bad.is_empty() { Ok(layer) } else { Err(ConfError::Syntax(bad)) }
+    layer
 }
 
 fn parse_line(line: &str) -> Result<Option<(&str, String)>, String> {
@@ -286,6 +325,8 @@ fn without_comment(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -338,15 +379,21 @@ mod tests {
 
     #[test]
     fn every_bad_line_is_named() {
-        let error = parse("role = x\nnonsense\n[section]\na b = 1\n", Path::new("g.conf"))
-            .unwrap_err()
-            .to_string();
+        let text = "role = x\nnonsense\n[section]\na b = 1\nworkers = 2\n";
+        let layer = parse(text, Path::new("g.conf"));
+        let bad: Vec<_> =
+            layer.bad_lines.iter().map(|bad| format!("{}: {}", bad.at, bad.what)).collect();
         assert_eq!(
-            error,
-            "g.conf:2: expected `key = value`, found `nonsense`\n\
-             g.conf:3: expected `key = value`, found `[section]`\n\
-             g.conf:4: `a b` is not the name of a property"
+            bad,
+            [
+                "g.conf:2: expected `key = value`, found `nonsense`",
+                "g.conf:3: expected `key = value`, found `[section]`",
+                "g.conf:4: `a b` is not the name of a property",
+            ]
         );
+        let settings = Settings::stack(None, PathBuf::new(), [layer]);
+        assert_eq!(settings.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["role", "workers"]);
+        assert_eq!(settings.bad_lines.len(), 3);
     }
 
     #[test]
@@ -364,6 +411,7 @@ mod tests {
             file: Some(path.clone()),
             variables: variables.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec(),
             arguments: vec![("prefix", "/argument".to_owned(), "--prefix")],
+            ..Sources::default()
         };
         let settings = sources.settle().unwrap();
         let shown: Vec<_> =
@@ -401,7 +449,7 @@ mod tests {
 
     #[test]
     fn a_key_set_twice_is_pointed_out() {
-        let layer = parse("a = 1\na = 2\n", Path::new("g.conf")).unwrap();
+        let layer = parse("a = 1\na = 2\n", Path::new("g.conf"));
         let settings = Settings::stack(None, PathBuf::new(), [layer]);
         assert_eq!(settings.get("a").map(|s| s.text.as_str()), Some("2"));
         assert_eq!(

@@ -1,8 +1,8 @@
 //! Leaving the terminal: a second process goes on, the first one waits until it is ready.
 //!
 //! The second is this program again, told by a hidden option to make a session of its own and to
-//! take its settings from the prefix, where the first has written them. It says that it is ready, or
-//! what went wrong, by [`crate::notify`]; no flag file is polled and no time is guessed.
+//! take its settings from its standard input, where the first writes them. It says that it is ready,
+//! or what went wrong, by [`crate::notify`]; no flag file is polled and no time is guessed.
 
 use std::env;
 use std::fs::File;
@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, setsid};
 use uuid::Uuid;
 
+use crate::conf::saved::Saved;
 use crate::notify;
 use crate::prefix::Prefix;
 
@@ -26,12 +27,15 @@ use crate::prefix::Prefix;
 pub const DETACHED: &str = "detached";
 
 /// Starts the second process in `prefix` and waits until it serves. Returns its pid.
-pub fn spawn(prefix: &Prefix) -> anyhow::Result<u32> {
+pub fn spawn(prefix: &Prefix, saved: &Saved) -> anyhow::Result<u32> {
     let name = format!("gateway-start-{}", Uuid::new_v4());
     let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name)?)
         .context("could not listen for the new process")?;
     socket.set_nonblocking(true)?;
     let mut child = command(prefix, &name)?.spawn().context("could not start the new process")?;
+    if let Some(stdin) = child.stdin.take() {
+        let _ = saved.hand_over(stdin); // one that has ended reads nothing, and has said why
+    }
     match outcome(&socket, &mut child)? {
         Outcome::Ready => Ok(child.id()),
         Outcome::Failed(Some(reason)) => bail!(reason),
@@ -66,7 +70,7 @@ fn command(prefix: &Prefix, socket: &str) -> anyhow::Result<Command> {
     }
     command.arg("start").arg(format!("--{DETACHED}")).arg("--prefix").arg(prefix.path());
     command.env(notify::SOCKET_VARIABLE, format!("@{socket}"));
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
     Ok(command)
 }
 

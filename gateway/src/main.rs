@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli; // the commands
+pub mod bounded; // files that operators name
 pub mod conf; // text by property, and where it came from
 pub mod properties; // every property, and what becomes of it
 pub mod options; // text → types, or every mistake

@@ -8,9 +8,11 @@ mod cluster;
 mod database;
 mod effective;
 mod listen;
+mod live;
 mod log;
 mod mistake;
 mod pem;
+mod places;
 mod proxy;
 mod reader;
 mod tls;
@@ -21,12 +23,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use cluster::{ClusterClient, ClusterServer, Endpoint, Pair};
+pub use cluster::{ClusterClient, ClusterServer, Endpoint};
 pub use database::{Database, Declarative};
 pub use listen::{Listen, Probes};
+pub use live::{Texts, WAITS, taken_up, waiting};
 pub use log::{Destination, Level, Logs};
 pub use mistake::{Mistake, Mistakes};
-pub use pem::Pem;
 pub use proxy::{Forwarding, Header, Keepalive, Proxy, UpstreamHeader, Workers};
 
 pub use reader::show;
@@ -58,6 +60,9 @@ pub struct Options {
     pub notices: Vec<Notice>,
     /// Every property with the value that counts, secrets hidden.
     pub effective: Map<String, Value>,
+    /// The text of every property that was set and that this node reads, secrets and all: what a reload
+    /// compares.
+    pub texts: Texts,
 }
 
 /// The three kinds of node.
@@ -116,6 +121,15 @@ pub enum Mode {
     Detached,
 }
 
+/// What the settings are read for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Purpose {
+    /// To start, so that what a start makes and opens is looked at, too.
+    Start,
+    /// For a process that runs and has that behind it.
+    Look,
+}
+
 /// A line for the operator at start.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
@@ -129,7 +143,15 @@ impl Options {
     /// Reads all settings; or says everything that is wrong with them.
     pub fn read(settings: &Settings, mode: Mode) -> Result<Self, Mistakes> {
         let mut reader = Reader::new(settings);
-        let options = reader.options(mode);
+        let options = reader.options(mode, Purpose::Look);
+        reader.into_result(options)
+    }
+
+    /// The same for a process that is to start: everything there is to know before that is found out
+    /// here, so that `check` can say it too.
+    pub fn read_to_start(settings: &Settings, mode: Mode) -> Result<Self, Mistakes> {
+        let mut reader = Reader::new(settings);
+        let options = reader.options(mode, Purpose::Start);
         reader.into_result(options)
     }
 
@@ -157,7 +179,7 @@ pub enum RereadError {
 
 /// The directory of the node that these settings are about, whatever else they say.
 pub fn prefix_of(settings: &Settings) -> PathBuf {
-    Reader::new(settings).path("prefix").expect("prefix has a default")
+    Reader::new(settings).prefix()
 }
 
 impl Role {
@@ -178,7 +200,6 @@ impl Role {
             Self::Traditional { admin, .. } | Self::ControlPlane { admin, .. } => {
                 match admin.database {
                     Database::Sqlite(_) => "sqlite",
-                    Database::Off(_) => "off",
                 }
             }
             Self::DataPlane { .. } => "off",
@@ -195,25 +216,38 @@ impl Display for Notice {
 }
 
 impl Reader<'_> {
-    fn options(&mut self, mode: Mode) -> Options {
+    /// Nothing only where what is missing was noted.
+    fn options(&mut self, mode: Mode, purpose: Purpose) -> Option<Options> {
         self.check_every_name();
-        let prefix = prefix_of(self.settings);
+        let prefix = self.prefix();
         let role = self.role(&prefix);
         let status = self.listeners("status_listen");
-        self.refuse_shared_addresses(&role, &status);
-        Options {
+        self.refuse_shared_addresses();
+        let logs = self.logs(&prefix, mode);
+        if purpose == Purpose::Start {
+            self.check_places(&prefix, &logs);
+        }
+        let daemon = self.is_set("nginx_daemon").then(|| self.flag("nginx_daemon"));
+        self.tell_unread();
+        let role = role?;
+        Some(Options {
             mode,
             status,
-            logs: self.logs(&prefix, mode),
-            daemon: self.is_set("nginx_daemon").then(|| self.flag("nginx_daemon")),
+            logs,
+            daemon,
             notices: self.notices(),
             effective: self.effective(role.database()),
+            texts: self.texts(),
             prefix,
             role,
-        }
+        })
     }
 
-    fn role(&mut self, prefix: &Path) -> Role {
+    fn prefix(&self) -> PathBuf {
+        self.path("prefix").expect("prefix has a default")
+    }
+
+    fn role(&mut self, prefix: &Path) -> Option<Role> {
         match self.choice("role") {
             "control_plane" => {
                 self.refuse_labels(
@@ -221,20 +255,19 @@ impl Reader<'_> {
                 );
                 self.require_listener("admin_listen", "control_plane");
                 self.require_listener("cluster_listen", "control_plane");
-                Role::ControlPlane {
-                    admin: self.admin("control_plane", prefix),
-                    cluster: self.cluster_server(),
-                }
+                let admin = self.admin("control_plane", prefix);
+                Some(Role::ControlPlane { admin, cluster: self.cluster_server()? })
             }
             "data_plane" => {
                 self.require_listener("proxy_listen", "data_plane");
                 self.refuse_database();
-                let cluster = self.cluster_client(prefix);
-                Role::DataPlane { cluster, proxy: self.proxy(), fallback: self.declarative() }
+                let (proxy, fallback) = (self.proxy(), self.declarative());
+                Some(Role::DataPlane { cluster: self.cluster_client(prefix)?, proxy, fallback })
             }
             _ => {
                 self.refuse_labels("cluster_dp_labels can only be used when role = \"data_plane\"");
-                Role::Traditional { admin: self.admin("traditional", prefix), proxy: self.proxy() }
+                let proxy = self.proxy();
+                Some(Role::Traditional { admin: self.admin("traditional", prefix), proxy })
             }
         }
     }
@@ -268,6 +301,25 @@ impl Reader<'_> {
         }
         for property in TABLE {
             self.check_kind(property);
+        }
+    }
+
+    /// Says which of the effective properties that were set have no say in this node: the file of one
+    /// node may well be that of all.
+    fn tell_unread(&mut self) {
+        let (asked, role) = (self.asked(), self.choice("role"));
+        for (name, setting) in self.settings.iter() {
+            let read_as = match properties::standing(name) {
+                Some(Standing::Effective) => name,
+                Some(Standing::Mapped(to)) => to,
+                _ => continue,
+            };
+            if !asked.contains(read_as) {
+                let from = &setting.origin;
+                self.inform(format!(
+                    "{name} ({from}) is not used: a {role} set up like this does not read it"
+                ));
+            }
         }
     }
 }

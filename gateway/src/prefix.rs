@@ -5,7 +5,7 @@
 //! name a stranger. `pids/gateway.pid` is for tools that expect one.
 
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -74,18 +74,22 @@ pub enum PrefixError {
 }
 
 impl Prefix {
-    /// The prefix at `path`, made if it is not there, with what every node needs in it.
+    /// The prefix at `path`, made if it is not there, with what nodes keep their files in.
     ///
     /// Directories made here are for their owner only: databases, caches and keys lie in them.
     /// Those that were there keep their modes.
     pub fn prepare(path: &Path) -> Result<Self, PrefixError> {
-        for directory in [path.to_owned(), path.join("logs"), path.join("pids")] {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&directory)
-                .map_err(failed("create", &directory))?;
-        }
+        [path.to_owned(), path.join("logs"), path.join("pids")]
+            .iter()
+            .try_for_each(|directory| make(directory))?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// The same for a node that starts. What cannot be made inside the prefix is left to whoever misses
+    /// it: a log that goes there is an error, a pid file is not.
+    pub fn enter(path: &Path) -> Result<Self, PrefixError> {
+        make(path)?;
+        let _ = Self::prepare(path);
         Ok(Self { path: path.to_owned() })
     }
 
@@ -108,7 +112,7 @@ impl Prefix {
         self.path.join("logs/error.log")
     }
 
-    /// Takes the prefix for this process, and writes its pid file.
+    /// Takes the prefix for this process.
     pub fn lock(&self) -> Result<Lock, PrefixError> {
         let path = self.lock_path();
         let file = File::options()
@@ -128,10 +132,7 @@ impl Prefix {
                 return Err(PrefixError::Taken { path: self.path.clone(), pid });
             }
         }
-        let pid_file = self.path.join("pids/gateway.pid");
-        fs::write(&pid_file, format!("{}\n", getpid().as_raw_pid()))
-            .map_err(failed("write", &pid_file))?;
-        Ok(Lock { _file: file, pid_file })
+        Ok(Lock { _file: file, pid_file: self.path.join("pids/gateway.pid") })
     }
 
     /// The process that lives here, if one does.
@@ -199,11 +200,37 @@ impl Running {
     }
 }
 
+impl Lock {
+    /// Where tools look for the number of the process.
+    pub fn pid_file(&self) -> &Path {
+        &self.pid_file
+    }
+
+    /// Writes the pid file, in the place of whatever is there: it is of a process that is gone.
+    pub fn write_pid(&self) -> Result<(), PrefixError> {
+        let _ = fs::remove_file(&self.pid_file);
+        let mut fresh = File::options();
+        let fresh = fresh.write(true).create_new(true);
+        let written = fresh
+            .open(&self.pid_file)
+            .and_then(|mut file| writeln!(file, "{}", getpid().as_raw_pid()));
+        written.map_err(|error| {
+            let _ = fs::remove_file(&self.pid_file); // rather none than an empty one
+            failed("write", &self.pid_file)(error)
+        })
+    }
+}
+
 /// The lock itself goes with the process; the pid file would stay.
 impl Drop for Lock {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.pid_file);
     }
+}
+
+fn make(directory: &Path) -> Result<(), PrefixError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(directory).map_err(failed("create", directory))
 }
 
 fn failed<E: Into<io::Error>>(what: &'static str, path: &Path) -> impl FnOnce(E) -> PrefixError {
@@ -244,11 +271,35 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let prefix = Prefix::prepare(dir.path()).unwrap();
         let lock = prefix.lock().unwrap();
+        lock.write_pid().unwrap();
         let pid_file = dir.path().join("pids/gateway.pid");
         assert_eq!(fs::read_to_string(&pid_file).unwrap(), format!("{}\n", std::process::id()));
         drop(lock);
         assert!(!pid_file.exists());
         assert!(prefix.running().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_in_the_pid_files_place_makes_way_or_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let prefix = Prefix::prepare(dir.path()).unwrap();
+        let (lock, pid_file) = (prefix.lock().unwrap(), dir.path().join("pids/gateway.pid"));
+        let made = std::process::Command::new("mkfifo").arg(&pid_file).status().unwrap();
+        assert!(made.success());
+        lock.write_pid().unwrap();
+        assert!(fs::metadata(&pid_file).unwrap().is_file());
+        fs::remove_file(&pid_file).unwrap();
+        fs::create_dir(&pid_file).unwrap();
+        let error = lock.write_pid().unwrap_err().to_string();
+        assert!(error.starts_with("could not use the prefix: write "), "{error}");
+    }
+
+    #[test]
+    fn a_node_enters_a_prefix_that_takes_no_directories() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("logs"), "").unwrap();
+        assert!(Prefix::prepare(dir.path()).is_err());
+        Prefix::enter(dir.path()).unwrap().lock().unwrap();
     }
 
     #[test]

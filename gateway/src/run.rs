@@ -19,11 +19,15 @@ use crate::status;
 use crate::telemetry::Telemetry;
 use bind::Binder;
 use node::{ControlPlane, DataPlane, Traditional};
-use signals::{Signals, Stop};
+use signals::Stop;
+pub use signals::{Signals, Starting};
 
 /// Runs the node until it is told to stop. An error is one of starting: what runs, runs.
-pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> {
-    let mut signals = Signals::install()?; // first: until then a HUP would end us
+pub async fn run(
+    options: Options,
+    telemetry: &Telemetry,
+    mut signals: Signals,
+) -> anyhow::Result<()> {
     match &options.role {
         Role::Traditional { admin, proxy } => {
             let mut binder = Binder::default();
@@ -33,11 +37,12 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             binder.finish()?;
 
             let mut admin =
-                admin::Server::start(convert::admin(&options, admin, api, telemetry)?).await?;
+                admin::Server::start(convert::admin(&options, admin, api, telemetry)).await?;
             let engine = Engine::start(convert::engine(proxy, telemetry), admin.revisions())?;
             admin.observe(Arc::new(NoVitals));
-            let _status =
-                status::serve(status, Arc::new(Traditional::new(admin.reachable(), &engine)))?;
+            convert::count_dropped(&engine, telemetry);
+            let node = Traditional::new(admin.reachable(), &engine);
+            let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
             settled(engine.verdicts()).await;
 
             let stop = signals.serving(&options, telemetry).await;
@@ -56,14 +61,14 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
 
             let purge_delay = admin.purge_delay;
             let mut admin =
-                admin::Server::start(convert::admin(&options, admin, api, telemetry)?).await?;
+                admin::Server::start(convert::admin(&options, admin, api, telemetry)).await?;
             let (trust, steps) = (admin.trust(), admin.take_steps());
-            let server = convert::cluster_server(cluster, link, trust, steps, purge_delay)?;
+            let server = convert::cluster_server(cluster, link, trust, steps, purge_delay);
             let server = cluster::Server::start(server, admin.revisions())?;
             admin.observe(server.vitals());
             admin.heed(server.ahead());
-            let _status =
-                status::serve(status, Arc::new(ControlPlane::new(&mut admin, server.vitals())))?;
+            let node = ControlPlane::new(&mut admin, server.vitals());
+            let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
 
             let stop = signals.serving(&options, telemetry).await;
             end(signals, stop, async |patience| {
@@ -81,8 +86,9 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             let (client, set_aside) = connect(&options, cluster, fallback.as_ref())?;
             let engine = Engine::start(convert::engine(proxy, telemetry), client.revisions())?;
             client.report(engine.verdicts());
-            let _status =
-                status::serve(status, Arc::new(DataPlane::new(&client, &engine, set_aside)))?;
+            convert::count_dropped(&engine, telemetry);
+            let node = DataPlane::new(&client, &engine, set_aside);
+            let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
             settled(engine.verdicts()).await;
 
             let stop = signals.serving(&options, telemetry).await;
@@ -101,11 +107,11 @@ fn connect(
     options: &Options,
     cluster: &ClusterClient,
     fallback: Option<&Declarative>,
-) -> anyhow::Result<(cluster::Client, Vec<String>)> {
+) -> anyhow::Result<(cluster::Client, cluster::cache::Aside)> {
     let identity = cluster::Identity::load_or_create(&options.prefix)?;
     let start = initial::initial(options, cluster, fallback)?;
     let set_aside = start.set_aside.clone();
-    let client = convert::cluster_client(cluster, identity, start)?;
+    let client = convert::cluster_client(cluster, identity, start);
     Ok((cluster::Client::start(client)?, set_aside))
 }
 

@@ -15,6 +15,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
+use crate::telemetry::sink::Sink;
+
 /// What the status listener asks of the node it belongs to.
 pub trait Node: Send + Sync {
     /// The body of `GET /status`.
@@ -24,19 +26,27 @@ pub trait Node: Send + Sync {
     fn ready(&self) -> Result<(), String>;
 }
 
+/// The logs of this process.
+pub type Logs = [Sink; 4];
+
 /// One node's status, and whether an operator has asked for traffic to stay away.
 struct Status {
     node: Arc<dyn Node>,
+    logs: Logs,
     draining: AtomicBool,
 }
 
 /// Serves the status of `node` on every listener, until what is returned is dropped.
-pub fn serve(listeners: Vec<TcpListener>, node: Arc<dyn Node>) -> std::io::Result<admin::Serving> {
-    admin::serve(listeners, router(node))
+pub fn serve(
+    listeners: Vec<TcpListener>,
+    node: Arc<dyn Node>,
+    logs: Logs,
+) -> std::io::Result<admin::Serving> {
+    admin::serve(listeners, router(node, logs))
 }
 
-fn router(node: Arc<dyn Node>) -> Router {
-    let status = Arc::new(Status { node, draining: AtomicBool::new(false) });
+fn router(node: Arc<dyn Node>, logs: Logs) -> Router {
+    let status = Arc::new(Status { node, logs, draining: AtomicBool::new(false) });
     Router::new()
         .route("/status", get(show).fallback(not_allowed))
         .route("/status/", get(show).fallback(not_allowed))
@@ -47,7 +57,10 @@ fn router(node: Arc<dyn Node>) -> Router {
 }
 
 async fn show(State(status): State<Arc<Status>>) -> Json<Value> {
-    Json(status.node.status())
+    let mut shown = status.node.status();
+    let lost = status.logs.iter().map(|log| (log.name().to_owned(), log.lost().into()));
+    shown["log_lines_lost"] = Value::Object(lost.collect());
+    Json(shown)
 }
 
 async fn ready(State(status): State<Arc<Status>>) -> Response {
@@ -110,4 +123,38 @@ async fn not_allowed() -> Response {
 fn message(status: StatusCode, text: &str) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json; charset=utf-8")];
     (status, kind, json!({ "message": text }).to_string()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Destination;
+    use crate::telemetry::sink::Sinks;
+
+    struct Idle;
+
+    impl Node for Idle {
+        fn status(&self) -> Value {
+            json!({ "server": {} })
+        }
+
+        fn ready(&self) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_each_log_lost_is_shown() {
+        let mut sinks = Sinks::new();
+        let off = |name| Sinks::new().open(name, &Destination::Off).unwrap();
+        let access = sinks.open("access", &Destination::File("/dev/full".into())).unwrap();
+        access.count_in(|| 2); // as by the engine
+        access.line("short".to_owned());
+        sinks.flush();
+        let logs = [off("error"), off("a"), access, off("b")];
+        let status = Status { node: Arc::new(Idle), logs, draining: AtomicBool::new(false) };
+        let shown = show(State(Arc::new(status))).await.0;
+        assert_eq!(shown["log_lines_lost"], json!({ "error": 0, "a": 0, "access": 3, "b": 0 }));
+        assert!(shown["server"].is_object());
+    }
 }

@@ -1,10 +1,13 @@
 //! Log lines: which, in what form, and where to.
 //!
 //! A line looks like nginx's and Kong's: `2026/11/21 12:00:00 [notice] 1234#0: message`. Writing is
-//! left to [`sink`], so that nobody who logs waits for a disk. Our own crates log at the level the
-//! operator asked for; libraries only what is wrong, and what they do where that level is `debug`.
+//! left to [`sink`], so that nobody who logs waits for a disk. [`level`] decides which lines count.
 
-pub mod sink;
+mod level; // which lines count
+pub mod sink; // the logs: where lines are handed over
+mod queue; // what waits to be written
+mod writer; // the thread that does
+mod output; // the file
 
 use std::fmt;
 use std::io;
@@ -12,8 +15,8 @@ use std::panic;
 use std::process;
 
 use chrono::Local;
-use tracing::{Event, Level as Severity, Metadata, Subscriber};
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use model::severity;
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
@@ -23,16 +26,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::options::{Level, Logs};
+use level::AtLeast;
 use sink::{Sink, Sinks};
-
-/// Crates whose lines are ours.
-const OURS: [&str; 5] = ["gateway", "admin", "cluster", "engine", "model"];
 
 /// The logs of this process. Lines still queued are written when it is dropped.
 #[derive(Debug)]
 pub struct Telemetry {
-    filter: reload::Handle<Targets, Registry>,
+    filter: reload::Handle<AtLeast, Registry>,
     sinks: Sinks,
+    error: Sink,
+    admin_error: Sink,
     access: Sink,
     admin_access: Sink,
 }
@@ -52,26 +55,26 @@ impl Telemetry {
     /// Opens every destination and takes in what this process logs from now on, panics included.
     pub fn start(logs: &Logs) -> Result<Self, TelemetryError> {
         let mut sinks = Sinks::new();
-        let writers = Writers {
-            error: sinks.open(&logs.error)?,
-            admin_error: sinks.open(&logs.admin_error)?,
-        };
-        let (access, admin_access) = (sinks.open(&logs.access)?, sinks.open(&logs.admin_access)?);
+        let error = sinks.open("error", &logs.error)?;
+        let admin_error = sinks.open("admin_error", &logs.admin_error)?;
+        let writers = Writers { error: error.clone(), admin_error: admin_error.clone() };
+        let access = sinks.open("access", &logs.access)?;
+        let admin_access = sinks.open("admin_access", &logs.admin_access)?;
 
-        let (filter, handle) = reload::Layer::new(targets(logs.level));
+        let (filter, handle) = reload::Layer::new(AtLeast(logs.level));
         let lines = tracing_subscriber::fmt::layer()
             .with_ansi(false)
             .event_format(Line)
             .with_writer(writers);
         tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
-        panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-        Ok(Self { filter: handle, sinks, access, admin_access })
+        panic::set_hook(Box::new(|panic| tracing::error!(name: severity::ALERT, "{panic}")));
+        Ok(Self { filter: handle, sinks, error, admin_error, access, admin_access })
     }
 
     /// Changes the least severe level that is logged.
     pub fn set_level(&self, level: Level) {
         // It fails only once logging has ended, and then there is no level to change.
-        let _ = self.filter.reload(targets(level));
+        let _ = self.filter.reload(AtLeast(level));
     }
 
     /// Opens all files anew, after they have been moved away.
@@ -88,29 +91,17 @@ impl Telemetry {
     pub fn admin_access(&self) -> &Sink {
         &self.admin_access
     }
-}
 
-/// Kong has more levels than tracing. What tracing calls info is what an operator should see by
-/// default, which Kong calls notice; nothing here is worse than an error, so nothing hides errors.
-fn targets(level: Level) -> Targets {
-    let (ours, others) = match level {
-        Level::Debug => (LevelFilter::DEBUG, LevelFilter::INFO),
-        Level::Info | Level::Notice => (LevelFilter::INFO, LevelFilter::WARN),
-        Level::Warn => (LevelFilter::WARN, LevelFilter::WARN),
-        Level::Error | Level::Crit | Level::Alert | Level::Emerg => {
-            (LevelFilter::ERROR, LevelFilter::ERROR)
-        }
-    };
-    Targets::new().with_default(others).with_targets(OURS.map(|name| (name, ours)))
-}
-
-fn word(severity: &Severity) -> &'static str {
-    match *severity {
-        Severity::ERROR => "error",
-        Severity::WARN => "warn",
-        Severity::INFO => "notice",
-        Severity::DEBUG | Severity::TRACE => "debug",
+    /// Every log, to ask how many of its lines reached no file.
+    pub fn logs(&self) -> [Sink; 4] {
+        [&self.error, &self.admin_error, &self.access, &self.admin_access].map(Sink::clone)
     }
+}
+
+/// How every line of a log begins.
+fn head(level: Level) -> String {
+    let now = Local::now().format("%Y/%m/%d %H:%M:%S");
+    format!("{now} [{}] {}#0: ", level.word(), process::id())
 }
 
 /// The form of a line.
@@ -127,8 +118,7 @@ where
         mut to: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let now = Local::now().format("%Y/%m/%d %H:%M:%S");
-        write!(to, "{now} [{}] {}#0: ", word(event.metadata().level()), process::id())?;
+        to.write_str(&head(level::of(event.metadata())))?;
         ctx.format_fields(to.by_ref(), event)?;
         for span in ctx.event_scope().into_iter().flatten() {
             if let Some(fields) =
@@ -187,18 +177,19 @@ mod tests {
         let (error, admin) = (dir.path().join("error.log"), dir.path().join("admin.log"));
         let mut sinks = Sinks::new();
         let writers = Writers {
-            error: sinks.open(&Destination::File(error.clone())).unwrap(),
-            admin_error: sinks.open(&Destination::File(admin.clone())).unwrap(),
+            error: sinks.open("error", &Destination::File(error.clone())).unwrap(),
+            admin_error: sinks.open("admin_error", &Destination::File(admin.clone())).unwrap(),
         };
         let lines = tracing_subscriber::fmt::layer()
             .with_ansi(false)
             .event_format(Line)
             .with_writer(writers);
         let subscriber =
-            tracing_subscriber::registry().with(lines.with_filter(targets(Level::Notice)));
+            tracing_subscriber::registry().with(lines.with_filter(AtLeast(Level::Notice)));
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(version = 7, "published\nforged line");
             tracing::debug!("not asked for");
+            tracing::error!(name: severity::CRIT, cause = "x", "lost");
             tracing::info!(target: "hyper", "not ours");
             let _span = tracing::info_span!("data_plane", id = "dp-1").entered();
             tracing::warn!(target: "admin::write", "refused");
@@ -206,11 +197,17 @@ mod tests {
         drop(sinks);
 
         let lines = fs::read_to_string(error).unwrap();
-        let (date, rest) = lines.split_at(19);
-        assert!(date.chars().all(|c| c.is_ascii_digit() || "/: ".contains(c)), "{lines}");
+        let said: Vec<_> = lines.lines().map(|line| line.split_at(19)).collect();
+        for (date, _) in &said {
+            assert!(date.chars().all(|c| c.is_ascii_digit() || "/: ".contains(c)), "{lines}");
+        }
+        let said: Vec<_> = said.into_iter().map(|(_, rest)| rest).collect();
         assert_eq!(
-            rest,
-            format!(" [notice] {}#0: published\\nforged line version=7\n", process::id())
+            said,
+            [
+                format!(" [notice] {}#0: published\\nforged line version=7", process::id()),
+                format!(" [crit] {}#0: lost cause=\"x\"", process::id()),
+            ]
         );
         let lines = fs::read_to_string(admin).unwrap();
         assert!(
@@ -220,24 +217,5 @@ mod tests {
             )),
             "{lines}"
         );
-    }
-
-    #[test]
-    fn libraries_are_heard_only_when_something_is_wrong() {
-        for (level, target, severity, heard) in [
-            (Level::Notice, "engine::door", Severity::INFO, true),
-            (Level::Notice, "sqlx::query", Severity::INFO, false),
-            (Level::Notice, "sqlx::query", Severity::WARN, true),
-            (Level::Debug, "cluster", Severity::DEBUG, true),
-            (Level::Debug, "hyper", Severity::DEBUG, false),
-            (Level::Emerg, "admin", Severity::ERROR, true),
-            (Level::Error, "admin", Severity::WARN, false),
-        ] {
-            assert_eq!(
-                targets(level).would_enable(target, &severity),
-                heard,
-                "{level:?} {target} {severity}"
-            );
-        }
     }
 }

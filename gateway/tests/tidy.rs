@@ -17,9 +17,10 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     ("model-derive", &[]),
     ("model", &["model-derive"]),
+    ("ed25519", &[]),
     ("engine", &["model"]),
-    ("cluster", &["model"]),
-    ("admin", &["model"]),
+    ("cluster", &["model", "ed25519"]),
+    ("admin", &["model", "ed25519"]),
     ("gateway", &["model", "engine", "cluster", "admin"]),
     ("benches", &["model", "engine"]),
 ];
@@ -42,6 +43,9 @@ const MODEL_USES: &[&str] = &[
 
 /// The longest that a file may get before it is two.
 const LONGEST: usize = 600;
+
+/// The one file that says, and tests, what a severity on another level comes to.
+const LEVELS: &str = "gateway/src/telemetry/level.rs";
 
 /// The one file that may convert descriptors for io_uring.
 const UNSAFE: &str = "engine/src/lanes/express/io.rs";
@@ -132,6 +136,29 @@ fn nothing_unfinished_or_foreign_is_in_the_tree() {
         let found = FORBIDDEN.iter().filter(|(word, _)| text.contains(word));
         wrong.extend(found.map(|(word, why)| format!("{path} contains {word:?}: {why}")));
     }
+    none(wrong);
+}
+
+/// An event of another level that one of these names is of that level, and nobody is woken.
+#[test]
+fn what_is_worse_than_an_error_is_an_error() {
+    let severities = ["CRIT", "ALERT", "EMERG", r#""crit""#, r#""alert""#, r#""emerg""#];
+    let (mut found, mut wrong) = (0, Vec::new());
+    for (path, text) in texts(&["rs"]).filter(|(path, _)| path != LEVELS) {
+        for (at, label) in text.match_indices("name:") {
+            let name = text[at + label.len()..].split([',', ')', '}']).next().unwrap_or_default();
+            let name = name.trim().rsplit("::").next().unwrap_or_default();
+            if severities.contains(&name) {
+                found += 1;
+                if !text[..at].trim_end().ends_with("error!(") {
+                    let line = text[..at].lines().count();
+                    wrong
+                        .push(format!("{path}:{line} names an event {name} that is not an error!"));
+                }
+            }
+        }
+    }
+    assert!(found > 5, "the severities were not found");
     none(wrong);
 }
 

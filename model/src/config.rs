@@ -1,8 +1,10 @@
 //! The whole configuration as shared, immutable entries: a clone costs a few
 //! pointers, and a new revision shares everything it did not change.
 //!
-//! A [`Table`] keeps, beside its rows, who has which unique value and who
-//! points at whom, so that names, nested listings and deletions are lookups.
+//! A [`Table`] keeps, beside its rows, who has which unique value, who points at
+//! whom and who has which tag, so that names, listings and deletions are lookups.
+
+mod tags; // who has which tag
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use uuid::Uuid;
 use crate::encode::{self, ContentHash, DecodeError, Digest};
 use crate::entities::{Tables, Visit};
 use crate::{Entity, EntityKind, Id};
+
+use tags::TagIndex;
 
 /// An entity with the bytes it was written as.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,11 +152,17 @@ pub struct Table<E> {
     rows: OrdMap<Id<E>, Arc<Stored<E>>>,
     unique: OrdMap<Unique, Id<E>>,
     pointers: OrdSet<Pointer<E>>,
+    tags: TagIndex<E>,
 }
 
 impl<E> Default for Table<E> {
     fn default() -> Self {
-        Self { rows: OrdMap::new(), unique: OrdMap::new(), pointers: OrdSet::new() }
+        Self {
+            rows: OrdMap::new(),
+            unique: OrdMap::new(),
+            pointers: OrdSet::new(),
+            tags: TagIndex::default(),
+        }
     }
 }
 
@@ -222,6 +232,24 @@ impl<E: Entity> Table<E> {
             .filter_map(|pointer| self.get(pointer.2))
     }
 
+    /// Those with every one of these tags and an id above `after`, by id.
+    pub fn with_all_tags<'a>(
+        &'a self,
+        tags: &'a [String],
+        after: Option<Id<E>>,
+    ) -> impl Iterator<Item = &'a E> {
+        self.tags.all(tags, after).filter_map(|id| self.get(id))
+    }
+
+    /// Those with any of these tags and an id above `after`, by id.
+    pub fn with_any_tag<'a>(
+        &'a self,
+        tags: &'a [String],
+        after: Option<Id<E>>,
+    ) -> impl Iterator<Item = &'a E> {
+        self.tags.any(tags, after).filter_map(|id| self.get(id))
+    }
+
     /// What changed since `older`. Costs what changed, not what is shared.
     pub fn since<'a>(&'a self, older: &'a Self) -> impl Iterator<Item = Difference<'a, E>> {
         older.rows.diff(&self.rows).map(|item| match item {
@@ -240,6 +268,7 @@ impl<E: Entity> Table<E> {
         stored.entity.visit_references(&mut |field, target| {
             self.pointers.insert((field, target, id));
         });
+        stored.entity.visit_tags(&mut |tag| self.tags.insert(tag, id));
         self.rows.insert(id, stored);
         old
     }
@@ -256,6 +285,7 @@ impl<E: Entity> Table<E> {
         old.entity.visit_references(&mut |field, target| {
             self.pointers.remove(&(field, target, id));
         });
+        old.entity.visit_tags(&mut |tag| self.tags.remove(tag, id));
         Some(old)
     }
 }

@@ -136,8 +136,7 @@ impl Loader {
         let Value::Array(items) = section else {
             return Some("expected an array".into());
         };
-        let found: Vec<_> = items.into_iter().map(|item| self.take(kind, item, parent)).collect();
-        found.iter().any(Option::is_some).then_some(Violation::List(found))
+        Violation::list(items.into_iter().map(|item| self.take(kind, item, parent)))
     }
 
     fn take(&mut self, kind: EntityKind, item: Value, parent: Option<Parent>) -> Option<Violation> {

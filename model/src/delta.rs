@@ -38,6 +38,11 @@ impl From<EntityKind> for KindName {
 }
 
 impl KindName {
+    /// The name itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The kind of this name, if this version knows it.
     pub fn kind(&self) -> Option<EntityKind> {
         EntityKind::from_name(&self.0)

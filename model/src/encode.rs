@@ -16,6 +16,10 @@ use crate::{Entity, EntityKind};
 /// How deep an entity may nest. Deeper input is refused before it is built.
 const MAX_DEPTH: usize = 32;
 
+/// The longest entity that is taken from a client, in bytes: as much as Kong sends a data plane at all
+/// by default. A message on the link may be four times as long.
+pub const MAX_ENTITY_BYTES: usize = 16 << 20;
+
 /// Why bytes are not an entity.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {

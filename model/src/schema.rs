@@ -17,13 +17,15 @@ pub mod codec; // what the derived serde code calls
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::violation::Violations;
+
 pub use check::{check, check_object};
 pub use cross::Check;
 pub(crate) use cross::is_set;
 pub use merge::merge;
 pub use model_derive::Record;
-pub(crate) use rules::quoted;
 pub use rules::{Invalid, Rule};
+pub(crate) use rules::{quoted, without_nul};
 pub use stamp::stamp;
 pub use typed::Typed;
 
@@ -46,6 +48,9 @@ pub trait Record: Named {
 
     /// Calls `visit` with the name and the target of each foreign key that is set.
     fn visit_references(&self, visit: &mut dyn FnMut(&'static str, Uuid));
+
+    /// Calls `visit` with each member of the field `tags`, where there is one.
+    fn visit_tags(&self, visit: &mut dyn FnMut(&str));
 }
 
 /// The declaration of a record.
@@ -60,8 +65,8 @@ pub struct Schema {
     /// Write-only fields that stand for others.
     pub shorthands: &'static [Shorthand],
     /// Runs on the input before defaults are filled in, for the rare default
-    /// that depends on another field.
-    pub prepare: Option<fn(&mut Object)>,
+    /// that depends on another field. Refused here, it is looked at no further.
+    pub prepare: Option<Prepare>,
     /// What its fields must obey together.
     pub checks: &'static [Check],
 }
@@ -72,6 +77,9 @@ impl Schema {
         self.fields.iter().find(|field| field.name == name)
     }
 }
+
+/// What is done to an input before its fields are looked at.
+pub type Prepare = fn(&mut Object) -> Result<(), Violations>;
 
 /// One field of a record.
 #[derive(Clone, Copy, Debug)]

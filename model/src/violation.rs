@@ -1,6 +1,8 @@
 //! Everything wrong with an input, at once: a tree shaped like the input.
 //!
-//! Its JSON form is the `fields` of an error body, its text the `message`.
+//! Its JSON form is the `fields` of an error body, its text the `message`. Of a
+//! record, or a list, the first [`TOLD`] violations are told and the rest are
+//! counted: an answer does not grow with what a client makes wrong.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,11 +14,16 @@ use serde_json::{Map, Value};
 /// The key under which a record's own violations stand beside its fields'.
 pub const ENTITY: &str = "@entity";
 
+/// How many violations of one record, or of one list, are told.
+pub const TOLD: usize = 100;
+
 /// What is wrong with a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations {
     entity: Vec<String>,
     fields: BTreeMap<String, Violation>,
+    /// How many there are beyond those.
+    untold: usize,
 }
 
 /// What is wrong with one value.
@@ -26,7 +33,7 @@ pub enum Violation {
     Message(String),
     /// Something inside the record that it is.
     Record(Violations),
-    /// Some of its elements; `None` stands for a good one.
+    /// Some of its elements; `None` stands for a good one. Made by [`Violation::list`].
     List(Vec<Option<Violation>>),
 }
 
@@ -40,7 +47,7 @@ impl Violations {
 
     /// The record as a whole is wrong.
     pub fn entity(message: impl Into<String>) -> Self {
-        Self { entity: vec![message.into()], fields: BTreeMap::new() }
+        Self { entity: vec![message.into()], ..Self::default() }
     }
 
     /// True if nothing is wrong.
@@ -48,19 +55,31 @@ impl Violations {
         self.entity.is_empty() && self.fields.is_empty()
     }
 
-    /// Whether something is wrong with this field.
+    /// Whether something is told to be wrong with this field.
     pub fn has(&self, field: &str) -> bool {
         self.fields.contains_key(field)
     }
 
     /// Says what is wrong with a field, in place of what was said before.
     pub fn set(&mut self, name: impl Into<String>, violation: impl Into<Violation>) {
-        self.fields.insert(name.into(), violation.into());
+        let name = name.into();
+        if self.has(&name) || self.has_room() {
+            self.fields.insert(name, violation.into());
+        }
     }
 
     /// Says what is wrong with the record as a whole, after what was said before.
     pub fn add_entity(&mut self, message: impl Into<String>) {
-        self.entity.push(message.into());
+        if self.has_room() {
+            self.entity.push(message.into());
+        }
+    }
+
+    /// Whether one more is told; it is counted if not.
+    fn has_room(&mut self) -> bool {
+        let has_room = self.entity.len() + self.fields.len() < TOLD;
+        self.untold += usize::from(!has_room);
+        has_room
     }
 
     /// `Ok(value)` if nothing is wrong.
@@ -70,11 +89,17 @@ impl Violations {
 
     /// The `fields` of an error body.
     pub fn to_json(&self) -> Value {
-        let entity =
-            (!self.entity.is_empty()).then(|| (ENTITY.to_owned(), self.entity.clone().into()));
+        let entity: Vec<Value> = self.entity_messages().map(Value::from).collect();
+        let entity = (!entity.is_empty()).then(|| (ENTITY.to_owned(), entity.into()));
         let fields =
             self.fields.iter().map(|(name, violation)| (name.clone(), violation.to_json()));
         Value::Object(entity.into_iter().chain(fields).collect::<Map<_, _>>())
+    }
+
+    /// What is said of the record as a whole: at last, how much else is wrong.
+    fn entity_messages(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let untold = (self.untold > 0).then(|| more(self.untold).into());
+        self.entity.iter().map(|message| message.as_str().into()).chain(untold)
     }
 
     /// What a summary counts: one line per message of the first two levels.
@@ -93,6 +118,28 @@ impl Violations {
 }
 
 impl Violation {
+    /// What is wrong with the elements of a list, in order: nothing if all are good. After those that
+    /// are told stands how many more there are.
+    pub fn list(elements: impl IntoIterator<Item = Option<Violation>>) -> Option<Self> {
+        let (mut list, mut told, mut good, mut untold) = (Vec::new(), 0, 0, 0);
+        for element in elements {
+            match element {
+                None => good += 1,
+                Some(_) if told == TOLD => untold += 1,
+                Some(violation) => {
+                    // Good ones are shown for the place of the bad one after them.
+                    list.resize(list.len() + std::mem::take(&mut good), None);
+                    list.push(Some(violation));
+                    told += 1;
+                }
+            }
+        }
+        if untold > 0 {
+            list.push(Some(more(untold).into()));
+        }
+        (told > 0).then_some(Violation::List(list))
+    }
+
     fn to_json(&self) -> Value {
         match self {
             Violation::Message(message) => message.as_str().into(),
@@ -109,9 +156,12 @@ impl Violation {
         match self {
             Violation::Message(_) => Vec::new(),
             Violation::Record(violations) => {
-                let messages = violations.entity.iter().map(|text| Some(text.as_str().into()));
-                let entity = (!violations.entity.is_empty())
-                    .then(|| (ENTITY.to_owned(), Cow::Owned(Violation::List(messages.collect()))));
+                let messages: Vec<_> = violations
+                    .entity_messages()
+                    .map(|text| Some(text.into_owned().into()))
+                    .collect();
+                let entity = (!messages.is_empty())
+                    .then(|| (ENTITY.to_owned(), Cow::Owned(Violation::List(messages))));
                 let fields =
                     violations.fields.iter().map(|(name, v)| (name.clone(), Cow::Borrowed(v)));
                 entity.into_iter().chain(fields).collect()
@@ -150,6 +200,13 @@ impl Violation {
     }
 }
 
+fn more(untold: usize) -> String {
+    match untold {
+        1 => "and 1 more violation".to_owned(),
+        n => format!("and {n} more violations"),
+    }
+}
+
 fn literal(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -162,11 +219,12 @@ fn is_identifier(key: &str) -> bool {
 /// The message that goes with the tree: `schema violation (host: required field missing)`.
 impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = self.lines();
-        match lines.len() {
+        let mut lines = self.lines();
+        match lines.len() + self.untold {
             1 => f.write_str("schema violation (")?,
             n => write!(f, "{n} schema violations (")?,
         }
+        lines.extend((self.untold > 0).then(|| more(self.untold)));
         f.write_str(&lines.join("; "))?;
         f.write_char(')')
     }
@@ -195,5 +253,39 @@ impl From<String> for Violation {
 impl From<Violations> for Violation {
     fn from(violations: Violations) -> Self {
         Violation::Record(violations)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_violations_the_first_are_told() {
+        let mut found = Violations::default();
+        for n in 0..TOLD + 2 {
+            found.set(format!("f{n:03}"), "unknown field");
+        }
+        found.set("f000", "wrong"); // told already
+        let json = found.to_json();
+        assert_eq!(json.as_object().map(Map::len), Some(TOLD + 1));
+        assert_eq!((&json["f000"], &json["f099"]), (&"wrong".into(), &"unknown field".into()));
+        assert_eq!(json[ENTITY], serde_json::json!(["and 2 more violations"]));
+        let text = found.to_string();
+        assert!(text.starts_with("102 schema violations (f000: wrong; "), "{text}");
+        assert!(text.ends_with("; f099: unknown field; and 2 more violations)"), "{text}");
+
+        let text = Violations::field("inner", found).to_string();
+        assert!(text.contains("\"and 2 more violations\"\n}; inner.f000: wrong"), "{text}");
+    }
+
+    #[test]
+    fn of_too_many_bad_elements_the_first_are_told() {
+        let good_and_bad = (0..TOLD + 1).flat_map(|_| [None, Some("wrong".into())]);
+        let list = Violation::list(good_and_bad.chain([None])).expect("some are bad").to_json();
+        assert_eq!(list.as_array().map(Vec::len), Some(2 * TOLD + 1));
+        assert_eq!((&list[0], &list[199]), (&Value::Null, &"wrong".into()));
+        assert_eq!(list[200], "and 1 more violation");
+        assert_eq!(Violation::list([None, None]), None);
     }
 }

@@ -77,17 +77,42 @@ impl std::fmt::Display for Problem {
 
 /// What a control plane knows of its data planes.
 pub trait Vitals: Send + Sync {
-    /// Every data plane seen within the purge delay, ordered by id.
-    fn data_planes(&self) -> Vec<NodeReport>;
+    /// Of the data planes seen within the purge delay, ordered by id, those after this one: as many
+    /// as `most`. It takes time for those alone.
+    fn page(&self, after: Option<Uuid>, most: usize) -> Vec<NodeReport>;
+
+    /// How many data planes were seen within the purge delay.
+    fn count(&self) -> usize;
+
+    /// Every data plane seen within the purge delay, ordered by id: page by page, so that whoever
+    /// keeps them is not held up. One that comes or goes meanwhile may or may not be among them.
+    fn data_planes(&self) -> Vec<NodeReport> {
+        let mut all: Vec<NodeReport> = Vec::new();
+        loop {
+            let page = self.page(all.last().map(|node| node.id), PAGE);
+            let is_last = page.len() < PAGE;
+            all.extend(page);
+            if is_last {
+                return all;
+            }
+        }
+    }
 }
+
+/// How many data planes are asked for at once when all are wanted.
+const PAGE: usize = 100;
 
 /// A control plane without data planes, or a node that is not one.
 #[derive(Debug, Default)]
 pub struct NoVitals;
 
 impl Vitals for NoVitals {
-    fn data_planes(&self) -> Vec<NodeReport> {
+    fn page(&self, _after: Option<Uuid>, _most: usize) -> Vec<NodeReport> {
         Vec::new()
+    }
+
+    fn count(&self) -> usize {
+        0
     }
 }
 

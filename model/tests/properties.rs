@@ -7,12 +7,14 @@ use model::entities::{Route, Service};
 use model::schema::{self, Object, Record};
 use model::value::Timestamp;
 use model::value::path::normal_form;
+use model::{Config, EntityKind, testing};
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 #[test]
 fn normal_forms() {
@@ -93,9 +95,9 @@ fn route() -> impl Strategy<Value = Value> {
         })
 }
 
-/// The normal form as a route may have it: UTF-8 that starts like a prefix.
+/// The normal form as a route may have it: UTF-8 that starts like a prefix, without NUL.
 fn normal_text(path: &str) -> String {
-    let text = String::from_utf8_lossy(&normal_form(path.as_bytes())).into_owned();
+    let text = String::from_utf8_lossy(&normal_form(path.as_bytes())).replace('\0', "0");
     String::from_utf8_lossy(&normal_form(text.as_bytes())).into_owned()
 }
 
@@ -120,6 +122,38 @@ proptest! {
         let path = [b"/", &path[..]].concat();
         let normal = normal_form(&path);
         prop_assert_eq!(normal_form(&normal), normal.clone());
+    }
+
+    #[test]
+    fn a_listing_by_tags_is_that_of_a_scan(
+        writes in vec((0..12u128, of(vec("[a-d]", 0..4))), 0..40),
+        tags in vec("[a-e]", 1..4),
+        after in of(0..12u128),
+    ) {
+        let mut config = Config::default();
+        for (id, tags) in writes {
+            match tags {
+                Some(tags) => {
+                    let tags = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
+                    let service = testing::service("s").build();
+                    let id = Uuid::from_u128(id).into();
+                    config.write(Service { id, tags: Some(tags), ..service });
+                }
+                None => drop(config.delete(EntityKind::Service, Uuid::from_u128(id))),
+            }
+        }
+        let table = config.all::<Service>();
+        let after = after.map(|id| Uuid::from_u128(id).into());
+        let has = |service: &Service, tag: &String| {
+            service.tags.iter().flatten().any(|found| found.as_str() == tag)
+        };
+        let scan = |wanted: &dyn Fn(&Service) -> bool| {
+            table.after(after).filter(|service| wanted(service)).collect::<Vec<_>>()
+        };
+        let all = scan(&|service| tags.iter().all(|tag| has(service, tag)));
+        prop_assert_eq!(table.with_all_tags(&tags, after).collect::<Vec<_>>(), all);
+        let any = scan(&|service| tags.iter().any(|tag| has(service, tag)));
+        prop_assert_eq!(table.with_any_tag(&tags, after).collect::<Vec<_>>(), any);
     }
 
     #[test]

@@ -4,11 +4,11 @@
 # Reads PROXY_PORT, ADMIN_PORT, CLUSTER_PORT, STATUS_PORT (the data plane's) and CP_STATUS_PORT; sets
 # GATEWAY, the binary, and all that follows from them.
 
-# build_gateway: a release build, or what GATEWAY_BIN says.
+# build_gateway: a release build, or what USE_GATEWAY says.
 build_gateway() {
     need curl python3
-    if [[ -n ${GATEWAY_BIN:-} ]]; then
-        GATEWAY=$(realpath -e "$GATEWAY_BIN") || die "GATEWAY_BIN is not a file"
+    if [[ -n ${USE_GATEWAY:-} ]]; then
+        GATEWAY=$(realpath -e "$USE_GATEWAY") || die "USE_GATEWAY is not a file"
         note "using $GATEWAY"
         return
     fi

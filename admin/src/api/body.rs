@@ -1,22 +1,28 @@
 //! What a client sends: JSON as it is, or a form typed by the schema.
 
+mod room; // how much of it there may be at once
 mod form; // key=value pairs → an object
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use model::schema::{Object, Schema};
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::problem::Problem;
 use super::query::ARGUMENTS;
 
-/// How long a body may take to arrive.
+use room::SMALL;
+pub(crate) use room::{Room, Rooms};
+
+/// How long a body may take to arrive, and how long it waits for room.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Objects in a JSON body, at most: one takes some hundred times the memory of its two braces.
+const OBJECTS: usize = 100_000;
 
 /// The body of a request, not typed yet.
 #[derive(Debug, Default, PartialEq)]
@@ -36,30 +42,31 @@ enum Type {
 }
 
 impl Body {
-    /// Reads a body of at most `limit` bytes.
+    /// Reads a body of at most `limit` bytes, and says what room it takes if it is not small.
     pub(super) async fn read(
         headers: &HeaderMap,
         body: axum::body::Body,
         limit: Option<u64>,
-    ) -> Result<Self, Problem> {
+        rooms: &Rooms,
+    ) -> Result<(Self, Option<Room>), Problem> {
         let of = type_of(headers)?;
         let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-        if announced(headers).is_some_and(|length| length > limit as u64) {
+        let most = match announced(headers) {
+            Some(length) => usize::try_from(length).unwrap_or(usize::MAX),
+            None => limit,
+        };
+        if most > limit {
             return Err(Problem::TooLarge);
         }
-        let collected = timeout(TIMEOUT, Limited::new(body, limit).collect()).await;
-        let bytes = match collected.map_err(|_| Problem::TooSlow)? {
-            Ok(collected) => collected.to_bytes(),
-            Err(failure) if failure.is::<LengthLimitError>() => return Err(Problem::TooLarge),
-            Err(_) => return Err(Problem::Malformed("Bad request")),
-        };
-        Self::parse(of, &bytes)
+        let (bytes, room) = collect(body, most, rooms).await?;
+        Ok((Self::parse(of, &bytes)?, room))
     }
 
-    fn parse(of: Option<Type>, bytes: &Bytes) -> Result<Self, Problem> {
+    fn parse(of: Option<Type>, bytes: &[u8]) -> Result<Self, Problem> {
         match of {
             None if bytes.is_empty() => Ok(Body::None),
             None => Err(Problem::Unsupported),
+            Some(Type::Json) if objects(bytes) > OBJECTS => Err(Problem::TooLarge),
             Some(Type::Json) => match serde_json::from_slice(bytes) {
                 Ok(Value::Object(object)) => Ok(Body::Json(object)),
                 _ => Err(Problem::Malformed("Cannot parse JSON body")),
@@ -85,6 +92,49 @@ impl Body {
     }
 }
 
+/// All of a body, and its room. What is announced takes none: what arrives does.
+async fn collect(
+    mut body: axum::body::Body,
+    most: usize,
+    rooms: &Rooms,
+) -> Result<(Vec<u8>, Option<Room>), Problem> {
+    let mut deadline = Instant::now() + TIMEOUT;
+    let (mut bytes, mut room) = (Vec::new(), None);
+    while let Some(frame) =
+        timeout_at(deadline, body.frame()).await.map_err(|_| Problem::TooSlow)?
+    {
+        let frame = frame.map_err(|_| Problem::Malformed("Bad request"))?;
+        let Ok(data) = frame.into_data() else { continue }; // trailers
+        let length = bytes.len() + data.len();
+        if length > most {
+            return Err(Problem::TooLarge);
+        }
+        if length > SMALL && room.is_none() {
+            let asked = Instant::now();
+            let taken = timeout(TIMEOUT, rooms.take(most)).await;
+            room = Some(taken.map_err(|_| Problem::TooSlow)?);
+            deadline += asked.elapsed();
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok((bytes, room))
+}
+
+/// How many objects a JSON text has.
+fn objects(json: &[u8]) -> usize {
+    let (mut objects, mut in_text, mut escaped) = (0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_text,
+            b'"' => in_text = !in_text,
+            b'{' => objects += usize::from(!in_text),
+            _ => {}
+        }
+    }
+    objects
+}
+
 /// What the body is said to be. Case matters, as in Kong.
 fn type_of(headers: &HeaderMap) -> Result<Option<Type>, Problem> {
     let mut types = headers.get_all(CONTENT_TYPE).iter().map(HeaderValue::as_bytes);
@@ -102,4 +152,67 @@ fn type_of(headers: &HeaderMap) -> Result<Option<Type>, Problem> {
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    const LARGE: usize = 10 << 20;
+
+    #[tokio::test(start_paused = true)]
+    async fn large_bodies_wait_for_room_and_small_ones_do_not() {
+        let rooms = Rooms::default();
+        let (_, first) = read(LARGE, &rooms).await.unwrap();
+        assert!(first.is_some());
+        let (_, small) = read(SMALL, &rooms).await.unwrap();
+        assert!(small.is_none());
+
+        let mut second = std::pin::pin!(read(LARGE, &rooms));
+        let early = timeout(TIMEOUT / 2, second.as_mut()).await;
+        assert!(early.is_err(), "both do not fit");
+        let (_, small) = read(SMALL, &rooms).await.unwrap();
+        assert!(small.is_none(), "it waits for nobody");
+        drop(first);
+        assert!(second.await.unwrap().1.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_waits_for_room_only_so_long() {
+        let rooms = Rooms::default();
+        let all = read(32 << 20, &rooms).await.unwrap();
+        let start = Instant::now();
+        assert!(matches!(read(LARGE, &rooms).await, Err(Problem::TooSlow)));
+        assert_eq!(start.elapsed(), TIMEOUT);
+        drop(all);
+        read(LARGE, &rooms).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn objects_are_counted_but_not_what_looks_like_them() {
+        let rooms = Rooms::default();
+        let bodies = [
+            (format!(r#"{{"a":[{}0]}}"#, r#"{"":0},"#.repeat(OBJECTS - 1)), true),
+            (format!(r#"{{"a":[{}0]}}"#, r#"{"":0},"#.repeat(OBJECTS)), false),
+            (format!(r#"{{"a":"\"{}"}}"#, "{".repeat(OBJECTS)), true),
+        ];
+        for (text, is_taken) in bodies {
+            let read = read_text(text, &rooms).await;
+            assert_eq!(read.is_ok(), is_taken, "{:?}", read.err());
+        }
+    }
+
+    async fn read(length: usize, rooms: &Rooms) -> Result<(Body, Option<Room>), Problem> {
+        read_text(format!("{{{}}}", " ".repeat(length - 2)), rooms).await
+    }
+
+    async fn read_text(text: String, rooms: &Rooms) -> Result<(Body, Option<Room>), Problem> {
+        let limit = Some(text.len() as u64);
+        let headers =
+            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let body = axum::body::Body::new(Full::from(text));
+        Body::read(&headers, body, limit, rooms).await
+    }
 }

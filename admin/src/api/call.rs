@@ -11,7 +11,7 @@ use model::value::Timestamp;
 use model::{Config, Entity, Revision};
 
 use super::Api;
-use super::body::Body;
+use super::body::{Body, Room};
 use super::problem::Problem;
 use super::query::Query;
 use crate::serve::Peer;
@@ -27,6 +27,7 @@ pub(super) struct Call {
     pub(super) query: Query,
     segments: Vec<(String, String)>,
     body: Body,
+    room: Option<Room>,
     author: Author,
 }
 
@@ -47,16 +48,19 @@ impl FromRequest<Arc<Api>> for Call {
         let path = parts.uri.path().to_owned();
         let who = peer.map_or_else(|| "unknown".into(), |peer| peer.0.to_string().into());
         let author = Author { who, what: format!("{} {path}", parts.method).into() };
+        let query = Query::parse(parts.uri.query().unwrap_or_default())?;
         let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
+        // What a GET or DELETE carries says nothing.
+        let (body, room) = if has_body {
+            Body::read(&parts.headers, body, api.max_body, &api.rooms).await?
+        } else {
+            (Body::None, None)
+        };
         Ok(Self {
             segments: segments.collect(),
-            query: Query::parse(parts.uri.query().unwrap_or_default())?,
-            // What a GET or DELETE carries says nothing.
-            body: if has_body {
-                Body::read(&parts.headers, body, api.max_body).await?
-            } else {
-                Body::None
-            },
+            query,
+            body,
+            room,
             api: Arc::clone(api),
             path,
             author,
@@ -100,6 +104,11 @@ impl Call {
         &self,
         change: impl FnOnce(&mut Config, Timestamp) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Problem> {
+        let room = self.room.clone();
+        let change = move |config: &mut Config, now| {
+            let _room = room; // the body stays in memory until then, though its sender may leave
+            change(config, now)
+        };
         Ok(self.api.committer.write(self.author.clone(), change).await?)
     }
 }

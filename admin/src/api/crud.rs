@@ -7,6 +7,7 @@ use model::Entity;
 use super::call::Call;
 use super::json;
 use super::problem::Problem;
+use super::query::Tags;
 use crate::write;
 
 type Reply = Result<Response<Body>, Problem>;
@@ -18,13 +19,11 @@ pub(super) async fn list<E: Entity>(call: Call) -> Reply {
     let table = revision.config.all::<E>();
     let after = page.after.map(Into::into);
     let listing = page.within(&call.path, &["tags", "size"], &call.query);
-    let shown = match tags {
-        None => listing.of(table.after(after), |entity: &&E| entity.id().uuid()),
-        Some(tags) => {
-            let rest = table.stored().filter(|stored| Some(stored.entity.id()) > after);
-            let tagged = rest.filter(|stored| tags.are_on(&stored.bytes));
-            listing.of(tagged.map(|stored| &stored.entity), |entity| entity.id().uuid())
-        }
+    let id = |entity: &&E| entity.id().uuid();
+    let shown = match &tags {
+        None => listing.of(table.after(after), id),
+        Some(Tags::All(tags)) => listing.of(table.with_all_tags(tags, after), id),
+        Some(Tags::Any(tags)) => listing.of(table.with_any_tag(tags, after), id),
     };
     Ok(json(StatusCode::OK, &shown))
 }

@@ -28,7 +28,7 @@ pub(super) enum Problem {
     Unsupported,
     /// The body is too large.
     TooLarge,
-    /// The body did not come in time.
+    /// The body did not come in time, or there was no room for it.
     TooSlow,
     /// Only control planes have this.
     NotAControlPlane,

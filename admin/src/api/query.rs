@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::problem::Problem;
@@ -84,6 +84,11 @@ impl Query {
 }
 
 impl Page {
+    /// How many of the list decide what the page shows: its own, and one to tell that there is another.
+    pub(super) fn wanted(&self) -> usize {
+        self.size + 1
+    }
+
     /// A page of the list at this path. Its `next` repeats these arguments, where they were given.
     pub(super) fn within(self, path: &str, repeat: &[&str], query: &Query) -> Listing {
         let argument = |name: &&str| {
@@ -98,7 +103,7 @@ impl Page {
 impl Listing {
     /// Takes as much of `rest`, all that comes after the last page, as the page holds.
     pub(super) fn of<T>(self, rest: impl Iterator<Item = T>, id: impl Fn(&T) -> Uuid) -> Shown<T> {
-        let mut data: Vec<T> = rest.take(self.size + 1).collect();
+        let mut data: Vec<T> = rest.take(self.size + 1).collect(); // `Page::wanted`
         let is_last = data.len() <= self.size;
         data.truncate(self.size);
         let offset = data
@@ -110,22 +115,6 @@ impl Listing {
             format!("{}?offset={offset}{}", self.path, self.repeated)
         });
         Shown { data, next, offset }
-    }
-}
-
-impl Tags {
-    /// Whether an entity with these bytes is wanted.
-    pub(super) fn are_on(&self, bytes: &[u8]) -> bool {
-        #[derive(Deserialize)]
-        struct Tagged {
-            #[serde(default)]
-            tags: Vec<String>,
-        }
-        let Ok(Tagged { tags: on }) = rmp_serde::from_slice(bytes) else { return false };
-        match self {
-            Tags::All(tags) => tags.iter().all(|tag| on.contains(tag)),
-            Tags::Any(tags) => tags.iter().any(|tag| on.contains(tag)),
-        }
     }
 }
 

@@ -19,7 +19,7 @@ async fn work(dir: &TempDir) -> Work {
     Work { store, key, head, judge: Arc::new(Lenient), clock: Clock::new(|| NOW) }
 }
 
-fn add(name: &'static str) -> (Job, oneshot::Receiver<Option<Refusal>>) {
+fn add(name: &'static str) -> (Write, oneshot::Receiver<Option<Refusal>>) {
     let (tell, told) = oneshot::channel();
     let change = Box::new(move |config: &mut Config, _| {
         config.write(service(name).build());
@@ -27,14 +27,14 @@ fn add(name: &'static str) -> (Job, oneshot::Receiver<Option<Refusal>>) {
         Decided { accepted: true, answer }
     });
     let author = Author { who: "test".into(), what: name.into() };
-    (Job::Write { author, change }, told)
+    (Write::Change { author, change }, told)
 }
 
 /// What the group came to, as if the commit had failed after it took place.
-async fn lost_sight(work: &mut Work, job: Job) -> (Arc<Revision>, Pending) {
+async fn lost_sight(work: &mut Work, write: Write) -> (Arc<Revision>, Pending) {
     let before = work.head.borrow().clone();
     let judge = Judgement { key: &work.key, judge: &*work.judge, now: NOW };
-    let group = write_group(&mut work.store, &judge, Arc::clone(&before), vec![job]);
+    let group = write_group(&mut work.store, &judge, Arc::clone(&before), vec![write]);
     let (pending, committed) = group.await.unwrap();
     committed.unwrap();
     (before, pending)
@@ -48,14 +48,14 @@ fn failure() -> StoreError {
 async fn a_commit_that_failed_but_took_place_is_answered() {
     let dir = TempDir::new().unwrap();
     let mut work = work(&dir).await;
-    let (job, told) = add("orders");
-    let (before, pending) = lost_sight(&mut work, job).await;
+    let (write, told) = add("orders");
+    let (before, pending) = lost_sight(&mut work, write).await;
     work.recover(&before, Some(pending), &failure()).await;
     assert!(told.await.unwrap().is_none());
     assert_eq!(work.head.borrow().id.version, 2);
 
-    let (job, told) = add("users");
-    work.commit(vec![job]).await;
+    let (write, told) = add("users");
+    work.commit(vec![write]).await;
     assert!(told.await.unwrap().is_none());
     assert_eq!(work.head.borrow().id.version, 3);
 }
@@ -67,14 +67,14 @@ async fn a_commit_whose_outcome_could_not_be_read_is_found_by_the_next_write() {
     drop(lost_sight(&mut work, add("orders").0).await);
     assert_eq!(work.head.borrow().id.version, 1);
 
-    let (job, told) = add("users");
-    work.commit(vec![job]).await;
+    let (write, told) = add("users");
+    work.commit(vec![write]).await;
     assert!(told.await.is_err(), "it was decided on what is not there now");
     assert_eq!(work.head.borrow().id.version, 2);
     assert_eq!(work.head.borrow().config.len(), 1);
 
-    let (job, told) = add("users");
-    work.commit(vec![job]).await;
+    let (write, told) = add("users");
+    work.commit(vec![write]).await;
     assert!(told.await.unwrap().is_none());
     assert_eq!(work.head.borrow().id.version, 3);
 }
@@ -85,11 +85,11 @@ async fn a_commit_that_did_not_take_place_is_not_published() {
     let mut work = work(&dir).await;
     let before = work.head.borrow().clone();
     let pending = Pending { head: Arc::clone(&before), answers: Vec::new() };
-    let (job, told) = add("orders");
+    let (write, told) = add("orders");
     let next = RevisionId { version: 2, ..before.id };
     let next = Arc::new(Revision { id: next, ..(*before).clone() });
     work.recover(&before, Some(Pending { head: next, ..pending }), &failure()).await;
     assert_eq!(work.head.borrow().id, before.id);
-    work.commit(vec![job]).await;
+    work.commit(vec![write]).await;
     assert!(told.await.unwrap().is_none());
 }

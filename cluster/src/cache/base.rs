@@ -6,6 +6,7 @@
 //! mapped only while it is read, and only after its seal has been checked.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,17 +15,23 @@ use bytes::Bytes;
 use lmdb::{
     Cursor, Database, DatabaseFlags, Environment, EnvironmentFlags, Transaction, WriteFlags,
 };
+use model::encode::ContentHash;
 use model::{Config, EntityKind, Revision};
+use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::CacheError;
-use super::files::DATA;
+use super::files::{self, DATA};
+use super::log;
 use super::recover::Damage;
 use super::seal::{self, Seal};
 use crate::ed25519::PublicKey;
 
 /// Entities per transaction: what is not committed is held in memory once more.
 const BATCH: usize = 10_000;
+
+/// The largest page there is.
+const PAGE: usize = 1 << 16;
 
 /// A base as read.
 pub(super) struct Base {
@@ -35,8 +42,11 @@ pub(super) struct Base {
 /// Writes the revision's content to this draft, durably. Returns its size and hash, to be sealed.
 pub(super) fn write(draft: &Path, revision: &Revision) -> Result<(u64, Hash), CacheError> {
     let path = draft.join(DATA);
-    fill(draft, &revision.config)
-        .map_err(|source| CacheError::Lmdb { path: path.clone(), source })?;
+    let entries = entries(&revision.config);
+    fill(draft, &entries).map_err(|source| match plain(source, files::free(draft), &entries) {
+        Ok(source) => CacheError::Lmdb { path: path.clone(), source },
+        Err(source) => CacheError::io("write", &path)(source),
+    })?;
     File::open(&path).and_then(seal::measure).map_err(CacheError::io("read", &path))
 }
 
@@ -53,16 +63,46 @@ pub(super) fn read(generation: &Path) -> Result<Base, Damage> {
     Ok(Base { revision, trust })
 }
 
-fn fill(draft: &Path, config: &Config) -> lmdb::Result<()> {
+/// The base of a log that starts from the empty configuration, which nobody needs a file to know. Without
+/// its seal, it has no signature.
+pub(super) fn empty(generation: &Path) -> Option<Base> {
+    let id = log::span(generation).ok()?.from;
+    let seal = Seal::read(generation).ok().filter(|seal| seal.id == id);
+    let (signature, trust) = seal.map_or((None, None), |seal| (seal.signature, seal.trust()));
+    let revision = Revision { id, signature, config: Config::default() };
+    (id.hash == ContentHash::EMPTY).then(|| Base { revision: Arc::new(revision), trust })
+}
+
+/// LMDB reports what a full disk cut short as an input/output error, which would send its reader to look
+/// for a broken disk. `free` is how much room is left.
+fn plain(
+    error: lmdb::Error,
+    free: io::Result<u64>,
+    entries: &[Entry],
+) -> Result<lmdb::Error, io::Error> {
+    let short = matches!(error, lmdb::Error::Other(code) if code == Errno::IO.raw_os_error());
+    match free {
+        Ok(free) if short && free < content(entries) as u64 => Err(Errno::NOSPC.into()),
+        _ => Ok(error),
+    }
+}
+
+/// A key and its value.
+type Entry = (Vec<u8>, Bytes);
+
+/// What a base holds, in the order of keys: of kinds, ours is that of dependency.
+fn entries(config: &Config) -> Vec<Entry> {
     let mut entries = Vec::with_capacity(config.len());
     config.for_each(|kind, id, bytes| entries.push((key(kind, id), bytes.clone())));
-    // LMDB appends in the order of keys; of kinds, ours is that of dependency.
     entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    entries
+}
 
+fn fill(draft: &Path, entries: &[Entry]) -> lmdb::Result<()> {
     // Nobody else knows the file yet: it needs no lock, and one sync at the end.
     let env = Environment::new()
         .set_flags(EnvironmentFlags::NO_LOCK | EnvironmentFlags::NO_SYNC)
-        .set_map_size(room_for(&entries))
+        .set_map_size(room_for(entries))
         .open_with_permissions(draft, 0o600)?;
     let db = env.create_db(None, DatabaseFlags::empty())?;
     for batch in entries.chunks(BATCH) {
@@ -71,7 +111,7 @@ fn fill(draft: &Path, config: &Config) -> lmdb::Result<()> {
     env.sync(true)
 }
 
-fn append(env: &Environment, db: Database, batch: &[(Vec<u8>, Bytes)]) -> lmdb::Result<()> {
+fn append(env: &Environment, db: Database, batch: &[Entry]) -> lmdb::Result<()> {
     let mut txn = env.begin_rw_txn()?;
     batch.iter().try_for_each(|(key, bytes)| txn.put(db, key, bytes, WriteFlags::APPEND))?;
     txn.commit()
@@ -79,10 +119,13 @@ fn append(env: &Environment, db: Database, batch: &[(Vec<u8>, Bytes)]) -> lmdb::
 
 /// An upper bound of the file's size. A page holds at least two values, or a value takes whole pages, so
 /// that at most half is waste; the rest is for inner pages. What is not used costs address space only.
-fn room_for(entries: &[(Vec<u8>, Bytes)]) -> usize {
-    const PAGE: usize = 1 << 16; // the largest there is
-    let content: usize = entries.iter().map(|(key, bytes)| key.len() + bytes.len() + 256).sum();
-    (4 * content).next_multiple_of(PAGE) + 64 * PAGE
+fn room_for(entries: &[Entry]) -> usize {
+    (4 * content(entries)).next_multiple_of(PAGE) + 64 * PAGE
+}
+
+/// About as many bytes as this takes, and a page.
+fn content(entries: &[Entry]) -> usize {
+    PAGE + entries.iter().map(|(key, bytes)| key.len() + bytes.len() + 256).sum::<usize>()
 }
 
 fn map(generation: &Path) -> Result<Config, Damage> {
@@ -124,6 +167,20 @@ mod tests {
             let id = Uuid::new_v4();
             assert_eq!(parse(&key(*kind, id)).expect("is a key"), (*kind, id));
         }
+    }
+
+    #[test]
+    fn a_write_cut_short_is_called_a_full_disk_if_it_is_one() {
+        let entries = entries(&Config::default());
+        let said = |error, free| match plain(error, free, &entries) {
+            Ok(error) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let short = lmdb::Error::Other(Errno::IO.raw_os_error());
+        assert!(said(short, Ok(4096)).starts_with("No space left on device"));
+        assert!(said(short, Ok(1 << 30)).starts_with("Input/output error"));
+        assert!(said(short, Err(Errno::IO.into())).starts_with("Input/output error"));
+        assert!(said(lmdb::Error::Corrupted, Ok(0)).starts_with("MDB_CORRUPTED"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, statvfs};
 use rustix::io::Errno;
 use tracing::warn;
 
@@ -105,12 +105,21 @@ pub(super) fn make_draft(draft: &Path) -> Result<(), CacheError> {
     DirBuilder::new().mode(0o700).create(draft).map_err(CacheError::io("create", draft))
 }
 
+/// Gives a full disk its room back; what remains is removed at the next start.
+pub(super) fn remove_draft(draft: &Path) {
+    let _ = fs::remove_dir_all(draft);
+}
+
 /// Lets a finished draft appear under its number.
 pub(super) fn publish(dir: &Path, draft: &Path, number: u64) -> Result<(), CacheError> {
     sync_directory(draft).map_err(CacheError::io("sync", draft))?;
     let path = generation(dir, number);
     fs::rename(draft, &path).map_err(CacheError::io("create", &path))?;
-    sync_directory(dir).map_err(CacheError::io("sync", dir))
+    sync_directory(dir).map_err(|error| {
+        // What is not known to last is not there: it would be taken for a generation that has lost its end.
+        let _ = fs::rename(&path, draft);
+        CacheError::io("sync", dir)(error)
+    })
 }
 
 pub(super) fn remove_generation(dir: &Path, number: u64) -> io::Result<()> {
@@ -172,6 +181,12 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
 /// Whether a generation still has what its log builds upon. What these files contain is not looked at.
 pub(super) fn has_base(generation: &Path) -> bool {
     [DATA, SEAL].iter().all(|file| generation.join(file).symlink_metadata().is_ok())
+}
+
+/// How many more bytes the disk takes.
+pub(super) fn free(dir: &Path) -> io::Result<u64> {
+    let disk = statvfs(dir)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -3,8 +3,8 @@
 //! A frame is a length, a check of that, a body and a tag; check and tag cover
 //! the tag before, so that a frame means something in its place only. The first
 //! body names the revision the log starts from, each other one is a [`Delta`].
-//! A frame that stops short at the end of the file was never acknowledged and
-//! is cut; anything else that does not fit is damage.
+//! A frame that stops short at the end of the file is no damage in itself: a node
+//! that dies while writing leaves one. Anything else that does not fit is.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use blake3::Hash;
 use model::{Delta, Revision, RevisionId};
-use tracing::warn;
 
 use super::CacheError;
 use super::files::{self, LOG};
@@ -21,12 +20,15 @@ use super::recover::Damage;
 use super::seal::tag;
 
 /// A longer step is a base of its own.
-const LONGEST: usize = 16 << 20;
+const MAX_STEP_BYTES: usize = 16 << 20;
 
 /// Length and check.
 const HEAD: usize = 8;
 
 const TAG: usize = blake3::OUT_LEN;
+
+/// What stops short is shorter.
+const LONGEST_FRAME: u64 = (HEAD + MAX_STEP_BYTES + TAG) as u64;
 
 /// What the first frame's check and tag cover instead of a tag.
 const START: Hash = Hash::from_bytes([0; TAG]);
@@ -43,8 +45,17 @@ pub(super) struct Writer {
     dirty: bool,
 }
 
-/// A frame ready to be appended.
-pub(super) struct Frame(Vec<u8>);
+/// A step as logs hold it. Each log makes a frame of its own of it.
+pub(super) struct Step(Vec<u8>);
+
+impl Step {
+    /// The step between two revisions, unless it is too long for a log.
+    pub(super) fn between(from: &Revision, to: &Revision) -> Option<Self> {
+        let delta = Delta::between(from, to);
+        let body = rmp_serde::to_vec_named(&delta).expect("a delta is a map of plain values");
+        (body.len() <= MAX_STEP_BYTES).then_some(Self(body))
+    }
+}
 
 /// Why a frame was not appended.
 #[derive(Debug)]
@@ -72,7 +83,7 @@ impl Writer {
             let file = files::create(&path)?;
             let mut log = Self { file, bytes: 0, frames: 0, previous: START, dirty: false };
             let body = rmp_serde::to_vec_named(&base).expect("an id is a map of plain values");
-            log.append(&Frame::of(START, body)).map_err(|failure| failure.source)?;
+            log.append(&Step(body)).map_err(|failure| failure.source)?;
             log.frames = 0;
             Ok(log)
         };
@@ -89,23 +100,30 @@ impl Writer {
         self.bytes
     }
 
-    /// This step as the next frame, unless it is too long for one.
-    pub(super) fn frame(&self, step: &Delta) -> Option<Frame> {
-        let body = rmp_serde::to_vec_named(step).expect("a delta is a map of plain values");
-        (body.len() <= LONGEST).then(|| Frame::of(self.previous, body))
+    /// Appends a step, durably. If that fails, the next one takes its place.
+    pub(super) fn append(&mut self, step: &Step) -> Result<(), Failure> {
+        let frame = frame(&self.previous, &step.0);
+        self.write(&frame).map_err(|source| Failure { source, unsynced: false })?;
+        self.file.sync_data().map_err(|source| Failure { source, unsynced: true })?;
+        self.advance(&frame);
+        Ok(())
     }
 
-    /// Appends a frame, durably. If that fails, the next one takes its place.
-    pub(super) fn append(&mut self, Frame(frame): &Frame) -> Result<(), Failure> {
-        self.write(frame).map_err(|source| Failure { source, unsynced: false })?;
-        self.file.sync_data().map_err(|source| Failure { source, unsynced: true })?;
+    /// Appends a step that is durable elsewhere. The kernel writes it when it likes to.
+    pub(super) fn follow(&mut self, step: &Step) -> io::Result<()> {
+        let frame = frame(&self.previous, &step.0);
+        self.write(&frame)?;
+        self.advance(&frame);
+        Ok(())
+    }
+
+    fn advance(&mut self, frame: &[u8]) {
         self.bytes += frame.len() as u64;
         self.frames += 1;
         if let Some(end) = frame.last_chunk::<TAG>() {
             self.previous = Hash::from_bytes(*end);
         }
         self.dirty = false;
-        Ok(())
     }
 
     /// Whether a reader of this generation would find what was appended. The file may have been removed,
@@ -135,18 +153,18 @@ impl Writer {
 }
 
 impl End {
+    /// What follows the last whole frame: how many bytes, and the file at that place.
+    pub(super) fn torn(&self) -> io::Result<Option<(u64, impl Read + use<>)>> {
+        let mut file = File::open(&self.path)?;
+        let torn = file.metadata()?.len().saturating_sub(self.bytes);
+        file.seek(SeekFrom::Start(self.bytes))?;
+        Ok((torn > 0).then(|| (torn, file.take(LONGEST_FRAME))))
+    }
+
     /// Goes on where the log ends. What stops short after that is cut off.
     pub(super) fn resume(self) -> io::Result<Writer> {
         let file = OpenOptions::new().write(true).open(&self.path)?;
-        let Self { path, bytes, frames, previous } = self;
-        let torn = file.metadata()?.len().saturating_sub(bytes);
-        if torn > 0 {
-            warn!(
-                "configuration cache {}: its last {torn} bytes are a step that was cut short, as when a \
-                 node dies while writing; going on with the revision before it",
-                path.display()
-            );
-        }
+        let Self { bytes, frames, previous, .. } = self;
         let mut log = Writer { file, bytes, frames, previous, dirty: true };
         log.cut()?;
         log.file.sync_data()?;
@@ -154,17 +172,14 @@ impl End {
     }
 }
 
-impl Frame {
-    fn of(previous: Hash, body: Vec<u8>) -> Self {
-        let length = u32::try_from(body.len()).expect("callers keep to LONGEST");
-        let length = length.to_le_bytes();
-        let mut frame = Vec::with_capacity(HEAD + body.len() + TAG);
-        frame.extend_from_slice(&length);
-        frame.extend_from_slice(&check(&previous, &length));
-        frame.extend_from_slice(&body);
-        frame.extend_from_slice(tag(b"frame", &[previous.as_bytes(), &body]).as_bytes());
-        Self(frame)
-    }
+fn frame(previous: &Hash, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len()).expect("callers keep to MAX_STEP_BYTES").to_le_bytes();
+    let mut frame = Vec::with_capacity(HEAD + body.len() + TAG);
+    frame.extend_from_slice(&length);
+    frame.extend_from_slice(&check(previous, &length));
+    frame.extend_from_slice(body);
+    frame.extend_from_slice(tag(b"frame", &[previous.as_bytes(), body]).as_bytes());
+    frame
 }
 
 fn check(previous: &Hash, length: &[u8; 4]) -> [u8; 4] {
@@ -174,8 +189,12 @@ fn check(previous: &Hash, length: &[u8; 4]) -> [u8; 4] {
 }
 
 /// Takes the steps of a generation's log, from the revision it starts from; `revision` is where that led
-/// to, also if the log is damaged further on.
-pub(super) fn replay(generation: &Path, revision: &mut Arc<Revision>) -> Result<End, Damage> {
+/// to, also if the log is damaged further on, or has a revision that is not to be believed.
+pub(super) fn replay(
+    generation: &Path,
+    revision: &mut Arc<Revision>,
+    believe: impl Fn(&Revision) -> Result<(), Damage>,
+) -> Result<End, Damage> {
     let file = files::open(generation, LOG)?;
     let mut frames = Frames::new(BufReader::new(file));
     let first = frames.next()?.ok_or(Damage::Frame { at: 0 })?;
@@ -187,17 +206,41 @@ pub(super) fn replay(generation: &Path, revision: &mut Arc<Revision>) -> Result<
         let at = end.bytes;
         let step: Delta = rmp_serde::from_slice(&body).map_err(|_| Damage::Frame { at })?;
         let next = step.apply(revision).map_err(|source| Damage::Step { at, source })?;
+        believe(&next)?;
         *revision = Arc::new(next);
         end = frames.end(end.frames + 1);
     }
     Ok(End { path: generation.join(LOG), ..end })
 }
 
-/// The revision a generation's log starts from, if that can be read.
-pub(super) fn base(generation: &Path) -> Option<RevisionId> {
-    let file = files::open(generation, LOG).ok()?;
-    let first = Frames::new(BufReader::new(file)).next().ok()??;
-    rmp_serde::from_slice(&first).ok()
+/// Between which revisions a log leads.
+pub(super) struct Span {
+    pub(super) from: RevisionId,
+    pub(super) to: RevisionId,
+    /// What is wrong with it after that.
+    pub(super) damage: Option<Damage>,
+}
+
+/// Where a generation's log starts and how far its frames are whole. Whether the steps in them can be
+/// taken is not looked at.
+pub(super) fn span(generation: &Path) -> Result<Span, Damage> {
+    let file = files::open(generation, LOG)?;
+    let mut frames = Frames::new(BufReader::new(file));
+    let first = frames.next()?.ok_or(Damage::Frame { at: 0 })?;
+    let from = rmp_serde::from_slice(&first).map_err(|_| Damage::Frame { at: 0 })?;
+    let (mut last, mut damage) = (None, None);
+    loop {
+        match frames.next() {
+            Ok(Some(body)) => last = Some(body),
+            Ok(None) => break,
+            Err(found) => {
+                damage = Some(found);
+                break;
+            }
+        }
+    }
+    let last = last.and_then(|body| rmp_serde::from_slice(&body).ok());
+    Ok(Span { from, to: last.map_or(from, |step: Delta| step.id), damage })
 }
 
 /// The bodies of a log's frames.
@@ -230,7 +273,7 @@ impl<R: Read> Frames<R> {
             return if blank { Ok(None) } else { Err(Damage::Frame { at: self.at }) };
         }
         let length = u32::from_le_bytes(*length) as usize;
-        if length > LONGEST {
+        if length > MAX_STEP_BYTES {
             return Err(Damage::Frame { at: self.at });
         }
         let mut body = self.take(length + TAG)?;
@@ -276,7 +319,7 @@ mod tests {
     fn log(bodies: &[&[u8]]) -> Vec<u8> {
         let (mut bytes, mut previous) = (Vec::new(), START);
         for body in bodies {
-            let Frame(frame) = Frame::of(previous, body.to_vec());
+            let frame = frame(&previous, body);
             previous = Hash::from_bytes(*frame.last_chunk().expect("ends in a tag"));
             bytes.extend(frame);
         }
@@ -348,7 +391,7 @@ mod tests {
             all.extend(bodies.iter().map(Vec::as_slice));
             std::fs::write(dir.path().join(LOG), log(&all)).expect("writes");
             let mut revision = Revision::empty();
-            let replayed = replay(dir.path(), &mut revision);
+            let replayed = replay(dir.path(), &mut revision, |_| Ok(()));
             prop_assert_eq!(replayed.is_ok(), bodies.is_empty());
             prop_assert_eq!(revision.id, RevisionId::default());
         }

@@ -1,8 +1,9 @@
 //! The newest revision that can be had from the generations there are.
 //!
-//! A log ends where the next generation's base begins, so a damaged base is
-//! made again from the one before it and both logs. Reading changes nothing on
-//! disk; what is to become of the damaged ones is decided in [`super`].
+//! Each generation leads there by itself: its base, then its log. A node starts
+//! from the first that is whole; how far the others' logs go is looked at before
+//! that, what else is in them afterwards (see [`read`]). Reading changes nothing
+//! on disk; what is to become of the damaged ones is decided by the caller.
 
 use std::io;
 use std::path::Path;
@@ -17,6 +18,7 @@ use super::files::{self, DATA, LOG, SEAL};
 use super::log;
 use super::seal::Seal;
 use crate::ed25519::PublicKey;
+use crate::trust::TrustError;
 
 /// What is wrong with a generation.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +57,10 @@ pub(super) enum Damage {
         #[source]
         source: ApplyError,
     },
+    #[error("`{LOG}` ends at revision {ends}, but revision {reached} was in it")]
+    Short { ends: RevisionId, reached: RevisionId },
+    #[error(transparent)]
+    Disbelieved(#[from] TrustError),
 }
 
 impl Damage {
@@ -66,78 +72,162 @@ impl Damage {
     }
 }
 
+/// Whether a revision is to be believed, of a generation that shows this key.
+pub(super) type Judge<'a> = &'a dyn Fn(Option<PublicKey>, &Revision) -> Result<(), TrustError>;
+
 /// What the generations hold.
 pub(super) struct Recovered {
     pub(super) found: Option<Found>,
     /// Each generation that is of no further use, with the first thing that was wrong with it.
     pub(super) damaged: Vec<(u64, Damage)>,
+    /// The newest of those that seem to be whole and were not needed.
+    pub(super) other: Option<u64>,
 }
 
 /// A revision that was read whole.
 pub(super) struct Found {
     pub(super) revision: Arc<Revision>,
     pub(super) trust: Option<PublicKey>,
-    /// The generations it was made from, newest first; the base is the last one's.
-    pub(super) used: Vec<u64>,
-    /// The newest base is not among those that could be read.
-    pub(super) fell_back: bool,
-    /// Where the newest generation's log goes on; none if anything was damaged.
+    /// The generation it is from.
+    pub(super) number: u64,
+    /// Where that generation's log goes on; none if anything in it is damaged.
     pub(super) end: Option<log::End>,
 }
 
-/// Reads the newest revision that can be had from these generations.
-pub(super) fn recover(dir: &Path, numbers: &[u64]) -> Recovered {
-    let mut damaged = Vec::new();
-    let order = newest_first(dir, numbers, &mut damaged);
-    for (at, number) in order.iter().enumerate() {
-        match base::read(&files::generation(dir, *number)) {
-            Ok(base) => {
-                let found = replay(dir, base, order[..=at].to_vec(), &mut damaged);
-                return Recovered { found: Some(found), damaged };
-            }
+/// What a generation seems to hold, going by its log, or by its seal if that says nothing.
+struct Outline {
+    number: u64,
+    from: RevisionId,
+    to: RevisionId,
+    damage: Option<Damage>,
+}
+
+/// Reads the newest revision that can be had from these generations and that the judge, if there is one,
+/// believes.
+pub(super) fn recover(dir: &Path, numbers: &[u64], judge: Option<Judge<'_>>) -> Recovered {
+    let (mut damaged, mut outlines) = (Vec::new(), Vec::new());
+    let mut best: Option<Found> = None;
+    for mut outline in furthest_first(dir, numbers, &mut damaged) {
+        if !best.as_ref().is_some_and(|best| best.is_enough(&outline)) {
+            let (found, damage) = read(dir, outline.number, judge);
+            outline.damage = damage;
+            best = match (best, found) {
+                (Some(best), Some(found)) if !found.is_better_than(&best) => Some(best),
+                (best, found) => found.or(best),
+            };
+        }
+        outlines.push(outline);
+    }
+    let other = sort_out(outlines, best.as_ref(), &mut damaged);
+    Recovered { found: best, damaged, other }
+}
+
+/// Which generation stays, besides the one that was found.
+fn sort_out(
+    outlines: Vec<Outline>,
+    found: Option<&Found>,
+    damaged: &mut Vec<(u64, Damage)>,
+) -> Option<u64> {
+    let is_found = |outline: &Outline| found.is_some_and(|found| found.number == outline.number);
+    let born = outlines.iter().find(|outline| is_found(outline)).map(Outline::born);
+    let mut other = None;
+    for outline in outlines {
+        let (number, kept) = (outline.number, is_found(&outline));
+        let lost = outline.lost(born, found.map(|found| found.revision.id));
+        match outline.damage.or(lost) {
+            Some(damage) => damaged.push((number, damage)),
+            None if kept => {}
+            None => other = other.or(Some(number)),
+        }
+    }
+    other
+}
+
+/// Reads one generation: how far it leads, and the first thing that is wrong with it.
+pub(super) fn read(
+    dir: &Path,
+    number: u64,
+    judge: Option<Judge<'_>>,
+) -> (Option<Found>, Option<Damage>) {
+    let generation = files::generation(dir, number);
+    let (Base { mut revision, trust }, damage) = match base::read(&generation) {
+        Ok(base) => (base, None),
+        Err(damage) => match base::empty(&generation) {
+            Some(base) => (base, Some(damage)),
+            None => return (None, Some(damage)),
+        },
+    };
+    let believe = |revision: &Revision| {
+        judge.map_or(Ok(()), |judge| judge(trust, revision)).map_err(Damage::from)
+    };
+    if damage.is_none()
+        && let Err(disbelieved) = believe(&revision)
+    {
+        return (None, Some(disbelieved));
+    }
+    let replayed = log::replay(&generation, &mut revision, believe);
+    let (end, damage) = match (replayed, damage) {
+        (Ok(end), None) => (Some(end), None),
+        (Ok(_), damage @ Some(_)) => (None, damage),
+        (Err(further), damage) => (None, damage.or(Some(further))),
+    };
+    // Without its seal, an empty configuration that nothing follows is nothing.
+    let found = (end.is_some() || revision.signature.is_some()).then_some(Found {
+        revision,
+        trust,
+        number,
+        end,
+    });
+    (found, damage)
+}
+
+/// By how far they lead, then by age: all lead to the same revision unless something happened to them. Their
+/// numbers would not do, as a cache that was copied over another has the generations of both.
+fn furthest_first(dir: &Path, numbers: &[u64], damaged: &mut Vec<(u64, Damage)>) -> Vec<Outline> {
+    let mut order = Vec::new();
+    for number in numbers {
+        match Outline::of(&files::generation(dir, *number), *number) {
+            Ok(outline) => order.push(outline),
             Err(damage) => damaged.push((*number, damage)),
         }
     }
-    Recovered { found: None, damaged }
+    order.sort_by_key(|outline| std::cmp::Reverse((outline.to.position(), outline.born())));
+    order
 }
 
-/// The generations by the place of their bases in history. Their numbers would not do: a cache that was
-/// copied over another has the generations of both.
-fn newest_first(dir: &Path, numbers: &[u64], damaged: &mut Vec<(u64, Damage)>) -> Vec<u64> {
-    let mut order = Vec::new();
-    for number in numbers {
-        let generation = files::generation(dir, *number);
-        match Seal::read(&generation) {
-            Ok(seal) => order.push((seal.id.position(), *number)),
-            Err(damage) => match log::base(&generation) {
-                Some(id) => order.push((id.position(), *number)),
-                None => damaged.push((*number, damage)),
-            },
-        }
-    }
-    order.sort_unstable_by(|a, b| b.cmp(a));
-    order.into_iter().map(|(_, number)| number).collect()
-}
-
-/// Takes the steps of these generations' logs, as far as they go.
-fn replay(
-    dir: &Path,
-    Base { mut revision, trust }: Base,
-    used: Vec<u64>,
-    damaged: &mut Vec<(u64, Damage)>,
-) -> Found {
-    let fell_back = !damaged.is_empty();
-    let mut end = None;
-    for number in used.iter().rev() {
-        match log::replay(&files::generation(dir, *number), &mut revision) {
-            Ok(reached) => end = Some(reached),
+impl Outline {
+    fn of(generation: &Path, number: u64) -> Result<Self, Damage> {
+        match log::span(generation) {
+            Ok(log::Span { from, to, damage }) => Ok(Self { number, from, to, damage }),
             Err(damage) => {
-                if damaged.iter().all(|(known, _)| known != number) {
-                    damaged.push((*number, damage));
-                }
-                break;
+                let id = Seal::read(generation)?.id;
+                Ok(Self { number, from: id, to: id, damage: Some(damage) })
             }
         }
     }
-    Found { revision, trust, used, fell_back, end: end.filter(|_| damaged.is_empty()) }
+
+    /// Later for a generation that was begun later.
+    fn born(&self) -> ((u64, u64), u64) {
+        (self.from.position(), self.number)
+    }
+
+    /// A step is written to the newest generation first: if that ends before another one does, its end is
+    /// gone. An older one that ends early was not written in time, which is no damage.
+    fn lost(&self, than: Option<((u64, u64), u64)>, reached: Option<RevisionId>) -> Option<Damage> {
+        let reached = reached.filter(|id| id.position() > self.to.position())?;
+        (Some(self.born()) > than).then_some(Damage::Short { ends: self.to, reached })
+    }
+}
+
+impl Found {
+    /// Whether a generation can be left unread: it leads no further, or to the same if this is whole.
+    fn is_enough(&self, outline: &Outline) -> bool {
+        let (ours, theirs) = (self.revision.id.position(), outline.to.position());
+        ours > theirs || ours == theirs && self.end.is_some()
+    }
+
+    fn is_better_than(&self, other: &Self) -> bool {
+        let rank = |found: &Self| (found.revision.id.position(), found.end.is_some());
+        rank(self) > rank(other)
+    }
 }

@@ -24,7 +24,7 @@ const FORMAT: u32 = 1;
 const KEY: &[u8; 32] = b"gateway-cache-1 detects damage..";
 
 /// No seal is longer: a few numbers, hashes and keys.
-const LONGEST: u64 = 4096;
+const MAX_SEAL_BYTES: u64 = 4096;
 
 /// What a seal says of a base.
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ impl Seal {
     pub(super) fn read(generation: &Path) -> Result<Self, Damage> {
         let mut bytes = Vec::new();
         files::open(generation, SEAL)?
-            .take(LONGEST)
+            .take(MAX_SEAL_BYTES)
             .read_to_end(&mut bytes)
             .map_err(Damage::unreadable(SEAL))?;
         Self::decode(&bytes)

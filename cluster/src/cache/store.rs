@@ -1,49 +1,70 @@
 //! What an open cache holds, and what becomes of the next revision: a frame of
-//! the log, or a generation of its own.
+//! both logs, or a generation of its own.
 //!
 //! Whatever fails, what was kept before stays readable: a generation is removed
 //! or set aside only after the one that replaces it is on disk. A step counts as
 //! kept only if its log is still under its name: files can be removed under us.
+//! What can wait, [`super::tend`] does.
 
-use std::error::Error;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::{Delta, Revision};
+use model::{Revision, severity};
 use tracing::{error, warn};
 
-use super::recover::{self, Found};
-use super::{CacheError, Limits, Loaded, SetAside, base, files, log, quarantine, seal};
+use super::log::{self, Step};
+use super::recover::{self, Found, Judge};
+use super::tend::Postponed;
+use super::{Aside, CacheError, Limits, Loaded, SetAside, base, files, quarantine, seal};
 use crate::ed25519::PublicKey;
 use crate::log::chain;
 
 /// What an open cache holds, and where.
 #[derive(Debug)]
 pub(super) struct Store {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     lock: files::Lock,
-    limits: Limits,
-    held: Option<Held>,
+    pub(super) limits: Limits,
+    pub(super) held: Option<Held>,
     /// The number of the next generation: above any ever seen here.
-    next: u64,
-    /// After a failure, no base is written before the log has this many frames.
-    postponed: u64,
+    pub(super) next: u64,
+    /// After a failure, when the next base is tried again.
+    pub(super) postponed: Option<Postponed>,
     /// Damaged generations that are still in place, because nothing has replaced them yet.
     condemned: Vec<Condemned>,
     /// What this node continues with instead of them, for the log line.
     instead: String,
+    /// All that has been condemned since the start.
+    aside: Aside,
 }
 
 /// What the cache would give after a restart.
 #[derive(Debug)]
-struct Held {
-    revision: Arc<Revision>,
-    trust: Option<PublicKey>,
-    /// The generations it is made from, newest first: more than one if a base was damaged.
-    used: Vec<u64>,
-    /// The newest one's log; none if that must not be continued.
-    log: Option<log::Writer>,
+pub(super) struct Held {
+    pub(super) revision: Arc<Revision>,
+    pub(super) trust: Option<PublicKey>,
+    /// Where each step is written before it counts; none if there is no log that may be continued.
+    pub(super) current: Option<Generation>,
+    /// What would do in its place.
+    pub(super) older: Older,
+}
+
+/// A generation whose log goes on.
+#[derive(Debug)]
+pub(super) struct Generation {
+    pub(super) number: u64,
+    pub(super) log: log::Writer,
+}
+
+/// The generation beside the current one.
+#[derive(Debug)]
+pub(super) enum Older {
+    /// There is none that leads to what is held.
+    Missing,
+    /// There may be one.
+    Unread(u64),
+    /// It is given each step that the current one has.
+    Following(Generation),
 }
 
 /// A generation that must not be read again.
@@ -55,7 +76,11 @@ struct Condemned {
 
 impl Store {
     /// Takes the directory for this process and reads what is there.
-    pub(super) fn open(dir: PathBuf, limits: Limits) -> Result<(Self, Loaded), CacheError> {
+    pub(super) fn open(
+        dir: PathBuf,
+        limits: Limits,
+        aside: Aside,
+    ) -> Result<(Self, Loaded), CacheError> {
         files::make_private(&dir)?;
         let lock = files::lock(&dir)?;
         files::remove_drafts(&dir)?;
@@ -65,11 +90,12 @@ impl Store {
             limits,
             held: None,
             next: 1,
-            postponed: 0,
+            postponed: None,
             condemned: Vec::new(),
             instead: String::new(),
+            aside,
         };
-        let loaded = store.load(Vec::new())?;
+        let loaded = store.load(None)?;
         Ok((store, loaded))
     }
 
@@ -82,35 +108,20 @@ impl Store {
         if !self.append(revision, trust)? {
             self.start_generation(revision, trust)?;
         }
-        self.start_generation_if_due();
         Ok(())
     }
 
-    /// Condemns what was loaded last, and loads what remains.
-    pub(super) fn reject(&mut self, cause: &dyn Error) -> Result<Loaded, CacheError> {
-        let mut condemned = std::mem::take(&mut self.condemned);
-        let used = self.held.take().map(|held| held.used).unwrap_or_default();
-        let cause = chain(cause);
-        condemned.extend(used.into_iter().map(|number| Condemned { number, cause: cause.clone() }));
-        self.load(condemned)
-    }
-
-    /// Reads what the generations that are not condemned hold, and sets aside those that cannot be used.
-    fn load(&mut self, mut condemned: Vec<Condemned>) -> Result<Loaded, CacheError> {
-        let mut numbers = files::generations(&self.dir)?;
+    /// Reads what the generations hold, as far as the judge believes it, and sets aside those that cannot
+    /// be used.
+    pub(super) fn load(&mut self, judge: Option<Judge<'_>>) -> Result<Loaded, CacheError> {
+        let numbers = files::generations(&self.dir)?;
         self.next = numbers.first().map_or(1, |newest| newest + 1).max(self.next);
-        numbers.retain(|number| condemned.iter().all(|c| c.number != *number));
-
-        let recovered = recover::recover(&self.dir, &numbers);
-        self.instead = instead(recovered.found.as_ref(), !condemned.is_empty());
-        condemned.extend(
-            recovered
-                .damaged
-                .into_iter()
-                .map(|(number, damage)| Condemned { number, cause: chain(&damage) }),
-        );
-        self.condemned = condemned;
-        self.held = recovered.found.map(Held::resume);
+        let recovered = recover::recover(&self.dir, &numbers, judge);
+        let damaged = recovered.damaged.into_iter();
+        self.condemned = damaged.map(|(number, damage)| Condemned::by(number, &damage)).collect();
+        self.condemned.iter().for_each(|c| self.aside.add(c.number, &c.cause));
+        self.instead = instead(recovered.found.as_ref(), &self.condemned);
+        self.held = recovered.found.map(|found| self.resume(found, recovered.other));
         let set_aside = self.replace_condemned();
         Ok(Loaded {
             revision: self.held.as_ref().map(|held| Arc::clone(&held.revision)),
@@ -119,14 +130,41 @@ impl Store {
         })
     }
 
+    fn resume(&self, found: Found, other: Option<u64>) -> Held {
+        let Found { revision, trust, number, end } = found;
+        let current = end.and_then(|end| self.go_on(number, end));
+        Held { revision, trust, current, older: other.map_or(Older::Missing, Older::Unread) }
+    }
+
+    /// Goes on with a generation. What its log ends with, if that stops short, is cut off and kept apart.
+    pub(super) fn go_on(&self, number: u64, end: log::End) -> Option<Generation> {
+        let path = files::generation(&self.dir, number);
+        if let Ok(Some((bytes, torn))) = end.torn() {
+            let kept = quarantine::keep_end(&self.dir, number, torn).map_or_else(
+                |error| format!("it cannot be kept: {error}"),
+                |path| format!("it is kept in {}", path.display()),
+            );
+            warn!(
+                "configuration cache {}: its last {bytes} bytes are a step that was cut short, as when a \
+                 node dies while writing; {kept}; going on with the revision before it",
+                path.display()
+            );
+        }
+        let log = end.resume().inspect_err(|error| {
+            warn!("configuration cache {}: cannot continue the log: {error}", path.display());
+        });
+        Some(Generation { number, log: log.ok()? })
+    }
+
     /// Sets condemned generations aside, but not before what was read from them is written elsewhere.
     fn replace_condemned(&mut self) -> Vec<SetAside> {
-        if let Some(Held { revision, trust, log: None, .. }) = &self.held {
+        if let Some(Held { revision, trust, current: None, .. }) = &self.held {
             let (revision, trust) = (Arc::clone(revision), *trust);
             return match self.start_generation(&revision, trust) {
                 Ok(set_aside) => set_aside,
                 Err(error) => {
                     error!(
+                        name: severity::CRIT,
                         "configuration cache {} is corrupt ({}) and cannot be replaced yet: {}; continuing with {}",
                         self.dir.display(),
                         causes(&self.condemned),
@@ -154,43 +192,40 @@ impl Store {
         let Some(held) = self.held.as_mut().filter(|held| held.trust == trust) else {
             return Ok(false);
         };
-        let Some(log) = &mut held.log else { return Ok(false) };
+        let Some(current) = &mut held.current else { return Ok(false) };
         if held.revision.id == revision.id && held.revision.signature == revision.signature {
             return Ok(true);
         }
-        let Some(frame) = log.frame(&Delta::between(&held.revision, revision)) else {
-            return Ok(false);
-        };
-        if let Err(failure) = log.append(&frame) {
+        let Some(step) = Step::between(&held.revision, revision) else { return Ok(false) };
+        if let Err(failure) = current.log.append(&step) {
             if failure.unsynced {
-                held.log = None; // what the disk holds is anybody's guess: write it elsewhere
+                held.current = None; // what the disk holds is anybody's guess: write it elsewhere
             }
             return Err(CacheError::io("append to", &self.dir)(failure.source));
         }
         held.revision = Arc::clone(revision);
+        held.follow(&self.dir, &step);
         Ok(self.is_in_place()) // once more: whoever removes files does not wait for us
     }
 
     /// Whether the next start would find what is held. If not, it must be written anew, elsewhere.
-    fn is_in_place(&mut self) -> bool {
-        let Some(Held { used, log: Some(log), .. }) = &self.held else { return false };
-        let Some(number) = used.first().copied() else { return false };
-        let generation = files::generation(&self.dir, number);
+    pub(super) fn is_in_place(&mut self) -> bool {
+        let Some(held) = &mut self.held else { return false };
+        let Some(current) = &held.current else { return false };
         let ours = self.lock.is_in(&self.dir);
-        if ours && log.is_in(&generation) && files::has_base(&generation) {
+        if ours && current.is_in_place(&self.dir) {
+            held.older.forget_if_gone(&self.dir);
             return true;
         }
+        let generation = files::generation(&self.dir, current.number);
         warn!(
             "configuration cache {}: {} was removed or replaced while in use; writing it anew",
             self.dir.display(),
             if ours { generation.display() } else { self.dir.display() }
         );
-        // There is something to fall back on only if the directory is the one that we filled.
-        let mut older = files::generations(&self.dir).unwrap_or_default();
-        older.retain(|other| ours && *other < number);
-        if let Some(held) = &mut self.held {
-            held.log = None;
-            held.used = older.into_iter().take(1).collect();
+        held.current = None;
+        if !ours {
+            held.older = Older::Missing; // there is nothing to fall back on in a directory we did not fill
         }
         false
     }
@@ -209,25 +244,6 @@ impl Store {
         Ok(())
     }
 
-    /// A log that has become long is a reason for the next base, but a failure to write that is no failure
-    /// to keep the revision: it is in the log.
-    fn start_generation_if_due(&mut self) {
-        let Some(Held { revision, trust, log: Some(log), .. }) = &self.held else { return };
-        let long = log.frames() >= self.limits.frames || log.bytes() >= self.limits.bytes;
-        if !long || log.frames() < self.postponed {
-            return;
-        }
-        let (revision, trust, frames) = (Arc::clone(revision), *trust, log.frames());
-        if let Err(error) = self.start_generation(&revision, trust) {
-            self.postponed = frames + self.limits.frames.div_ceil(10);
-            warn!(
-                "configuration cache {}: cannot write the next base: {}; the log grows on",
-                self.dir.display(),
-                chain(&error)
-            );
-        }
-    }
-
     /// Writes this revision as the next generation, which from then on is the current one.
     fn start_generation(
         &mut self,
@@ -236,17 +252,35 @@ impl Store {
     ) -> Result<Vec<SetAside>, CacheError> {
         self.retake()?;
         let number = self.next;
-        let log = write_generation(&self.dir, number, revision, trust.as_ref())?;
-        let used = vec![number];
-        let before =
-            self.held.replace(Held { revision: Arc::clone(revision), trust, used, log: Some(log) });
+        let draft = files::draft(&self.dir, number);
+        let log = write_draft(&draft, revision, trust.as_ref())
+            .and_then(|log| files::publish(&self.dir, &draft, number).map(|()| log))
+            .inspect_err(|_| files::remove_draft(&draft))?;
+        let held = Held {
+            revision: Arc::clone(revision),
+            trust,
+            current: Some(Generation { number, log }),
+            older: Older::Missing,
+        };
+        let before = self.held.replace(held);
         self.next = number + 1;
-        self.postponed = 0;
+        self.postponed = None;
         let set_aside = self.set_aside();
         // What another cluster's control plane said is nothing to fall back on.
         let before = before.filter(|before| before.trust == trust);
-        self.retire_all_but(number, before.and_then(|before| before.used.last().copied()));
+        self.retire_all_but(number, before.and_then(|before| before.fallback()));
         Ok(set_aside)
+    }
+
+    /// Sets a generation aside that nothing depends on any more.
+    pub(super) fn condemn(&mut self, number: u64, damage: &recover::Damage) {
+        if let Some(held) = &self.held {
+            self.instead = format!("the newer generation at version {}", held.revision.id.version);
+        }
+        let condemned = Condemned::by(number, damage);
+        self.aside.add(number, &condemned.cause);
+        self.condemned.push(condemned);
+        self.set_aside();
     }
 
     fn set_aside(&mut self) -> Vec<SetAside> {
@@ -259,6 +293,7 @@ impl Store {
         match quarantine::take(&self.dir, number) {
             Ok(path) => {
                 error!(
+                    name: severity::CRIT,
                     "configuration cache {dir} is corrupt ({cause}); set aside in {}; continuing with {instead}",
                     path.display()
                 );
@@ -266,6 +301,7 @@ impl Store {
             }
             Err(error) => {
                 error!(
+                    name: severity::CRIT,
                     "configuration cache {dir} is corrupt ({cause}) and cannot be set aside: {error}; continuing with {instead}"
                 );
                 SetAside { cause, path: None }
@@ -274,7 +310,7 @@ impl Store {
     }
 
     /// Removes every generation but the current one and the one it follows.
-    fn retire_all_but(&self, current: u64, before: Option<u64>) {
+    pub(super) fn retire_all_but(&self, current: u64, before: Option<u64>) {
         let mut numbers = files::generations(&self.dir).unwrap_or_default();
         numbers.retain(|number| *number != current && Some(*number) != before);
         for number in numbers {
@@ -289,46 +325,77 @@ impl Store {
 }
 
 impl Held {
-    fn resume(found: Found) -> Self {
-        let log = found.end.and_then(|end| {
-            end.resume()
-                .inspect_err(|error| warn!("configuration cache: cannot continue the log: {error}"))
-                .ok()
-        });
-        Self { revision: found.revision, trust: found.trust, used: found.used, log }
+    /// Gives the older generation a step that the current one has.
+    fn follow(&mut self, dir: &Path, step: &Step) {
+        let Older::Following(older) = &mut self.older else { return };
+        let followed = older.log.follow(step);
+        if let Err(error) = &followed {
+            let path = files::generation(dir, older.number);
+            warn!("configuration cache {}: cannot append to it: {error}", path.display());
+        }
+        if followed.is_err() {
+            self.older = Older::Missing;
+        }
+    }
+
+    /// The generation to fall back on should the next one be damaged.
+    fn fallback(&self) -> Option<u64> {
+        match (&self.current, &self.older) {
+            (Some(generation), _) | (None, Older::Following(generation)) => Some(generation.number),
+            (None, Older::Unread(number)) => Some(*number),
+            (None, Older::Missing) => None,
+        }
     }
 }
 
-/// Makes a generation that appears whole or not at all.
-fn write_generation(
-    dir: &Path,
-    number: u64,
+impl Older {
+    /// The next one is written in its place.
+    fn forget_if_gone(&mut self, dir: &Path) {
+        if let Self::Following(older) = self
+            && !older.is_in_place(dir)
+        {
+            let path = files::generation(dir, older.number);
+            warn!("configuration cache: {} was removed or replaced while in use", path.display());
+            *self = Self::Missing;
+        }
+    }
+}
+
+impl Generation {
+    /// Whether the next start would find it.
+    fn is_in_place(&self, dir: &Path) -> bool {
+        let path = files::generation(dir, self.number);
+        self.log.is_in(&path) && files::has_base(&path)
+    }
+}
+
+impl Condemned {
+    fn by(number: u64, damage: &recover::Damage) -> Self {
+        Self { number, cause: chain(damage) }
+    }
+}
+
+/// Writes all files of a generation, under a name by which no start finds it.
+pub(super) fn write_draft(
+    draft: &Path,
     revision: &Revision,
     trust: Option<&PublicKey>,
 ) -> Result<log::Writer, CacheError> {
-    let draft = files::draft(dir, number);
-    let write = || {
-        files::make_draft(&draft)?;
-        let data = base::write(&draft, revision)?;
-        seal::write(&draft, data, revision, trust)?;
-        let log = log::Writer::create(&draft, revision.id)?;
-        files::publish(dir, &draft, number)?;
-        Ok(log)
-    };
-    write().inspect_err(|_| {
-        let _ = fs::remove_dir_all(&draft); // gives a full disk its room back; else done at the next start
-    })
+    files::make_draft(draft)?;
+    let data = base::write(draft, revision)?;
+    seal::write(draft, data, revision, trust)?;
+    log::Writer::create(draft, revision.id)
 }
 
 /// What the node continues with, in the words of the log line.
-fn instead(found: Option<&Found>, rejected: bool) -> String {
-    match found {
-        None => "the control plane's answer".to_owned(),
-        Some(found) if rejected || found.fell_back => {
-            format!("the previous generation at version {}", found.revision.id.version)
-        }
-        Some(found) => format!("its intact part at version {}", found.revision.id.version),
+fn instead(found: Option<&Found>, condemned: &[Condemned]) -> String {
+    let Some(found) = found else { return "the control plane's answer".to_owned() };
+    let version = found.revision.id.version;
+    if condemned.iter().any(|c| c.number == found.number) {
+        return format!("its intact part at version {version}");
     }
+    let newer = condemned.iter().any(|c| c.number > found.number);
+    format!("the {} generation at version {version}", if newer { "previous" } else { "newer" })
 }
 
 fn causes(condemned: &[Condemned]) -> String {

@@ -2,22 +2,33 @@
 //!
 //! The signature is checked before the first entity is read, the content hash
 //! after the last. Entities are applied as they arrive, so a large
-//! configuration is never held twice.
+//! configuration is never held twice. A revision with entities this version
+//! cannot read is refused, but remembered: the next step starts from it.
+
+mod draft; // a revision being put together
 
 use std::sync::Arc;
 
-use model::delta::{self, Change};
+use model::delta::Change;
 use model::revision::Signature;
 use model::vitals::{Problem, Refusal};
-use model::{Config, Revision, RevisionId};
+use model::{Revision, RevisionId};
 
-use crate::log::chain;
 use crate::protocol::{Full, Part, Step};
-use crate::trust::{Trust, TrustError};
+use crate::trust::Trust;
+use draft::{Draft, Finished};
 
 /// What has arrived so far.
 #[derive(Debug, Default)]
-pub(super) enum Incoming {
+pub(super) struct Incoming {
+    stage: Stage,
+    /// The last revision, if it was complete but for what this version cannot read. The control plane
+    /// goes on from there, and may come to one that can be served.
+    foreign: Option<Box<Draft>>,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
     /// Nothing.
     #[default]
     Idle,
@@ -25,15 +36,6 @@ pub(super) enum Incoming {
     Unfinished(Box<Draft>),
     /// The rest of something that is of no use.
     Skipping,
-}
-
-/// A revision being put together.
-#[derive(Debug)]
-pub(super) struct Draft {
-    id: RevisionId,
-    signature: Signature,
-    whole: bool,
-    config: Config,
 }
 
 /// What a message led to.
@@ -51,6 +53,8 @@ pub(super) enum Outcome {
     Resync(String),
     /// It cannot be used, and asking again would not help.
     Refused(Refusal),
+    /// It has entities this version cannot read: a later revision may not.
+    Foreign(Refusal),
     /// A part of nothing.
     OutOfPlace,
 }
@@ -62,7 +66,8 @@ impl Incoming {
         if let Some(refused) = self.check(id, &signature, have, trust, more) {
             return refused;
         }
-        self.extend(Draft { id, signature, whole: true, config: Config::default() }, &changes, more)
+        self.foreign = None;
+        self.extend(Box::new(Draft::whole(id, signature)), &changes, more)
     }
 
     /// A step begins.
@@ -71,26 +76,26 @@ impl Incoming {
         if let Some(refused) = self.check(id, &signature, have, trust, more) {
             return refused;
         }
-        if parent != have.id {
-            self.skip(more);
-            return Outcome::Resync(format!(
-                "the step starts from {parent}, this node has {}",
-                have.id
-            ));
-        }
-        self.extend(
-            Draft { id, signature, whole: false, config: have.config.clone() },
-            &changes,
-            more,
-        )
+        let draft = match self.foreign.take() {
+            Some(foreign) if foreign.id() == parent => foreign.step(id, signature),
+            _ if parent == have.id => Draft::step_from(&have.config, id, signature),
+            _ => {
+                self.skip(more);
+                return Outcome::Resync(format!(
+                    "the step starts from {parent}, this node has {}",
+                    have.id
+                ));
+            }
+        };
+        self.extend(Box::new(draft), &changes, more)
     }
 
     /// More of what has begun.
     pub(super) fn part(&mut self, part: Part) -> Outcome {
-        match std::mem::take(self) {
-            Incoming::Idle => Outcome::OutOfPlace,
-            Incoming::Unfinished(draft) => self.extend(*draft, &part.changes, part.more),
-            Incoming::Skipping => {
+        match std::mem::take(&mut self.stage) {
+            Stage::Idle => Outcome::OutOfPlace,
+            Stage::Unfinished(draft) => self.extend(draft, &part.changes, part.more),
+            Stage::Skipping => {
                 self.skip(part.more);
                 Outcome::Known
             }
@@ -107,7 +112,7 @@ impl Incoming {
     ) -> Option<Outcome> {
         self.skip(more);
         if let Err(error) = trust.verify(&id, Some(signature)) {
-            return Some(Outcome::Refused(untrusted(id, &error)));
+            return Some(Outcome::Refused(refusal(id, "signature", error.to_string())));
         }
         match have.signature {
             // What came from a file has no place in the control plane's history.
@@ -119,47 +124,120 @@ impl Incoming {
     }
 
     fn skip(&mut self, more: bool) {
-        *self = if more { Incoming::Skipping } else { Incoming::Idle };
+        self.stage = if more { Stage::Skipping } else { Stage::Idle };
     }
 
-    fn extend(&mut self, mut draft: Draft, changes: &[Change], more: bool) -> Outcome {
-        if let Err(error) = delta::apply(&mut draft.config, changes) {
+    fn extend(&mut self, mut draft: Box<Draft>, changes: &[Change], more: bool) -> Outcome {
+        if let Err(error) = draft.apply(changes) {
             self.skip(more);
-            return Outcome::Refused(refusal(draft.id, "entity", chain(&error)));
+            return Outcome::Refused(refusal(draft.id(), "length", error.to_string()));
         }
         if more {
-            *self = Incoming::Unfinished(Box::new(draft));
+            self.stage = Stage::Unfinished(draft);
             return Outcome::Pending;
         }
-        *self = Incoming::Idle;
-        draft.finish()
-    }
-}
-
-impl Draft {
-    fn finish(self) -> Outcome {
-        let found = self.config.hash();
-        if found != self.id.hash {
-            let what =
-                format!("revision {} was announced, but its content has the hash {found}", self.id);
-            return if self.whole {
-                Outcome::Refused(refusal(self.id, "content_hash", what))
-            } else {
-                Outcome::Resync(what)
-            };
+        self.stage = Stage::Idle;
+        match draft.finish() {
+            Finished::Ready(revision) => Outcome::Ready(Arc::new(revision)),
+            Finished::Foreign(draft) => {
+                let refusal = Refusal { revision: draft.id(), problems: draft.problems() };
+                self.foreign = Some(Box::new(draft));
+                Outcome::Foreign(refusal)
+            }
+            Finished::OtherContent { id, found, whole } => {
+                let what =
+                    format!("revision {id} was announced, but its content has the hash {found}");
+                if whole {
+                    Outcome::Refused(refusal(id, "content_hash", what))
+                } else {
+                    Outcome::Resync(what)
+                }
+            }
         }
-        Outcome::Ready(Arc::new(Revision {
-            id: self.id,
-            signature: Some(self.signature),
-            config: self.config,
-        }))
     }
-}
-
-fn untrusted(id: RevisionId, error: &TrustError) -> Refusal {
-    refusal(id, "signature", error.to_string())
 }
 
 fn refusal(revision: RevisionId, code: &str, message: String) -> Refusal {
     Refusal { revision, problems: vec![Problem { code: code.to_owned(), entity: None, field: None, message }] }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use model::encode::ContentHash;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ed25519::SigningKey;
+
+    /// A control plane of a newer version: its entities cost this one nothing but their place.
+    struct Newer {
+        key: SigningKey,
+        trust: Trust,
+        entity: Change,
+    }
+
+    impl Newer {
+        fn new() -> Self {
+            let key = SigningKey::generate().expect("generates");
+            let prefix = tempfile::tempdir().expect("has a place");
+            let trust = Trust::load(prefix.path(), Some(key.public())).expect("loads");
+            let kind = serde_json::from_value("quotas".into()).expect("is a name");
+            let bytes = Some(Bytes::from(vec![0; 32 << 20]));
+            Self { key, trust, entity: Change { kind, id: Uuid::nil(), bytes } }
+        }
+
+        fn signed(&self, version: u64) -> (RevisionId, Signature) {
+            let id = RevisionId { epoch: 1, version, hash: ContentHash::from_bytes([9; 16]) };
+            (id, Signature::from_bytes(self.key.sign(&id.signed_bytes()).expect("signs")))
+        }
+
+        /// The code of the refusal that ends a stream of parts, after how many.
+        fn stream(&self, incoming: &mut Incoming) -> (usize, String) {
+            let part = || Part { changes: vec![self.entity.clone()], more: true };
+            (1..1000)
+                .find_map(|count| match incoming.part(part()) {
+                    Outcome::Pending => None,
+                    Outcome::Refused(refusal) => Some((count, refusal.problems[0].code.clone())),
+                    other => panic!("{other:?}"),
+                })
+                .expect("it ends")
+        }
+    }
+
+    #[test]
+    fn a_configuration_without_end_is_not_taken() {
+        let (newer, mut incoming) = (Newer::new(), Incoming::default());
+        let (id, signature) = newer.signed(1);
+        let full = Full { id, signature, changes: Vec::new(), more: true };
+        let begun = incoming.full(full.clone(), &Revision::empty(), &newer.trust);
+        assert!(matches!(begun, Outcome::Pending), "{begun:?}");
+        assert_eq!(newer.stream(&mut incoming), (128, "length".to_owned()));
+
+        // The rest is thrown away, and another one may begin.
+        let rest = Part { changes: vec![newer.entity.clone()], more: true };
+        assert!(matches!(incoming.part(rest), Outcome::Known));
+        let begun = incoming.full(full, &Revision::empty(), &newer.trust);
+        assert!(matches!(begun, Outcome::Pending), "{begun:?}");
+    }
+
+    #[test]
+    fn nor_one_without_end_in_steps() {
+        let (newer, mut incoming) = (Newer::new(), Incoming::default());
+        let (id, signature) = newer.signed(1);
+        let changes = vec![newer.entity.clone(); 100];
+        let first = Full { id, signature, changes, more: false };
+        let first = incoming.full(first, &Revision::empty(), &newer.trust);
+        assert!(matches!(first, Outcome::Foreign(_)), "{first:?}");
+
+        let (parent, (id, signature)) = (id, newer.signed(2));
+        let step = Step { parent, id, signature, changes: Vec::new(), more: true };
+        let begun = incoming.step(step.clone(), &Revision::empty(), &newer.trust);
+        assert!(matches!(begun, Outcome::Pending), "{begun:?}");
+        assert_eq!(newer.stream(&mut incoming), (28, "length".to_owned()));
+
+        // Nothing is left to go on from: what comes next is asked for as a whole, and counted anew.
+        let again = incoming.step(step, &Revision::empty(), &newer.trust);
+        assert!(matches!(again, Outcome::Resync(_)), "{again:?}");
+    }
 }

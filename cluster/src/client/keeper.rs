@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::vitals::{Refusal, Verdict};
-use model::{Revision, RevisionId};
+use model::{Revision, RevisionId, severity};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{debug, error};
@@ -105,6 +105,7 @@ impl Keeper {
             Ok(Err(error)) => {
                 let again = RETRY.as_secs();
                 error!(
+                    name: severity::CRIT,
                     "[clustering] revision {} is served but not cached: {}; trying again in {again} s",
                     revision.id,
                     chain(&*error)
@@ -113,6 +114,7 @@ impl Keeper {
             }
             Err(panicked) => {
                 error!(
+                    name: severity::CRIT,
                     "[clustering] revision {} is served but not cached: {panicked}",
                     revision.id
                 );

@@ -5,31 +5,29 @@
 //! checked, and an older revision never replaces a newer one.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{debug, error, info, warn};
 
 use super::incoming::{Incoming, Outcome};
 use super::{Node, Status};
 use crate::log::printable;
-use crate::protocol::frame::{FrameError, FrameReader};
+use crate::protocol::frame::{self, FrameError, FrameReader, WriteError};
 use crate::protocol::version::{CAPABILITIES, PROTOCOL};
 use crate::protocol::{
-    Bye, HEARTBEAT, Hello, Malformed, Message, Nack, Ping, Reason, Resync, SILENCE, Signed, Welcome,
+    Bye, HEARTBEAT, Hello, Malformed, Message, Nack, Ping, Reason, Resync, Signed, Welcome,
 };
 use crate::trust::TrustError;
 
-/// The longest message: one entity, or the problems of a turned down hello.
-const MESSAGE_LIMIT: usize = 64 << 20;
+/// The longest message of a control plane: one entity may fill it.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
-/// How many problems of a refusal, and how much of each, are reported.
-const PROBLEMS: usize = 100;
-const PROBLEM_BYTES: usize = 2048;
+/// How many messages in a row may lead to nothing before the link is given up.
+const VAIN: u32 = 10;
 
 /// How a link ended.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +61,10 @@ pub enum Ended {
     #[error("it sent {0}, which has no place here")]
     OutOfPlace(&'static str),
 
+    /// Nothing it sent could be used, again and again.
+    #[error("{VAIN} times in a row it sent what this node cannot use")]
+    Vain,
+
     /// It sent bytes that are not our protocol, fell silent, or the link broke.
     #[error(transparent)]
     Frame(#[from] FrameError),
@@ -71,9 +73,9 @@ pub enum Ended {
     #[error(transparent)]
     Malformed(#[from] Malformed),
 
-    /// Writing failed.
-    #[error("the link broke")]
-    Write(#[source] io::Error),
+    /// It takes nothing of what it is sent, or the link broke.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 
     /// This node could not prove its key.
     #[error("the node key cannot be used")]
@@ -89,6 +91,8 @@ struct Session<'a, IO> {
     status: watch::Receiver<Status>,
     told: Status,
     incoming: Incoming,
+    /// How many messages in a row have led to nothing.
+    vain: u32,
 }
 
 /// Carries a conversation to its end.
@@ -108,11 +112,12 @@ where
     let mut session = Session {
         node,
         control_plane,
-        reader: FrameReader::new(reader, MESSAGE_LIMIT),
+        reader: FrameReader::new(reader, MAX_MESSAGE_BYTES),
         writer,
         status,
         told,
         incoming: Incoming::default(),
+        vain: 0,
     };
     tokio::pin!(stopped);
     let introduced = tokio::select! {
@@ -163,7 +168,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
             plugins: Default::default(),
             have,
             serving: self.told.serving,
-            refused: self.told.refused.clone().map(shortened),
+            refused: self.told.refused.clone(),
         })
     }
 
@@ -228,22 +233,34 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
             Outcome::Ready(revision) => {
                 debug!("[clustering] received revision {}", revision.id);
                 self.node.publish(revision);
+                self.vain = 0;
             }
-            Outcome::Older(id) => warn!(
-                "[clustering] control plane {} lags behind: it sent revision {id}, this node stays at {}",
-                self.control_plane, have.id
-            ),
+            Outcome::Older(id) => {
+                warn!(
+                    "[clustering] control plane {} lags behind: it sent revision {id}, this node stays at {}",
+                    self.control_plane, have.id
+                );
+                self.vain += 1;
+            }
             Outcome::Resync(reason) => {
                 warn!(
                     "[clustering] asking {} for the whole configuration: {reason}",
                     self.control_plane
                 );
                 self.say(Resync { reason }).await?;
+                self.vain += 1;
             }
-            Outcome::Refused(refusal) => super::refuse(&self.node.status, refusal),
+            Outcome::Refused(refusal) => {
+                super::refuse(&self.node.status, refusal);
+                self.vain += 1;
+            }
+            Outcome::Foreign(refusal) => {
+                super::refuse(&self.node.status, refusal);
+                self.vain = 0;
+            }
             Outcome::OutOfPlace => return Err(Ended::OutOfPlace("Part")),
         }
-        Ok(())
+        if self.vain < VAIN { Ok(()) } else { Err(Ended::Vain) }
     }
 
     /// Tells the control plane what is new about this node.
@@ -253,19 +270,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
             self.say(now.serving).await?;
         }
         if let Some(refusal) = now.refused.clone().filter(|_| now.refused != self.told.refused) {
-            self.say(Nack { refusal: shortened(refusal) }).await?;
+            self.say(Nack { refusal }).await?;
         }
         self.told = now;
         Ok(())
     }
 
     async fn say(&mut self, message: impl Into<Message>) -> Result<(), Ended> {
-        let wire = message.into().encode();
-        let write = async {
-            self.writer.write_all(&wire).await?;
-            self.writer.flush().await
-        };
-        timeout(SILENCE, write).await.map_err(|_| FrameError::Silence)?.map_err(Ended::Write)
+        Ok(frame::write(&mut self.writer, &message.into().encode()).await?)
     }
 
     async fn hear(&mut self) -> Result<Option<Message>, Ended> {
@@ -274,7 +286,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
     }
 
     /// A write may fail before the reason for it has been read.
-    async fn last_words(&mut self, failed: io::Error) -> Ended {
+    async fn last_words(&mut self, failed: WriteError) -> Ended {
         match self.hear().await {
             Ok(Some(Message::Refused(refused))) => {
                 Ended::TurnedAway { reason: refused.reason, text: printable(&refused.text) }
@@ -284,16 +296,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
             _ => Ended::Write(failed),
         }
     }
-}
-
-/// A refusal as it is reported: enough to act on, bounded.
-fn shortened(mut refusal: model::vitals::Refusal) -> model::vitals::Refusal {
-    refusal.problems.truncate(PROBLEMS);
-    for problem in &mut refusal.problems {
-        let end = problem.message.floor_char_boundary(PROBLEM_BYTES);
-        problem.message.truncate(end);
-    }
-    refusal
 }
 
 /// Logs how a link ended, loudly where the operator must act.

@@ -1,7 +1,7 @@
 //! How messages travel: u32 big-endian body length, u8 kind, u8 flags, body.
 //!
 //! A body is at most 1 MiB; a longer message goes on in further frames of its
-//! kind, all but the last flagged [`MORE`]. Both ends bound what they hold, no
+//! kind, all but the last flagged [`MORE`] and none of those empty. Both ends bound what they hold, no
 //! input can make the reader panic or allocate ahead of what has arrived, and
 //! flags other than `MORE` are reserved for what two ends negotiate
 //! (compression, say).
@@ -9,8 +9,8 @@
 use std::io;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::SILENCE;
 
@@ -25,6 +25,10 @@ pub const MORE: u8 = 0x01;
 
 /// How much is read from the transport at once.
 const READ: usize = 16 * 1024;
+
+/// How much is given to the transport at once: what a TLS record holds. Of more, TLS would not tell how much
+/// has been taken before all of it has.
+const WRITE: usize = 16 * 1024;
 
 /// One whole message, not yet understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +58,10 @@ pub enum FrameError {
     /// A flag nobody negotiated.
     #[error("a frame carries the unknown flags {0:#04x}")]
     UnknownFlags(u8),
+
+    /// A frame that says the message goes on, but brings nothing: a message of those would never end.
+    #[error("a frame of a message of kind {0} is empty and not its last")]
+    Empty(u8),
 
     /// Another message began before the last one ended.
     #[error("a message of kind {expected} was interrupted by one of kind {found}")]
@@ -95,6 +103,36 @@ pub fn encode(kind: u8, body: &[u8]) -> Bytes {
     }
 }
 
+/// Why a message was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The peer does not read. What it does not take must not be held for it for ever.
+    #[error("it has taken nothing of what it is sent for {} s", SILENCE.as_secs())]
+    Stuck,
+
+    /// The transport failed.
+    #[error("the link broke")]
+    Io(#[from] io::Error),
+}
+
+/// Writes what [`encode`] made. It may take as long as it takes, as long as it goes on: only a peer that
+/// takes nothing for [`SILENCE`] is given up.
+pub async fn write<W: AsyncWrite + Unpin>(io: &mut W, wire: &[u8]) -> Result<(), WriteError> {
+    for piece in wire.chunks(WRITE) {
+        let mut rest = piece;
+        while rest.has_remaining() {
+            if unless_stuck(io.write_buf(&mut rest)).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+            }
+        }
+    }
+    unless_stuck(io.flush()).await
+}
+
+async fn unless_stuck<T>(progress: impl Future<Output = io::Result<T>>) -> Result<T, WriteError> {
+    Ok(timeout(SILENCE, progress).await.map_err(|_| WriteError::Stuck)??)
+}
+
 /// Reads messages from a transport.
 pub struct FrameReader<R> {
     io: R,
@@ -108,11 +146,6 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads from `io`; no message may be longer than `limit` bytes.
     pub fn new(io: R, limit: usize) -> Self {
         Self { io, buffer: BytesMut::new(), unfinished: None, limit, heard: Instant::now() }
-    }
-
-    /// Changes the longest message, such as after the peer has introduced itself.
-    pub fn set_limit(&mut self, limit: usize) {
-        self.limit = limit;
     }
 
     /// The next message; none when the peer has closed between messages. Safe to cancel: what has
@@ -145,6 +178,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
         if flags & !MORE != 0 {
             return Err(FrameError::UnknownFlags(flags));
+        }
+        if length == 0 && flags & MORE != 0 {
+            return Err(FrameError::Empty(kind));
         }
         let begun = self.unfinished.as_ref().map_or(0, |(_, body)| body.len());
         if begun + length as usize > self.limit {
@@ -247,10 +283,11 @@ mod tests {
             block_on(read_all(&[0, 0, 0, 2, 1, 0, 9], 9)),
             Err(FrameError::Truncated)
         ));
-        let interrupted = [0, 0, 0, 0, 1, MORE, 0, 0, 0, 0, 2, 0];
+        assert!(matches!(block_on(read_all(&[0, 0, 0, 0, 1, MORE], 9)), Err(FrameError::Empty(1))));
+        let interrupted = [0, 0, 0, 1, 1, MORE, 9, 0, 0, 0, 0, 2, 0];
         let error = block_on(read_all(&interrupted, 9));
         assert!(matches!(error, Err(FrameError::Interrupted { expected: 1, found: 2 })));
-        assert!(matches!(block_on(read_all(&interrupted[..6], 9)), Err(FrameError::Truncated)));
+        assert!(matches!(block_on(read_all(&interrupted[..7], 9)), Err(FrameError::Truncated)));
     }
 
     proptest! {

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, info, warn};
 
-use super::{Hub, Peer};
+use super::{Hub, Peer, session};
 use crate::log::chain;
 use crate::tls::{self, Acceptor, Secure};
 use waiting::{Place, Room};
@@ -62,13 +62,15 @@ pub(super) struct Gate {
     refused: Quiet,
     foreign: Quiet,
     late: Quiet,
+    exhausted: Quiet,
 }
 
 impl Gate {
     pub(super) fn new(acceptor: Acceptor, hub: Arc<Hub>) -> Arc<Self> {
         let unknown = Room::new(UNKNOWN, HELLO);
-        let (refused, foreign, late) = (Quiet::default(), Quiet::default(), Quiet::default());
-        Arc::new(Self { acceptor, hub, unknown, refused, foreign, late })
+        let quiet = Quiet::default;
+        let (refused, foreign, late, exhausted) = (quiet(), quiet(), quiet(), quiet());
+        Arc::new(Self { acceptor, hub, unknown, refused, foreign, late, exhausted })
     }
 
     /// Accepts on one address until the hub stops.
@@ -90,7 +92,9 @@ impl Gate {
                     tokio::spawn(async move { gate.receive(stream, address, place).await });
                 }
                 Err(error) => {
-                    error!("[clustering] cannot accept a data plane: {error}");
+                    self.exhausted.line(|more| {
+                        error!("[clustering] cannot accept a data plane: {error}{more}");
+                    });
                     sleep(EXHAUSTED).await;
                 }
             }
@@ -101,8 +105,20 @@ impl Gate {
         let Some((stream, peer)) = self.introduce(stream, address, &mut place).await else {
             return;
         };
+        // A certificate that many hold does not tell who it is.
+        let admitted = tokio::select! {
+            admitted = session::introduce(&self.hub, stream, &peer) => admitted.ok(),
+            () = place.wanted() => {
+                self.late.line(|more| {
+                    warn!("[clustering] {address} did not say hello in time{more}");
+                });
+                None
+            }
+        };
         drop(place);
-        Box::pin(self.hub.converse(stream, &peer)).await;
+        if let Some(admitted) = admitted {
+            Box::pin(session::run(&self.hub, admitted)).await;
+        }
     }
 
     /// Ends with a peer that may speak, or with a log line.

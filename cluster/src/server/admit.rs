@@ -17,6 +17,7 @@ use super::session::Ended;
 use super::{Hub, Peer};
 use crate::identity;
 use crate::log::printable;
+use crate::protocol::bounds;
 use crate::protocol::frame::FrameReader;
 use crate::protocol::version::{self, Incompatible, PROTOCOL, ProtocolRange};
 use crate::protocol::{Hello, Message, Reason, Refused};
@@ -69,6 +70,7 @@ impl AdmitError {
             AdmitError::Version(_) => Reason::Version,
             AdmitError::Attach(AttachError::OtherKey) => Reason::Identity,
             AdmitError::Attach(AttachError::Superseded) => Reason::Superseded,
+            AdmitError::Attach(AttachError::Full(_)) => Reason::Full,
         }
     }
 
@@ -87,13 +89,13 @@ impl AdmitError {
     }
 }
 
-/// Waits for the hello.
+/// Waits for the hello. What it says beyond all bounds is cut before anybody sees it.
 pub(super) async fn introduction<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
 ) -> Result<Hello, Ended> {
     let raw = timeout(INTRODUCTION, reader.next()).await.map_err(|_| Ended::Mute)??;
     match Message::decode(&raw.ok_or(Ended::Closed)?)? {
-        Some(Message::Hello(hello)) => Ok(hello),
+        Some(Message::Hello(hello)) => Ok(bounds::hello(hello)),
         Some(other) => Err(Ended::OutOfPlace(other.name())),
         None => Err(Ended::OutOfPlace("an unknown message")),
     }

@@ -5,6 +5,8 @@
 //! this process began: a data plane that has where one of them starts is sent
 //! what the newest revision has of all that was touched since. What is sent is
 //! encoded once and shared by all links that send it, for as long as any does.
+//! Whole configurations are large, and a slow link may take hours for one: of
+//! those, only so many are held, whatever the links do.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -27,8 +29,48 @@ const CHANGE_OVERHEAD: usize = 48;
 /// What one message carries of a configuration, roughly: links stay responsive between messages.
 const PART_BYTES: usize = 256 * 1024;
 
+/// How many whole configurations are held encoded at once. Only slow links can make it so many: others are
+/// done with one before the next is asked for.
+const MAX_FULLS: usize = 4;
+
 /// Messages ready for the wire.
-pub(super) type Wire = Arc<[Bytes]>;
+pub(super) type Wire = Arc<Encoded>;
+
+/// What is sent of one revision.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    /// What a data plane has that has read it all.
+    pub(super) id: RevisionId,
+    /// None once it is withdrawn.
+    messages: Mutex<Option<Box<[Bytes]>>>,
+}
+
+/// What to write after so many messages.
+#[derive(Debug)]
+pub(super) enum Next {
+    Message(Bytes),
+    End,
+    /// Nothing any more: too many others are held. What was written is of no use.
+    Withdrawn,
+}
+
+impl Encoded {
+    fn new(id: RevisionId, messages: Box<[Bytes]>) -> Arc<Self> {
+        Arc::new(Self { id, messages: Mutex::new(Some(messages)) })
+    }
+
+    /// The message at this place. Who writes it holds that one only.
+    pub(super) fn next(&self, at: usize) -> Next {
+        match &*lock(&self.messages) {
+            Some(messages) => messages.get(at).cloned().map_or(Next::End, Next::Message),
+            None => Next::Withdrawn,
+        }
+    }
+
+    fn withdraw(&self) {
+        *lock(&self.messages) = None;
+    }
+}
 
 /// What brings a data plane to the newest revision.
 #[derive(Clone, Debug)]
@@ -49,7 +91,8 @@ pub(super) enum Update {
 #[derive(Debug, Default)]
 pub(super) struct History {
     recent: Mutex<Recent>,
-    full: Mutex<Option<(RevisionId, Weak<[Bytes]>)>>,
+    /// Those that are being sent, oldest first.
+    fulls: Mutex<Vec<Weak<Encoded>>>,
     steps: Mutex<Steps>,
 }
 
@@ -66,7 +109,7 @@ struct Recent {
 #[derive(Debug, Default)]
 struct Steps {
     to: RevisionId,
-    from: HashMap<RevisionId, Weak<[Bytes]>>,
+    from: HashMap<RevisionId, Weak<Encoded>>,
 }
 
 impl History {
@@ -83,8 +126,8 @@ impl History {
         lock(&self.recent).push(Arc::clone(revision));
     }
 
-    /// What brings a data plane that has `have` to `head`. May encode a whole configuration: not for an
-    /// async thread.
+    /// What brings a data plane that has `have` to `head`, or nearer to it: whoever takes `steps` may be
+    /// given a whole configuration from which a step leads there. May encode one: not for an async thread.
     pub(super) fn update(
         &self,
         have: Option<RevisionId>,
@@ -100,7 +143,7 @@ impl History {
         }
         match have.filter(|_| steps).and_then(|have| self.step(have, head, signature)) {
             Some(wire) => Update::Step(wire),
-            None => Update::Full(self.full(head, signature)),
+            None => Update::Full(self.full(have, head, signature, steps)),
         }
     }
 
@@ -114,22 +157,42 @@ impl History {
 
     // Both encode under their lock, so that many links that need the same wait for one.
 
-    fn full(&self, head: &Revision, signature: Signature) -> Wire {
-        let mut known = lock(&self.full);
-        if let Some((id, wire)) = &*known
-            && *id == head.id
-            && let Some(wire) = wire.upgrade()
-        {
-            return wire;
+    fn full(
+        &self,
+        have: Option<RevisionId>,
+        head: &Revision,
+        signature: Signature,
+        steps: bool,
+    ) -> Wire {
+        let mut known = lock(&self.fulls);
+        known.retain(|wire| wire.strong_count() > 0);
+        let newest = known.last().and_then(Weak::upgrade);
+        // Who asks may have waited, and not know of the newest.
+        let is_current = |wire: &&Wire| wire.id.position() >= head.id.position();
+        if let Some(wire) = newest.as_ref().filter(is_current) {
+            return Arc::clone(wire);
+        }
+        if known.len() >= MAX_FULLS {
+            let leads_on = |wire: &Wire| {
+                steps
+                    && have.is_none_or(|have| have.position() < wire.id.position())
+                    && self.touched_since(wire.id).is_some()
+            };
+            if let Some(wire) = newest.filter(leads_on) {
+                return wire;
+            }
+            // Its links begin again, all of them with the one that is made now.
+            if let Some(oldest) = known.remove(0).upgrade() {
+                oldest.withdraw();
+            }
         }
         let mut changes = Vec::with_capacity(head.config.len());
         head.config.for_each(|kind, id, bytes| {
             changes.push(Change { kind: kind.into(), id, bytes: Some(bytes.clone()) });
         });
-        let wire = in_parts(changes, |changes, more| {
-            Full { id: head.id, signature, changes, more }.into()
-        });
-        *known = Some((head.id, Arc::downgrade(&wire)));
+        let first = |changes, more| Full { id: head.id, signature, changes, more }.into();
+        let wire = Encoded::new(head.id, in_parts(changes, first));
+        known.push(Arc::downgrade(&wire));
         wire
     }
 
@@ -143,8 +206,8 @@ impl History {
         }
         let changes = delta::latest(&head.config, self.touched_since(have)?);
         let (parent, id) = (have, head.id);
-        let wire =
-            in_parts(changes, |changes, more| Step { parent, id, signature, changes, more }.into());
+        let first = |changes, more| Step { parent, id, signature, changes, more }.into();
+        let wire = Encoded::new(id, in_parts(changes, first));
         known.from.insert(have, Arc::downgrade(&wire));
         Some(wire)
     }
@@ -180,7 +243,10 @@ fn weight(step: &Touched) -> usize {
 }
 
 /// Splits changes over a first message and as many [`Part`]s as they need.
-fn in_parts(changes: Vec<Change>, first: impl FnOnce(Vec<Change>, bool) -> Message) -> Wire {
+fn in_parts(
+    changes: Vec<Change>,
+    first: impl FnOnce(Vec<Change>, bool) -> Message,
+) -> Box<[Bytes]> {
     let mut parts = vec![Vec::new()];
     let mut filled = 0;
     for change in changes {
@@ -258,6 +324,43 @@ mod tests {
         assert!(matches!(history.update(Some(two.id), &two, true), Update::Nothing));
     }
 
+    fn full(history: &History, have: Option<RevisionId>, head: &Arc<Revision>) -> Wire {
+        match history.update(have, head, true) {
+            Update::Full(wire) => wire,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_so_many_whole_configurations_are_held() {
+        let history = History::default();
+        let heads: Vec<_> = (1..=9).map(|v| revision(v, 3, &format!("host-{v}.test"))).collect();
+        let newest = &heads[8];
+        heads[..4].iter().for_each(|head| history.note(head));
+        let held: Vec<_> = heads[..4].iter().map(|head| full(&history, None, head)).collect();
+
+        // Who comes now shares the last of them, if it gets on from there.
+        history.note(newest);
+        let shared = full(&history, None, newest);
+        assert!(Arc::ptr_eq(&shared, &held[3]));
+        assert!(matches!(history.update(Some(shared.id), newest, true), Update::Step(_)));
+
+        // Who has something later does not: the oldest makes way, also for all who come after.
+        let later = RevisionId { version: 5, ..heads[0].id };
+        let made = full(&history, Some(later), newest);
+        assert_eq!(made.id, newest.id);
+        assert!(matches!(held[0].next(0), Next::Withdrawn));
+        assert!(held[1..].iter().all(|wire| matches!(wire.next(0), Next::Message(_))));
+        assert!(Arc::ptr_eq(&made, &full(&history, None, newest)));
+        assert!(matches!(made.next(1), Next::End));
+
+        // Nothing is withdrawn where there is room.
+        drop(held);
+        drop(shared);
+        full(&history, None, &revision(10, 1, "ten.test"));
+        assert!(matches!(made.next(0), Next::Message(_)));
+    }
+
     #[test]
     fn what_was_replaced_long_ago_is_let_go() {
         let history = History::default();
@@ -289,7 +392,8 @@ mod tests {
         let Update::Step(wire) = history.update(Some(one.id), &three, true) else {
             panic!("the step is known")
         };
-        let raw = FrameReader::new(&wire[0][..], 1 << 20).next().await.unwrap().unwrap();
+        let Next::Message(first) = wire.next(0) else { panic!("there is one") };
+        let raw = FrameReader::new(&first[..], 1 << 20).next().await.unwrap().unwrap();
         let Ok(Some(Message::Step(Step { parent, id, changes, signature, .. }))) =
             Message::decode(&raw)
         else {

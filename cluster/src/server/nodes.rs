@@ -1,11 +1,12 @@
 //! What the control plane knows of its data planes.
 //!
 //! A row outlives its link until the purge delay has passed without a word from
-//! the node. While it lives, the id belongs to the key it was first shown with,
-//! and only the newest link of a node may change its row.
+//! the node, or its place is needed. While it lives, the id belongs to the key it
+//! was first shown with, and only the newest link of a node may change its row.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,26 +15,33 @@ use model::encode::ContentHash;
 use model::vitals::{CertDetails, NodeReport, NodeStatus, Refusal, SyncStatus, Vitals};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::info;
 use uuid::Uuid;
 
 use crate::ed25519::PublicKey;
+use crate::log::printable;
 use crate::protocol::{Ack, Hello, SILENCE};
 use crate::server::Peer;
 
 /// After this long without a word a node is not stale any more, but gone.
 const GONE: Duration = Duration::from_secs(90);
 
-/// Every data plane heard from within the purge delay.
+/// How often rows are looked through for those that outlived the purge delay, which is a minute or more.
+const PURGE: Duration = Duration::from_secs(1);
+
+/// Every data plane heard from within the purge delay, as far as there is room.
 #[derive(Debug)]
 pub struct Nodes {
     rows: Mutex<Rows>,
     purge_delay: Duration,
+    most: usize,
     gone: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Rows {
     by_id: BTreeMap<Uuid, Row>,
+    purged: Option<Instant>,
     links: u64,
 }
 
@@ -46,6 +54,9 @@ pub(super) enum AttachError {
     /// A process of the same node that started later is connected.
     #[error("a newer process of the same node is connected")]
     Superseded,
+    /// There is no place for another.
+    #[error("this control plane is full: {0} data planes are connected")]
+    Full(usize),
 }
 
 #[derive(Debug)]
@@ -89,9 +100,9 @@ impl Moment {
 }
 
 impl Nodes {
-    /// An empty registry that forgets a node after `purge_delay` without a word.
-    pub fn new(purge_delay: Duration) -> Arc<Self> {
-        Arc::new(Self { rows: Mutex::default(), purge_delay, gone: Notify::new() })
+    /// An empty registry of up to `most` nodes, that forgets one after `purge_delay` without a word.
+    pub fn new(purge_delay: Duration, most: usize) -> Arc<Self> {
+        Arc::new(Self { rows: Mutex::default(), purge_delay, most, gone: Notify::new() })
     }
 
     /// Opens the row of a node whose identity is proven. An older link of the same node is evicted.
@@ -101,6 +112,7 @@ impl Nodes {
         peer: &Peer,
     ) -> Result<Link, AttachError> {
         let mut rows = self.lock();
+        rows.purge(self.purge_delay);
         let known = rows.admit(hello)?;
         if let Some(link) = known.and_then(|row| row.link.as_ref()) {
             if link.instance > hello.instance {
@@ -108,22 +120,40 @@ impl Nodes {
             }
             link.evict.notify_one();
         }
+        let displaced = rows.make_room(hello.node, self.most)?;
         rows.links += 1;
         let (number, evict) = (rows.links, Arc::new(Notify::new()));
         let row = rows.introduce(hello, peer);
         row.link = Some(OpenLink { number, instance: hello.instance, evict: Arc::clone(&evict) });
         row.fell_silent = false;
+        drop(rows);
+        self.forgot(displaced);
         Ok(Link { nodes: Arc::clone(self), node: hello.node, number, evict })
     }
 
-    /// Shows a node that was turned away because its release does not go with ours.
+    /// Shows a node that was turned away because its release does not go with ours, if there is a place.
     pub(super) fn note_incompatible(&self, hello: &Hello, peer: &Peer) -> Result<(), AttachError> {
         let mut rows = self.lock();
+        rows.purge(self.purge_delay);
         // A process that may not connect must not hide one of the same node that does.
-        if rows.admit(hello)?.is_none_or(|row| row.link.is_none()) {
+        let alone = rows.admit(hello)?.is_none_or(|row| row.link.is_none());
+        if alone && let Ok(displaced) = rows.make_room(hello.node, self.most) {
             rows.introduce(hello, peer).incompatible = true;
+            drop(rows);
+            self.forgot(displaced);
         }
         Ok(())
+    }
+
+    fn forgot(&self, displaced: Option<Row>) {
+        if let Some(Row { hostname, ip, seen, .. }) = displaced {
+            let (hostname, seconds) = (printable(&hostname), seen.at.elapsed().as_secs());
+            info!(
+                "[clustering] forgot data plane [host: {hostname}, ip: {ip}], not heard of for {seconds} s: \
+                 a new one needs its place among {}",
+                self.most
+            );
+        }
     }
 
     /// Resolves when no link is open.
@@ -138,20 +168,49 @@ impl Nodes {
     }
 
     fn lock(&self) -> MutexGuard<'_, Rows> {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.by_id.retain(|_, row| row.link.is_some() || row.seen.at.elapsed() < self.purge_delay);
-        rows
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Vitals for Nodes {
-    fn data_planes(&self) -> Vec<NodeReport> {
-        let rows = self.lock();
-        rows.by_id.iter().map(|(id, row)| row.report(*id, self.purge_delay)).collect()
+    fn page(&self, after: Option<Uuid>, most: usize) -> Vec<NodeReport> {
+        let mut rows = self.lock();
+        rows.purge(self.purge_delay);
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = rows.by_id.range((after, Bound::Unbounded));
+        rest.take(most).map(|(id, row)| row.report(*id, self.purge_delay)).collect()
+    }
+
+    fn count(&self) -> usize {
+        let mut rows = self.lock();
+        rows.purge(self.purge_delay);
+        rows.by_id.len()
     }
 }
 
 impl Rows {
+    /// Forgets who has not been heard of for longer than this. Looks at every row, so not at every turn.
+    fn purge(&mut self, delay: Duration) {
+        let now = Instant::now();
+        if self.purged.is_some_and(|purged| now - purged < PURGE) {
+            return;
+        }
+        self.purged = Some(now);
+        self.by_id.retain(|_, row| row.link.is_some() || now - row.seen.at < delay);
+    }
+
+    /// Makes sure that there is a place for this node, if need be that of whom nothing was heard for
+    /// longest, which is returned. Who is connected keeps its place.
+    fn make_room(&mut self, node: Uuid, most: usize) -> Result<Option<Row>, AttachError> {
+        if self.by_id.len() < most || self.by_id.contains_key(&node) {
+            return Ok(None);
+        }
+        let away = self.by_id.iter().filter(|(_, row)| row.link.is_none());
+        let longest = away.min_by_key(|(_, row)| row.seen.at).map(|(id, _)| *id);
+        let displaced = longest.and_then(|id| self.by_id.remove(&id));
+        displaced.map(Some).ok_or(AttachError::Full(most))
+    }
+
     fn admit(&self, hello: &Hello) -> Result<Option<&Row>, AttachError> {
         let row = self.by_id.get(&hello.node);
         if row.is_some_and(|row| row.key != hello.key.into()) {

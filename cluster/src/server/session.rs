@@ -2,10 +2,11 @@
 //!
 //! Two futures share the link: one listens, one speaks. The speaker always
 //! goes from what it last wrote to the newest revision, so whatever was
-//! superseded while a slow data plane was being written to is never sent, and
-//! no data plane waits for another.
+//! superseded while a slow data plane was being written to is not sent, and
+//! no data plane waits for another. What may be sent instead, where many slow
+//! ones would fill the memory, is [`super::history`]'s to say.
 
-use std::io;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,27 +14,29 @@ use model::{Revision, RevisionId};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::admit::{INTRODUCTION, Who, admit, introduction, refuse};
-use super::history::Update;
+use super::history::{Next, Update, Wire};
 use super::nodes::Link;
 use super::{Hub, Peer};
 use crate::log::{chain, printable};
-use crate::protocol::frame::{FrameError, FrameReader};
+use crate::protocol::frame::{self, FrameError, FrameReader, WriteError};
 use crate::protocol::version::{self, CAPABILITIES, PROTOCOL};
-use crate::protocol::{Bye, Hello, Malformed, Message, Pong, Reason, Signed, Welcome};
+use crate::protocol::{Bye, Hello, Malformed, Message, Pong, Reason, Signed, Welcome, bounds};
 use crate::trust;
 
 /// How long a leaving control plane waits for a data plane to take its leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The longest hello.
-const HELLO_LIMIT: usize = 64 * 1024;
+/// How often a data plane may ask for the whole configuration.
+const RESYNC: Duration = Duration::from_secs(10);
 
-/// The longest message of a data plane that is taken on: a refusal may list many problems.
-const MESSAGE_LIMIT: usize = 4 << 20;
+/// How many messages of a data plane are taken as they come, and how far apart those after them. No data
+/// plane of ours comes near; what others send costs them more than us.
+const BURST: u32 = 1000;
+const APART: Duration = Duration::from_millis(5);
 
 /// How a link ended.
 #[derive(Debug, thiserror::Error)]
@@ -79,9 +82,9 @@ pub enum Ended {
     #[error(transparent)]
     Malformed(#[from] Malformed),
 
-    /// Writing to it failed.
-    #[error("writing to it failed")]
-    Write(#[from] io::Error),
+    /// It takes nothing of what it is sent, or its link broke.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 
     /// A bug of ours: it connects again, and gets another try.
     #[error("deciding what to send it failed")]
@@ -101,32 +104,48 @@ enum Want {
     Everything,
 }
 
-/// Carries a conversation to its end, and logs how it went.
-pub(super) async fn run<IO>(hub: &Hub, io: IO, peer: &Peer) -> Ended
+/// A data plane that was taken on.
+pub(super) struct Admitted<IO> {
+    reader: FrameReader<ReadHalf<IO>>,
+    writer: WriteHalf<IO>,
+    hello: Hello,
+    link: Link,
+    who: Who,
+}
+
+/// Hears who it is, and takes it on or tells it why not.
+pub(super) async fn introduce<IO>(hub: &Hub, io: IO, peer: &Peer) -> Result<Admitted<IO>, Ended>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let (reader, mut writer) = tokio::io::split(io);
-    let mut reader = FrameReader::new(reader, HELLO_LIMIT);
+    let mut reader = FrameReader::new(reader, bounds::MAX_MESSAGE_BYTES);
     let hello = match introduction(&mut reader).await {
         Ok(hello) => hello,
         Err(ended) => {
             warn!("[clustering] data plane at {}: {}", peer.address, chain(&ended));
             refuse(&mut writer, Reason::Hello, ended.to_string()).await;
-            return ended;
+            return Err(ended);
         }
     };
     let who = Who::new(&hello, peer);
-    let link = match admit(hub, &hello, peer) {
-        Ok(link) => link,
+    match admit(hub, &hello, peer) {
+        Ok(link) => Ok(Admitted { reader, writer, hello, link, who }),
         Err(error) => {
             error.log(&who);
             let (reason, text) = (error.reason(), error.to_string());
             refuse(&mut writer, reason, text.clone()).await;
-            return Ended::TurnedAway { reason, text };
+            Err(Ended::TurnedAway { reason, text })
         }
-    };
-    reader.set_limit(MESSAGE_LIMIT);
+    }
+}
+
+/// Carries a conversation to its end, and logs how it went.
+pub(super) async fn run<IO>(hub: &Hub, admitted: Admitted<IO>) -> Ended
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let Admitted { reader, writer, hello, link, who } = admitted;
     let ended = converse(hub, reader, writer, &hello, &link, &who).await;
     if matches!(ended, Ended::Frame(FrameError::Silence)) {
         link.fell_silent();
@@ -161,6 +180,9 @@ where
         have: hello.have.as_ref().map(|have| have.id),
         steps: hello.capabilities.iter().any(|c| c == version::DELTA),
         complained: None,
+        asked: false,
+        anew: false,
+        due: Instant::now(),
     };
     tokio::select! {
         ended = listen(reader, link, who, wants) => ended,
@@ -178,7 +200,9 @@ async fn listen<R: AsyncRead + Unpin>(
     who: &Who,
     wants: mpsc::Sender<Want>,
 ) -> Ended {
+    let mut throttle = Throttle::default();
     loop {
+        throttle.wait().await;
         let raw = match reader.next().await {
             Ok(Some(raw)) => raw,
             Ok(None) => return Ended::Closed,
@@ -199,14 +223,14 @@ async fn listen<R: AsyncRead + Unpin>(
                 }
             }
             Ok(Some(Message::Nack(nack))) => {
-                let problems: Vec<_> =
-                    nack.refusal.problems.iter().map(ToString::to_string).collect();
+                let refusal = bounds::refusal(nack.refusal);
+                let problems: Vec<_> = refusal.problems.iter().map(ToString::to_string).collect();
                 let problems = printable(&problems.join("; "));
                 error!(
                     "[clustering] data plane refused revision {} {who}: {problems}",
-                    nack.refusal.revision
+                    refusal.revision
                 );
-                link.refuses(nack.refusal);
+                link.refuses(refusal);
             }
             Ok(Some(Message::Resync(resync))) => {
                 warn!(
@@ -225,6 +249,24 @@ async fn listen<R: AsyncRead + Unpin>(
     }
 }
 
+/// Keeps messages apart that come faster than anybody needs to send them.
+#[derive(Default)]
+struct Throttle {
+    /// When those so far would have come, had they come [`APART`].
+    due: Option<Instant>,
+}
+
+impl Throttle {
+    async fn wait(&mut self) {
+        let now = Instant::now();
+        let due = self.due.map_or(now, |due| due.max(now)) + APART;
+        self.due = Some(due);
+        if due - now > APART * BURST {
+            sleep(due - now - APART * BURST).await;
+        }
+    }
+}
+
 /// Brings one data plane to the newest revision, again and again.
 struct Speaker<'a, W> {
     hub: &'a Hub,
@@ -239,28 +281,39 @@ struct Speaker<'a, W> {
     steps: bool,
     /// The head about which something has been logged already.
     complained: Option<RevisionId>,
+    /// Whether everything has been asked for, and when that is granted.
+    asked: bool,
+    due: Instant,
+    /// Whether it has been granted, and nothing less will do: what the data plane has is not known.
+    anew: bool,
 }
 
 impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
     async fn run(mut self, hello: &Hello) -> Result<Ended, Ended> {
         self.welcome(hello).await?;
         loop {
-            self.update(hello.have.as_ref()).await?;
+            // Who waits for everything has no use for a step.
+            let more = !self.asked && self.update(hello.have.as_ref()).await?;
             tokio::select! {
+                () = ready(()), if more => {}
                 changed = self.heads.changed() => if changed.is_err() {
-                    return Ok(self.farewell().await?);
+                    return self.farewell().await;
                 },
                 want = self.wanted.recv() => match want {
                     Some(Want::Pong) => self.say(Pong {}).await?,
-                    Some(Want::Everything) => self.have = None,
+                    Some(Want::Everything) => self.asked = true,
                     None => return Ok(Ended::Closed),
                 },
-                () = self.hub.stopped() => return Ok(self.farewell().await?),
+                () = sleep_until(self.due), if self.asked => {
+                    (self.asked, self.anew, self.have) = (false, true, None);
+                    self.due = Instant::now() + RESYNC;
+                }
+                () = self.hub.stopped() => return self.farewell().await,
             }
         }
     }
 
-    async fn welcome(&mut self, hello: &Hello) -> io::Result<()> {
+    async fn welcome(&mut self, hello: &Hello) -> Result<(), Ended> {
         let head = self.heads.borrow().id;
         let have = self.have.map_or_else(|| "nothing".to_owned(), |id| format!("revision {id}"));
         info!(
@@ -278,38 +331,65 @@ impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
         .await
     }
 
-    /// Writes what is between the data plane and the newest revision.
-    async fn update(&mut self, hello: Option<&Signed>) -> Result<(), Ended> {
+    /// Writes what is between the data plane and the newest revision, or says that there is more to write.
+    async fn update(&mut self, hello: Option<&Signed>) -> Result<bool, Ended> {
         let head = self.heads.borrow_and_update().clone();
         let (kind, wire) = match self.plan(&head).await? {
-            Update::Nothing => return Ok(()),
+            Update::Nothing => return Ok(false),
             Update::Step(wire) => ("delta", wire),
             Update::Full(wire) => ("full", wire),
             Update::Ahead => {
                 self.ahead(&head, hello);
-                return Ok(());
+                return Ok(false);
             }
             Update::Unsigned => {
                 self.complain(head.id, "nothing is sent: the newest revision is not signed");
-                return Ok(());
+                return Ok(false);
             }
         };
-        for message in wire.iter() {
-            self.writer.write_all(message).await?;
+        let Some(bytes) = self.send(&wire).await? else {
+            info!(
+                "[clustering] begins again with a newer revision: data planes as slow as this one hold \
+                 too many older ones {}",
+                self.who
+            );
+            return Ok(true);
+        };
+        (self.have, self.anew) = (Some(wire.id), false);
+        self.link.sent(wire.id);
+        debug!("[clustering] sent revision {} ({kind}, {bytes} bytes) {}", wire.id, self.who);
+        Ok(wire.id != head.id)
+    }
+
+    /// Writes it all, unless it is withdrawn before. Returns how much that was.
+    async fn send(&mut self, wire: &Wire) -> Result<Option<usize>, Ended> {
+        let mut bytes = 0;
+        for at in 0.. {
+            match wire.next(at) {
+                Next::Message(message) => {
+                    self.write(&message).await?;
+                    bytes += message.len();
+                }
+                Next::End => return Ok(Some(bytes)),
+                Next::Withdrawn => break,
+            }
         }
-        self.writer.flush().await?;
-        self.have = Some(head.id);
-        self.link.sent(head.id);
-        let bytes: usize = wire.iter().map(bytes::Bytes::len).sum();
-        debug!("[clustering] sent revision {} ({kind}, {bytes} bytes) {}", head.id, self.who);
-        Ok(())
+        Ok(None)
     }
 
     async fn plan(&self, head: &Arc<Revision>) -> Result<Update, Ended> {
+        if self.have == Some(head.id) {
+            return Ok(Update::Nothing);
+        }
+        // Links that wait for the same encoding wait here, not on a thread each.
+        let turn = Arc::clone(&self.hub.planning).acquire_owned().await;
         let (history, head) = (Arc::clone(&self.hub.history), Arc::clone(head));
-        let (have, steps) = (self.have, self.steps);
+        let (have, steps) = (self.have, self.steps && !self.anew);
         // Encoding a large configuration would hold up everyone else on this thread.
-        let planning = tokio::task::spawn_blocking(move || history.update(have, &head, steps));
+        let planning = tokio::task::spawn_blocking(move || {
+            let _turn = turn; // kept to the end, also if the link ends first
+            history.update(have, &head, steps)
+        });
         planning.await.map_err(|error| {
             error!("[clustering] cannot tell what to send {}: {error}", self.who);
             Ended::Planning(error)
@@ -336,14 +416,17 @@ impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
         }
     }
 
-    async fn farewell(mut self) -> io::Result<Ended> {
+    async fn farewell(mut self) -> Result<Ended, Ended> {
         self.say(Bye { reason: "the control plane is stopping".to_owned() }).await?;
-        self.writer.shutdown().await?;
+        let _ = self.writer.shutdown().await; // it was told
         Ok(Ended::Stopped)
     }
 
-    async fn say(&mut self, message: impl Into<Message>) -> io::Result<()> {
-        self.writer.write_all(&message.into().encode()).await?;
-        self.writer.flush().await
+    async fn say(&mut self, message: impl Into<Message>) -> Result<(), Ended> {
+        self.write(&message.into().encode()).await
+    }
+
+    async fn write(&mut self, wire: &[u8]) -> Result<(), Ended> {
+        Ok(frame::write(&mut self.writer, wire).await?)
     }
 }

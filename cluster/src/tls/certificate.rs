@@ -16,6 +16,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 const EXPIRING: i64 = 30 * 86_400;
 
 /// `cluster_cert` and `cluster_cert_key`: known to belong together.
+#[derive(Clone)]
 pub struct Credentials {
     certificate: X509,
     key: PKey<Private>,
@@ -87,14 +88,15 @@ impl Credentials {
         &self.facts
     }
 
-    /// Tells the operator in the log when a certificate is about to expire. Pinned peers still accept it.
-    pub(crate) fn warn_if_expiring(&self) {
+    /// What the operator should know about the certificate's end, if it is near. Pinned peers accept it
+    /// all the same.
+    pub fn warning(&self) -> Option<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let left = self.facts.expires.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX));
         match left {
-            ..=0 => tracing::warn!("cluster_cert expired {} days ago", -left / 86_400),
-            1..EXPIRING => tracing::warn!("cluster_cert expires in {} days", left / 86_400),
-            _ => {}
+            ..=0 => Some(format!("cluster_cert expired {} days ago", -left / 86_400)),
+            1..EXPIRING => Some(format!("cluster_cert expires in {} days", left / 86_400)),
+            _ => None,
         }
     }
 

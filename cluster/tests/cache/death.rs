@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use cluster::client::Keep;
 use cluster::ed25519::SigningKey;
+use model::causes::chain;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{Prefix, check_is, names, open, revision, trusting};
@@ -77,7 +78,7 @@ fn a_full_disk_is_an_error_now_and_forgotten_later() {
     }
     let prefix = Prefix::new();
     run_child(NAME, &prefix);
-    prefix.check_holds(7);
+    prefix.check_holds(8);
 }
 
 #[test]
@@ -88,7 +89,12 @@ fn nothing_is_set_aside_before_it_is_replaced() {
     }
     let prefix = Prefix::new();
     prefix.keep(1..=8);
-    fs::write(prefix.cache().join("2/data.mdb"), b"junk").unwrap();
+    // One generation, and that is not whole.
+    fs::remove_dir_all(prefix.cache().join("2")).unwrap();
+    let log = prefix.cache().join("3/log");
+    let mut bytes = fs::read(&log).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&log, bytes).unwrap();
     run_child(NAME, &prefix);
     prefix.check_holds(9);
 }
@@ -111,15 +117,17 @@ fn rebuild_without_room(prefix: &Path) {
     limit_files_to(Some(6000));
     for _ in 0..2 {
         let (cache, loaded) = open(&dir, trusting(prefix, &key())).unwrap();
-        check_is(&loaded, &revision(&key(), 8));
+        check_is(&loaded, &revision(&key(), 7));
         assert!(loaded.set_aside[0].path.is_none());
         cache.keep(&revision(&key(), 9)).unwrap_err();
-        assert_eq!(names(&dir), ["1", "2", "lock"], "all there is to rebuild from is still there");
+        cache.settle();
+        assert_eq!(names(&dir), ["3", "lock"], "all there is to rebuild from is still there");
     }
     let (cache, _) = open(&dir, trusting(prefix, &key())).unwrap();
     limit_files_to(None);
     cache.keep(&revision(&key(), 9)).unwrap();
-    assert_eq!(names(&dir), ["1", "3", "lock", "quarantine"]);
+    cache.settle();
+    assert_eq!(names(&dir), ["4", "5", "lock", "quarantine"]);
 }
 
 fn run_out_of_room(prefix: &Path) {
@@ -127,7 +135,11 @@ fn run_out_of_room(prefix: &Path) {
     let log = |generation: &str| dir.join(generation).join("log");
     let size = |path: &Path| fs::metadata(path).unwrap().len();
     let (cache, _) = open(&dir, trusting(prefix, &key())).unwrap();
-    let keep = |version| cache.keep(&revision(&key(), version)).map_err(|error| chain(&*error));
+    let keep = |version| {
+        let kept = cache.keep(&revision(&key(), version)).map_err(|error| chain(&*error));
+        cache.settle();
+        kept
+    };
 
     // No room for a base.
     limit_files_to(Some(6000));
@@ -139,12 +151,12 @@ fn run_out_of_room(prefix: &Path) {
     limit_files_to(None);
     keep(1).unwrap();
     keep(2).unwrap();
-    let before = size(&log("1"));
+    let before = size(&log("2"));
     for room in [0, 1, 7, 8, 100] {
         limit_files_to(Some(before + room));
         let error = keep(3).unwrap_err();
         assert!(error.contains("File too large"), "{error}");
-        assert_eq!(size(&log("1")), before, "what was written is taken back");
+        assert_eq!(size(&log("2")), before, "what was written is taken back");
     }
     limit_files_to(None);
     keep(3).unwrap();
@@ -153,17 +165,21 @@ fn run_out_of_room(prefix: &Path) {
     keep(4).unwrap();
     limit_files_to(Some(6000));
     keep(5).unwrap();
-    assert_eq!(names(&dir), ["1", "lock"]);
+    assert_eq!(names(&dir), ["1", "2", "lock"]);
     limit_files_to(None);
     keep(6).unwrap();
-    assert_eq!(names(&dir), ["1", "2", "lock"], "the base is written when there is room");
+    assert_eq!(names(&dir), ["2", "4", "lock"], "the base is written when there is room");
+
+    // Room for a frame of one log only.
+    assert!(size(&log("4")) + 1000 < size(&log("2")));
+    limit_files_to(Some(size(&log("4")) + 1000));
     keep(7).unwrap();
+    assert_eq!(names(&dir), ["2", "4", "lock"]);
+    limit_files_to(None);
+    keep(8).unwrap();
+    assert_eq!(names(&dir), ["4", "6", "lock"]);
 }
 
 fn limit_files_to(bytes: Option<u64>) {
     setrlimit(Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    error.source().map_or(error.to_string(), |source| format!("{error}: {}", chain(source)))
 }

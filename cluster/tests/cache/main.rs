@@ -10,18 +10,22 @@ mod damage; // files that are not what was written
 mod removal; // files that are not there any more
 mod death; // processes that end in the middle
 mod node; // a data plane that uses it
+mod heard; // what is logged meanwhile
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cluster::cache::{Cache, CacheError, Limits, Loaded, Off, Options};
 use cluster::client::Keep;
 use cluster::ed25519::SigningKey;
 use cluster::trust::Trust;
 use model::{Config, EntityKind, Revision};
+use serde::Serialize;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use support::{service, signed};
 
@@ -36,6 +40,7 @@ struct Prefix {
 
 impl Prefix {
     fn new() -> Self {
+        heard::prick_up_ears();
         Self { dir: tempfile::tempdir().unwrap(), key: SigningKey::from_seed(&[7; 32]).unwrap() }
     }
 
@@ -60,7 +65,15 @@ impl Prefix {
     /// Keeps these versions, and forgets everything but the files.
     fn keep(&self, versions: impl IntoIterator<Item = u64>) {
         let (cache, _) = self.open();
-        versions.into_iter().for_each(|version| cache.keep(&self.revision(version)).unwrap());
+        self.keep_in(&cache, versions);
+    }
+
+    /// Keeps these versions, each with what is done in the background about it.
+    fn keep_in(&self, cache: &Cache, versions: impl IntoIterator<Item = u64>) {
+        for version in versions {
+            cache.keep(&self.revision(version)).unwrap();
+            cache.settle();
+        }
     }
 
     #[track_caller]
@@ -141,7 +154,7 @@ fn each_revision_is_there_after_a_restart() {
 fn the_files_of_a_generation_are_its_owners_alone() {
     let prefix = Prefix::new();
     prefix.keep([1]);
-    assert_eq!(names(&prefix.cache()), ["1", "lock"]);
+    assert_eq!(names(&prefix.cache()), ["1", "2", "lock"]);
     assert_eq!(names(&prefix.cache().join("1")), ["data.mdb", "log", "seal"]);
     for file in ["data.mdb", "log", "seal"] {
         let meta = fs::metadata(prefix.cache().join("1").join(file)).unwrap();
@@ -153,22 +166,42 @@ fn the_files_of_a_generation_are_its_owners_alone() {
 fn a_long_log_makes_a_new_generation_and_two_are_kept() {
     let prefix = Prefix::new();
     prefix.keep(1..=4);
-    assert_eq!(names(&prefix.cache()), ["1", "lock"]);
-    prefix.keep([5]);
     assert_eq!(names(&prefix.cache()), ["1", "2", "lock"]);
+    prefix.keep([5]);
+    assert_eq!(names(&prefix.cache()), ["2", "3", "lock"]);
     prefix.keep(6..=30);
-    assert_eq!(names(&prefix.cache()), ["7", "8", "lock"]);
+    assert_eq!(names(&prefix.cache()), ["8", "9", "lock"]);
     prefix.check_holds(30);
+}
+
+/// Whatever is being written in the background while revisions arrive.
+#[test]
+fn each_generation_leads_to_the_newest_revision() {
+    for last in [1, 2, 3, 7, 60, 61] {
+        let prefix = Prefix::new();
+        let (cache, _) = prefix.open();
+        (1..=last).for_each(|version| cache.keep(&prefix.revision(version)).unwrap());
+        drop(cache);
+        let numbers = names(&prefix.cache()).into_iter().filter(|name| name != "lock");
+        let numbers: Vec<_> = numbers.collect();
+        assert_eq!(numbers.len(), 2, "{numbers:?}");
+        for number in numbers {
+            let alone = Prefix::new();
+            copy(&prefix.cache().join(&number), &alone.cache().join(&number));
+            alone.check_holds(last);
+        }
+    }
 }
 
 #[test]
 fn a_revision_kept_twice_is_written_once() {
     let prefix = Prefix::new();
     prefix.keep([1, 2]);
-    let log = prefix.cache().join("1/log");
-    let before = fs::metadata(&log).unwrap().len();
+    let sizes =
+        || ["1/log", "2/log"].map(|log| fs::metadata(prefix.cache().join(log)).unwrap().len());
+    let before = sizes();
     prefix.keep([2, 2]);
-    assert_eq!(fs::metadata(&log).unwrap().len(), before);
+    assert_eq!(sizes(), before);
 }
 
 #[test]
@@ -198,17 +231,31 @@ fn a_step_too_long_for_the_log_makes_a_new_generation() {
     let prefix = Prefix::new();
     prefix.keep([1]);
     let mut config = Config::default();
-    let host = "x".repeat(300_000);
     for number in 0..60 {
-        let (id, bytes) = service(number + 1, &host);
+        let (id, bytes) = long_service(number + 1);
         config.put(EntityKind::Service, id, bytes).unwrap();
     }
     let large = signed(&prefix.key, 1, 2, config);
     let (cache, _) = prefix.open();
     cache.keep(&large).unwrap();
     drop(cache);
-    assert_eq!(names(&prefix.cache()), ["1", "2", "lock"]);
+    assert_eq!(names(&prefix.cache()), ["3", "4", "lock"], "neither log leads there");
     check_is(&prefix.open().1, &large);
+}
+
+/// A service with a field that only a newer version knows.
+fn long_service(number: u128) -> (Uuid, Bytes) {
+    #[derive(Serialize)]
+    struct Service {
+        created_at: i64,
+        host: &'static str,
+        id: Uuid,
+        newer: String,
+        updated_at: i64,
+    }
+    let (id, newer) = (Uuid::from_u128(number), "x".repeat(300_000));
+    let service = Service { created_at: 1, host: "long.test", id, newer, updated_at: 1 };
+    (id, rmp_serde::to_vec_named(&service).unwrap().into())
 }
 
 #[test]
@@ -225,10 +272,10 @@ fn a_second_process_is_told_who_has_the_cache() {
 fn what_a_killed_process_had_not_finished_is_removed() {
     let prefix = Prefix::new();
     prefix.keep([1, 2]);
-    copy(&prefix.cache().join("1"), &prefix.cache().join("2.new"));
+    copy(&prefix.cache().join("1"), &prefix.cache().join("3.new"));
     copy(&prefix.cache().join("1"), &prefix.cache().join("0.old"));
     prefix.check_holds(2);
-    assert_eq!(names(&prefix.cache()), ["1", "lock"]);
+    assert_eq!(names(&prefix.cache()), ["1", "2", "lock"]);
 }
 
 #[test]
@@ -255,13 +302,13 @@ fn a_copy_over_an_older_cache_counts_for_what_is_newer() {
     let (donor, prefix) = (Prefix::new(), Prefix::new());
     prefix.keep(1..=30);
     donor.keep(40..=46);
-    assert_eq!(names(&donor.cache()), ["1", "2", "lock"]);
+    assert_eq!(names(&donor.cache()), ["2", "3", "lock"]);
     copy(&donor.cache(), &prefix.cache());
-    assert_eq!(names(&prefix.cache()), ["1", "2", "7", "8", "lock"]);
+    assert_eq!(names(&prefix.cache()), ["2", "3", "8", "9", "lock"]);
     prefix.check_holds(46);
     prefix.keep(47..=48);
     prefix.check_holds(48);
-    assert_eq!(names(&prefix.cache()), ["2", "9", "lock"]);
+    assert_eq!(names(&prefix.cache()), ["10", "3", "lock"]);
 }
 
 #[test]
@@ -285,7 +332,7 @@ fn another_clusters_cache_is_refused_whole() {
 }
 
 #[test]
-fn a_forged_revision_falls_back_to_the_generation_before() {
+fn a_forged_revision_falls_back_to_the_one_before() {
     let prefix = Prefix::new();
     prefix.keep(1..=5);
     let forger = SigningKey::from_seed(&[9; 32]).unwrap();
@@ -296,7 +343,7 @@ fn a_forged_revision_falls_back_to_the_generation_before() {
     let (cache, loaded) = prefix.open();
     let loaded = cache.verify(loaded).unwrap();
     check_is(&loaded, &prefix.revision(5));
-    assert_eq!(loaded.set_aside.len(), 1);
+    assert_eq!(loaded.set_aside.len(), 2, "it is in both logs");
     cache.keep(&prefix.revision(6)).unwrap();
     drop(cache);
     prefix.check_holds(6);
@@ -309,7 +356,8 @@ fn a_node_that_joins_another_cluster_does_not_fall_back_on_the_old_one() {
     let other = SigningKey::from_seed(&[8; 32]).unwrap();
     let (cache, _) = open(&prefix.cache(), trusting(prefix.dir.path(), &other)).unwrap();
     cache.keep(&revision(&other, 1)).unwrap();
-    assert_eq!(names(&prefix.cache()), ["3", "lock"]);
+    cache.settle();
+    assert_eq!(names(&prefix.cache()), ["4", "5", "lock"]);
 }
 
 #[test]

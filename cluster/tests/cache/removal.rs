@@ -13,8 +13,8 @@ fn check(happens: impl Fn(&Path)) {
     for again in [6, 7] {
         let prefix = Prefix::new();
         let (cache, _) = prefix.open();
-        (1..=6).for_each(|version| cache.keep(&prefix.revision(version)).unwrap());
-        assert_eq!(names(&prefix.cache()), ["1", "2", "lock"]);
+        prefix.keep_in(&cache, 1..=6);
+        assert_eq!(names(&prefix.cache()), ["2", "3", "lock"]);
         happens(&prefix.cache());
         cache.keep(&prefix.revision(again)).unwrap();
         assert!(is_in_use(&prefix), "the directory is still this process's");
@@ -22,7 +22,7 @@ fn check(happens: impl Fn(&Path)) {
         prefix.check_holds(again);
 
         let (cache, _) = prefix.open();
-        (again + 1..=20).for_each(|version| cache.keep(&prefix.revision(version)).unwrap());
+        prefix.keep_in(&cache, again + 1..=20);
         drop(cache);
         prefix.check_holds(20);
     }
@@ -50,31 +50,32 @@ fn the_whole_directory_is_moved_and_an_old_copy_is_in_its_place() {
         let old = cache.with_extension("old");
         fs::rename(cache, &old).unwrap();
         super::copy(&old, cache);
-        fs::rename(cache.join("2"), cache.join("9")).unwrap();
+        fs::rename(cache.join("3"), cache.join("9")).unwrap();
     });
 }
 
 #[test]
 fn a_generation_is_removed() {
-    check(|cache| fs::remove_dir_all(cache.join("2")).unwrap());
+    check(|cache| fs::remove_dir_all(cache.join("3")).unwrap());
 }
 
 #[test]
 fn one_file_is_removed() {
-    for file in ["2/log", "2/data.mdb", "2/seal", "lock"] {
+    for file in ["3/log", "3/data.mdb", "3/seal", "2/log", "2/seal", "lock"] {
         check(|cache| fs::remove_file(cache.join(file)).unwrap());
     }
 }
 
 #[test]
 fn one_file_is_replaced() {
-    for file in ["2/log", "lock"] {
+    for file in ["3/log", "2/log", "lock"] {
         check(|cache| replace(&cache.join(file)));
     }
 }
 
 #[test]
 fn the_log_is_shortened() {
+    check(|cache| fs::write(cache.join("3/log"), "").unwrap());
     check(|cache| fs::write(cache.join("2/log"), "").unwrap());
 }
 
@@ -82,17 +83,38 @@ fn the_log_is_shortened() {
 fn the_generation_before_survives_the_loss_of_the_newest() {
     let prefix = Prefix::new();
     let (cache, _) = prefix.open();
-    (1..=6).for_each(|version| cache.keep(&prefix.revision(version)).unwrap());
+    prefix.keep_in(&cache, 1..=6);
+    fs::remove_dir_all(prefix.cache().join("3")).unwrap();
+    // No room for its successor, either.
+    fs::write(prefix.cache().join("4.new"), "in the way").unwrap();
+    cache.keep(&prefix.revision(7)).unwrap_err();
+    assert_eq!(names(&prefix.cache()), ["2", "4.new", "lock"]);
+    fs::remove_file(prefix.cache().join("4.new")).unwrap();
+    prefix.keep_in(&cache, [7]);
+    assert_eq!(names(&prefix.cache()), ["4", "5", "lock"]);
+}
+
+#[test]
+fn the_older_generation_is_replaced_when_it_is_lost() {
+    let prefix = Prefix::new();
+    let (cache, _) = prefix.open();
+    prefix.keep_in(&cache, 1..=6);
     fs::remove_dir_all(prefix.cache().join("2")).unwrap();
-    cache.keep(&prefix.revision(7)).unwrap();
-    assert_eq!(names(&prefix.cache()), ["1", "3", "lock"]);
+    prefix.keep_in(&cache, [7]);
+    assert_eq!(names(&prefix.cache()), ["3", "4", "lock"]);
+    drop(cache);
+    fs::remove_dir_all(prefix.cache().join("3")).unwrap();
+    let (cache, loaded) = prefix.open();
+    cache.verify(loaded).unwrap();
+    cache.settle();
+    assert_eq!(names(&prefix.cache()), ["4", "5", "lock"], "after a start, too");
 }
 
 #[test]
 fn what_cannot_be_written_anew_is_not_kept_until_it_can() {
     let prefix = Prefix::new();
     let (cache, _) = prefix.open();
-    cache.keep(&prefix.revision(1)).unwrap();
+    prefix.keep_in(&cache, [1]);
     fs::remove_dir_all(prefix.cache()).unwrap();
     fs::write(prefix.cache(), "in the way").unwrap();
     cache.keep(&prefix.revision(2)).unwrap_err();

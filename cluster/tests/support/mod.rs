@@ -12,7 +12,7 @@ use bytes::Bytes;
 use cluster::client::{Keep, Node, NodeOptions};
 use cluster::ed25519::SigningKey;
 use cluster::identity::Identity;
-use cluster::server::{DEFAULT_PURGE_DELAY, Hub, HubOptions, Peer, Stop};
+use cluster::server::{DEFAULT_PURGE_DELAY, Hub, HubOptions, MOST_DATA_PLANES, Peer, Stop};
 use cluster::trust::Trust;
 use model::revision::Signature;
 use model::vitals::{NodeReport, Problem, Refusal, Verdict};
@@ -27,17 +27,23 @@ pub const BINDING: [u8; 32] = [42; 32];
 
 /// The bytes of a service.
 pub fn service(number: u128, host: &str) -> (Uuid, Bytes) {
+    long_service(number, host, 0)
+}
+
+/// A service that takes so many bytes more: a newer version has a field for them.
+fn long_service(number: u128, host: &str, length: usize) -> (Uuid, Bytes) {
     #[derive(Serialize)]
     struct Service<'a> {
         created_at: i64,
         host: &'a str,
         id: Uuid,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        notes: &'a str,
         updated_at: i64,
     }
-    let id = Uuid::from_u128(number);
-    let bytes =
-        rmp_serde::to_vec_named(&Service { created_at: 1, host, id, updated_at: 1 }).unwrap();
-    (id, bytes.into())
+    let (id, notes) = (Uuid::from_u128(number), &*"x".repeat(length));
+    let service = Service { created_at: 1, host, id, notes, updated_at: 1 };
+    (id, rmp_serde::to_vec_named(&service).unwrap().into())
 }
 
 /// A source of signed revisions.
@@ -59,8 +65,13 @@ impl Source {
 
     /// Publishes the next version, in which service `number` has this host.
     pub fn put(&self, number: u128, host: &str) -> Arc<Revision> {
+        self.put_long(number, host, 0)
+    }
+
+    /// The same, and the service takes so many bytes more.
+    pub fn put_long(&self, number: u128, host: &str, length: usize) -> Arc<Revision> {
         let next = self.next(|config| {
-            let (id, bytes) = service(number, host);
+            let (id, bytes) = long_service(number, host, length);
             config.put(EntityKind::Service, id, bytes).unwrap();
         });
         self.revisions.send_replace(next.clone());
@@ -94,8 +105,13 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     pub fn new() -> Self {
+        Self::for_so_many(MOST_DATA_PLANES)
+    }
+
+    pub fn for_so_many(most_data_planes: usize) -> Self {
         let source = Source::new();
-        let (hub, stop) = Hub::new(hub_options(&source), source.revisions.subscribe());
+        let options = HubOptions { most_data_planes, ..hub_options(&source) };
+        let (hub, stop) = Hub::new(options, source.revisions.subscribe());
         Self { source, hub, stop }
     }
 
@@ -114,6 +130,7 @@ pub fn hub_options(source: &Source) -> HubOptions {
         trust: source.key.public(),
         version: "1.4.2".to_owned(),
         purge_delay: DEFAULT_PURGE_DELAY,
+        most_data_planes: MOST_DATA_PLANES,
         steps: Vec::new(),
     }
 }

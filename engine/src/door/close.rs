@@ -7,9 +7,8 @@
 use super::alarm::Alarm;
 use super::conn::Conn;
 use super::transport::Transport;
-use super::{Carry, More, more};
-use crate::proxy::head::Head;
-use crate::proxy::hygiene::Refusal;
+use super::{More, more};
+use crate::proxy::hygiene::Terms;
 use bytes::{Buf as _, BytesMut};
 use std::future::poll_fn;
 use std::io;
@@ -23,20 +22,13 @@ const SEND: Duration = Duration::from_secs(60);
 const LINGER: Duration = Duration::from_secs(30);
 /// How long it may be silent meanwhile: nginx's `lingering_timeout`.
 const SILENCE: Duration = Duration::from_secs(5);
-/// So much of a body that nobody read is read away to keep the connection.
-const WASTE: usize = 64 * 1024;
 
-/// Answers a request that goes no further, and parts.
-pub(super) async fn refuse<T: Transport, C: Carry<T>>(
+/// Sends the reply to a request that goes no further, and parts.
+pub(super) async fn refuse<T: Transport>(
     mut conn: Box<Conn<T>>,
     mut alarm: Alarm,
-    refusal: Refusal,
-    head: Option<&Head>,
-    carrier: &C,
+    mut reply: BytesMut,
 ) {
-    tracing::debug!(%refusal, "request refused");
-    let mut reply = BytesMut::new();
-    carrier.refuse(refusal, head, &mut reply);
     conn.rd = BytesMut::new();
     let sent = in_time(&mut alarm, Instant::now() + SEND, |cx| {
         while !reply.is_empty() {
@@ -91,19 +83,19 @@ async fn waste<T: Transport>(conn: &mut Conn<T>, alarm: &mut Alarm) -> bool {
         return false;
     }
     let deadline = Instant::now() + SILENCE;
-    let mut wasted = 0;
+    let mut wasted = 0_u64;
     loop {
         match conn.passage.body.feed(&conn.rd) {
             Ok(ours) => {
                 conn.rd.advance(ours);
-                wasted += ours;
+                wasted += ours as u64;
             }
             Err(_) => return false,
         }
         if conn.passage.body.is_done() {
             return true;
         }
-        if wasted > WASTE || !matches!(more(conn, alarm, deadline).await, More::Came) {
+        if wasted > Terms::WASTE || !matches!(more(conn, alarm, deadline).await, More::Came) {
             return false;
         }
     }

@@ -241,6 +241,7 @@ impl<T: Transport> Conn<T> {
         let before = out.filled().len();
         if self.rd.is_empty() {
             self.offer_continue(cx)?;
+            self.send_what_waits(cx)?;
             ready!(self.poll_direct(cx, out))?;
         } else {
             pour(&mut self.rd, out);
@@ -286,10 +287,23 @@ impl<T: Transport> Conn<T> {
         Ok(())
     }
 
+    /// A lane that reads has nothing to write just now: what it wrote and did not flush, such as the
+    /// head of a response whose body is slow, must not wait for what comes next.
+    fn send_what_waits(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.wr.is_empty() {
+            return Ok(());
+        }
+        match self.poll_drain(cx) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Ok(()), // it goes on when the client takes more
+        }
+    }
+
     /// After the last byte there is nothing to read; but whether the client is still
     /// there is of interest, and only the end of its stream tells. A client that sends
     /// further requests meanwhile is there.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.send_what_waits(cx)?;
         while !self.eof && self.rd.len() < READ_AHEAD {
             // Asked before reading, so that watching needs no buffer.
             ready!(self.io.poll_readable(cx))?;

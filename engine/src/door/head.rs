@@ -12,7 +12,7 @@ use crate::proxy::head::{
 };
 use crate::proxy::hygiene::{Framing, Refusal, Terms};
 use bytes::{BufMut, BytesMut};
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 /// What an HTTP/2 client with prior knowledge says first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -144,6 +144,16 @@ impl Parser {
     }
 }
 
+/// What a buffer that begins with a head holds of its request line, the line's end
+/// excluded: to be named when it cannot be read. At most `limit` bytes.
+pub fn begun_line(buffer: &[u8], limit: usize) -> &[u8] {
+    // The same empty line that the parser tolerates.
+    let line = buffer.strip_prefix(b"\r\n").unwrap_or(buffer);
+    let line = line.get(..limit).unwrap_or(line);
+    let end = memchr2(b'\r', b'\n', line);
+    end.and_then(|end| line.get(..end)).unwrap_or(line)
+}
+
 /// Whether what has come could be, or is, an HTTP/2 preface. `PRI` is no method of
 /// HTTP/1.1, so waiting for the rest keeps nobody waiting.
 fn is_preface(buffer: &[u8]) -> bool {
@@ -178,13 +188,8 @@ fn is_method_byte(byte: u8) -> bool {
 }
 
 pub(crate) fn check_method(method: &[u8]) -> Result<(), Refusal> {
-    match method {
-        b"TRACE" | b"CONNECT" => Err(Refusal::MethodNotAllowed),
-        _ if method.is_empty() || !method.iter().copied().all(is_method_byte) => {
-            Err(Refusal::Method)
-        }
-        _ => Ok(()),
-    }
+    let fits = !method.is_empty() && method.iter().copied().all(is_method_byte);
+    fits.then_some(()).ok_or(Refusal::Method)
 }
 
 fn version_of(text: &[u8]) -> Result<Version, Refusal> {

@@ -9,7 +9,7 @@ use crate::door::{self, BoundedStream, Options, Request, Transport};
 use crate::proxy::access::{self, Flow};
 use crate::proxy::exchange::{Exchange, Station};
 use crate::proxy::head::{Head, Version};
-use crate::proxy::hygiene::{self, Refusal};
+use crate::proxy::hygiene::{self, Refusal, Said};
 use crate::proxy::log::Outcome;
 use crate::proxy::reply::{Rendered, Reply};
 use crate::proxy::{request, response};
@@ -223,7 +223,7 @@ async fn refuse(
     session: &mut HttpSession,
 ) -> bool {
     tracing::debug!(%refusal, "request refused");
-    let rendered = response::refused(&carrier.client, &Reply::refused(refusal), Some(head));
+    let rendered = response::refused(&carrier.client, &Reply::refused(refusal), Said::Head(head));
     let is_head = head.method() == b"HEAD";
     write(session, &rendered, is_head).await.is_ok()
 }

@@ -7,11 +7,12 @@
 
 use super::forwarded;
 use super::head::Head;
-use super::hygiene::Terms;
+use super::hygiene::{Said, Terms};
 use super::log::{AccessLog, Outcome};
+use super::restraint::Restraint;
 use crate::door::Request;
 use crate::metrics::Counters;
-use crate::options::Options;
+use crate::options::{ErrorLog, Options};
 use crate::resolve::Resolver;
 use crate::router::RouteIndex;
 use crate::snapshot::publish::{Pinned, Reader};
@@ -30,10 +31,26 @@ pub(crate) struct Station {
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) ids: Ids,
-    pub(crate) access_log: Option<Arc<AccessLog>>,
+    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) failures: Failures,
     /// True from when the engine leaves. Each worker has a channel of its own: asking
     /// takes its lock.
     pub(crate) draining: watch::Receiver<bool>,
+}
+
+/// How much is logged of requests that fail. A flood of one kind hides none of the other.
+pub(crate) struct Failures {
+    /// By their upstream, or by us.
+    pub(crate) upstream: Restraint,
+    /// By their client.
+    pub(crate) client: Restraint,
+}
+
+impl Failures {
+    pub(crate) fn new(log: ErrorLog) -> Failures {
+        let restraint = || Restraint::new(log.failures_per_second);
+        Failures { upstream: restraint(), client: restraint() }
+    }
 }
 
 /// Who is at the other end of a connection.
@@ -161,9 +178,11 @@ impl Exchange {
         self.terms
     }
 
-    /// Whether the connection may carry another request after this one.
+    /// Whether the connection may carry another request, were this one answered now. A body of
+    /// which something has come is being read by a lane, to its end.
     pub(crate) fn keeps_alive(&self) -> bool {
-        self.terms.keep_alive && !*self.client.station.draining.borrow()
+        let survives = self.received > 0 || self.terms.survives_unread();
+        survives && self.terms.keep_alive && !*self.client.station.draining.borrow()
     }
 
     pub(crate) fn id(&self) -> &RequestId {
@@ -236,7 +255,7 @@ impl Exchange {
     /// The exchange is over.
     pub(crate) fn end(&self, outcome: Outcome) {
         if let Some(log) = &self.client.station.access_log {
-            log.record(self.client_ip, &self.id, Some(&self.head), outcome);
+            log.record(self.client_ip, &self.id, Said::Head(&self.head), outcome);
         }
     }
 }

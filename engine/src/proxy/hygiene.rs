@@ -41,6 +41,23 @@ pub struct Terms {
     pub te_trailers: bool,
 }
 
+impl Terms {
+    /// So many bytes of a body that nobody read are read away to keep the connection.
+    pub const WASTE: u64 = 64 * 1024;
+
+    /// Whether the connection outlives a request whose body nobody reads: the door
+    /// reads a little away, but a client that waits to be told to send its body may
+    /// send it or its next request.
+    pub fn survives_unread(&self) -> bool {
+        match self.framing {
+            Framing::Empty | Framing::Length(0) => true,
+            _ if self.expects_continue => false,
+            Framing::Length(length) => length <= Terms::WASTE,
+            Framing::Chunked => true, // most are short; a long one costs the connection
+        }
+    }
+}
+
 /// Why a request gets no further than the door. Every one closes the connection:
 /// after it nobody knows where the next request begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -147,10 +164,40 @@ impl Refusal {
     }
 }
 
+/// What came of a request that is refused.
+#[derive(Clone, Copy, Debug)]
+pub enum Said<'a> {
+    /// All of its head: what is wrong is what it means.
+    Head(&'a Head),
+    /// No head, but this much of its request line; not more than a line may have.
+    Line(&'a [u8]),
+}
+
+impl<'a> Said<'a> {
+    /// The head, if it could be read.
+    pub fn head(self) -> Option<&'a Head> {
+        match self {
+            Said::Head(head) => Some(head),
+            Said::Line(_) => None,
+        }
+    }
+
+    /// Whether the answer must have no body.
+    pub fn is_head(self) -> bool {
+        match self {
+            Said::Head(head) => head.method() == b"HEAD",
+            Said::Line(line) => line.starts_with(b"HEAD "),
+        }
+    }
+}
+
 /// Decides the terms of an HTTP/1 request and leaves in `head` only what may be
 /// believed and forwarded: one `Host`, a target in origin-form, no hop-by-hop
 /// fields but the framing ones, which lanes do not copy.
 pub fn inspect(head: &mut Head) -> Result<Terms, Refusal> {
+    if matches!(head.method(), b"TRACE" | b"CONNECT") {
+        return Err(Refusal::MethodNotAllowed);
+    }
     whom_for(head)?;
     // nginx refuses these, too: whoever decodes such a path next may read another one.
     if !is_well_escaped(split_target(head.target()).0) {

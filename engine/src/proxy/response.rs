@@ -7,7 +7,7 @@
 use super::Text;
 use super::exchange::{Client, Exchange, RequestId};
 use super::head::{Head, Known, ResponseHead, Version};
-use super::hygiene::{self, Terms};
+use super::hygiene::{self, Said, Terms};
 use super::log::Outcome;
 use super::printed::Printed;
 use super::reply::{Rendered, Reply};
@@ -190,22 +190,21 @@ pub(crate) fn own(exchange: &Exchange, reply: &Reply) -> Rendered {
 }
 
 /// The whole answer to a request that got no further than the door.
-pub(crate) fn refuse(client: &Client, reply: &Reply, head: Option<&Head>, out: &mut BytesMut) {
-    let is_head = head.is_some_and(|head| head.method() == b"HEAD");
-    refused(client, reply, head).write(false, is_head, out);
+pub(crate) fn refuse(client: &Client, reply: &Reply, said: Said<'_>, out: &mut BytesMut) {
+    let is_head = said.is_head();
+    refused(client, reply, said).write(false, is_head, out);
 }
 
 /// The same, yet to be written; counted and logged already.
-pub(crate) fn refused(client: &Client, reply: &Reply, head: Option<&Head>) -> Rendered {
+pub(crate) fn refused(client: &Client, reply: &Reply, said: Said<'_>) -> Rendered {
     let station = &client.station;
     station.counters.count_request();
     let id = station.ids.next();
-    let rendered = reply.render(head, id.as_str());
+    let rendered = reply.render(said.head(), id.as_str());
     let rendered = signed(rendered, station.options.headers, Duration::ZERO, &id);
     if let Some(log) = &station.access_log {
-        let is_head = head.is_some_and(|head| head.method() == b"HEAD");
-        let sent = if is_head { 0 } else { rendered.body.len() as u64 };
-        log.record(client.peer.ip(), &id, head, Outcome { status: reply.status(), sent });
+        let sent = if said.is_head() { 0 } else { rendered.body.len() as u64 };
+        log.record(client.peer.ip(), &id, said, Outcome { status: reply.status(), sent });
     }
     rendered
 }

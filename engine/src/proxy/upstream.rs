@@ -50,6 +50,9 @@ pub(crate) enum Failure {
     /// It pauses for too long.
     #[error("the request's body took too long")]
     BodyTimeout,
+    /// Neither side has said anything for as long as the service may be silent.
+    #[error("the tunnel was silent for too long")]
+    TunnelSilent,
     /// The client has left.
     #[error("the client has left")]
     ClientGone,
@@ -59,13 +62,13 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Whether the client, and not the upstream or the gateway, is to blame.
+    /// Whether neither the upstream nor the gateway alone is to blame.
     fn is_the_clients(self) -> bool {
-        use Failure::{BodyMalformed, BodyTimeout, BodyTooLarge, ClientGone};
-        matches!(self, BodyMalformed | BodyTooLarge | BodyTimeout | ClientGone)
+        use Failure::{BodyMalformed, BodyTimeout, BodyTooLarge, ClientGone, TunnelSilent};
+        matches!(self, BodyMalformed | BodyTooLarge | BodyTimeout | TunnelSilent | ClientGone)
     }
 
-    /// What the client is told; nothing if it is not there.
+    /// What the client is told; nothing if it is not there, or speaks no HTTP any more.
     pub(crate) fn reply(self) -> Option<Reply> {
         Some(match self {
             Failure::Unresolved => Reply::no_address(),
@@ -79,7 +82,7 @@ impl Failure {
             Failure::BodyTooLarge => Reply::too_large(),
             Failure::BodyTimeout => Reply::body_timeout(),
             Failure::Internal => Reply::internal(),
-            Failure::ClientGone => return None,
+            Failure::TunnelSilent | Failure::ClientGone => return None,
         })
     }
 }
@@ -117,16 +120,24 @@ pub(crate) fn retries(exchange: &mut Exchange, failure: Failure, replayable: boo
     }
 }
 
-/// Says that a request failed, and why: `cause` is what the lane knows of it.
+/// Says that a request failed, and why: `cause` is what the lane knows of it. Where too
+/// many fail, some are only counted, and the next line says how many.
 pub(crate) fn report(exchange: &Exchange, failure: Failure, cause: &dyn std::fmt::Display) {
+    let station = &exchange.client().station;
+    let clients = failure.is_the_clients();
+    let failures = &station.failures;
+    let restraint = if clients { &failures.client } else { &failures.upstream };
+    let Some(more) = restraint.take() else {
+        return station.counters.count_unlogged();
+    };
     let id = exchange.id().as_str();
-    if failure.is_the_clients() {
-        tracing::info!(request_id = id, %cause, "{failure}");
+    if clients {
+        tracing::info!(request_id = id, %cause, "{failure}{more}");
         return;
     }
     let service = exchange.service().map(|service| service.id.to_string()).unwrap_or_default();
     let tries = exchange.tries();
-    tracing::error!(request_id = id, service, tries, %cause, "{failure}");
+    tracing::error!(request_id = id, service, tries, %cause, "{failure}{more}");
 }
 
 fn may_go_on(exchange: &Exchange) -> bool {

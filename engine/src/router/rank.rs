@@ -58,13 +58,13 @@ pub(super) fn priority(route: &Route, reach: Reach, order: RouterPriority) -> u6
 const PLAIN_HOST: u64 = 1 << 60;
 const REGEX: u64 = 1 << 51;
 /// The bits a prefix's length has to itself.
-const LONGEST: usize = (1 << 19) - 1;
+const MAX_PREFIX_BYTES: usize = (1 << 19) - 1;
 
 fn effective(route: &Route, reach: Reach) -> u64 {
     let plain = if has_plain_hosts(route) { PLAIN_HOST } else { 0 };
     let path = match reach {
         Reach::Any => 0,
-        Reach::Prefix(length) => length.min(LONGEST) as u64,
+        Reach::Prefix(length) => length.min(MAX_PREFIX_BYTES) as u64,
         Reach::Regex => REGEX | shift32(route.regex_priority.unwrap_or(0) as i32, 19),
     };
     shift32(attributes(route), 29) | shift32(headers(route), 20) | plain | path
@@ -79,7 +79,7 @@ fn documented(route: &Route, reach: Reach) -> u64 {
     let plain = if has_plain_hosts(route) { PLAIN_HOST } else { 0 };
     let path = match reach {
         Reach::Any => 0,
-        Reach::Prefix(length) => length.min(LONGEST) as u64,
+        Reach::Prefix(length) => length.min(MAX_PREFIX_BYTES) as u64,
         Reach::Regex => REGEX | u64::from(biased(route.regex_priority.unwrap_or(0))) << 19,
     };
     (attributes(route) as u64) << 61 | plain | (headers(route) as u64) << 52 | path

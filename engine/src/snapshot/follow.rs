@@ -18,7 +18,8 @@ use tokio::time::sleep;
 const FREE_EVERY: Duration = Duration::from_secs(1);
 
 /// Follows `revisions` until their source is gone: compiles and publishes the newest,
-/// and says in `verdicts` which one every worker serves, and which was refused.
+/// and says in `verdicts` which one every worker serves, and which was refused. Ends when
+/// no request holds a snapshot that was replaced.
 pub async fn follow(
     mut revisions: watch::Receiver<Arc<Revision>>,
     publisher: Publisher,
@@ -45,6 +46,10 @@ pub async fn follow(
     if follower.unseen.is_some() {
         follower.publisher.effective().await;
         follower.announce();
+    }
+    // Requests may go on for long after their gateway has begun to leave.
+    while follower.publisher.free_retired() > 0 {
+        sleep(FREE_EVERY).await;
     }
 }
 
@@ -87,7 +92,7 @@ impl Follower {
     /// Every worker has seen what was published last.
     fn announce(&mut self) {
         if let Some(id) = self.unseen.take() {
-            tracing::info!(revision = %id, "every worker serves the revision");
+            tracing::info!("every worker serves revision {id}");
             self.verdicts.send_modify(|verdict| verdict.effective = Some(id));
         }
     }

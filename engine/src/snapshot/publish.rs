@@ -7,10 +7,12 @@
 
 use super::Snapshot;
 use arc_swap::ArcSwap;
+use model::RevisionId;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::Notify;
+use std::time::Instant;
+use tokio::sync::{Notify, watch};
 
 /// A worker's hold on a snapshot. A request keeps one from its first byte to its log
 /// line; holding it longer keeps the snapshot in memory.
@@ -93,8 +95,34 @@ pub struct Publisher {
     current: Arc<Snapshot>,
     /// How often something was published.
     number: u64,
-    /// Replaced, but perhaps still held by requests.
-    retired: Vec<Arc<Snapshot>>,
+    /// Replaced, oldest first, but perhaps still held by requests.
+    retired: Vec<Retired>,
+    /// Tells whoever asks.
+    held: watch::Sender<Held>,
+}
+
+#[derive(Debug)]
+struct Retired {
+    snapshot: Arc<Snapshot>,
+    since: Instant,
+}
+
+/// The snapshots in memory: the current one, and those that requests still hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// How many, the current one included.
+    pub count: usize,
+    /// The oldest that is not current, if there is one.
+    pub oldest: Option<Superseded>,
+}
+
+/// A snapshot that requests hold although another has replaced it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Superseded {
+    /// What it was compiled from.
+    pub revision: RevisionId,
+    /// When it was replaced.
+    pub since: Instant,
 }
 
 impl Publisher {
@@ -112,7 +140,9 @@ impl Publisher {
         };
         let cells: Vec<_> = (0..workers).map(cell).collect();
         let readers = cells.iter().map(|cell| Reader(Arc::clone(cell))).collect();
-        (Publisher { cells, was_seen, current: first, number: 0, retired: Vec::new() }, readers)
+        let held = watch::Sender::new(Held { count: 1, oldest: None });
+        let (current, retired) = (first, Vec::new());
+        (Publisher { cells, was_seen, current, number: 0, retired, held }, readers)
     }
 
     /// What was published last.
@@ -129,7 +159,8 @@ impl Publisher {
             cell.current.store(Arc::new(Publication { number, snapshot }));
             cell.news.notify_one();
         }
-        self.retired.push(std::mem::replace(&mut self.current, snapshot));
+        let snapshot = std::mem::replace(&mut self.current, snapshot);
+        self.retired.push(Retired { snapshot, since: Instant::now() });
         self.free_retired();
     }
 
@@ -148,7 +179,15 @@ impl Publisher {
     /// Frees, here, the replaced snapshots that nobody holds any more. Says how many
     /// are still held.
     pub fn free_retired(&mut self) -> usize {
-        self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        self.retired.retain(|retired| Arc::strong_count(&retired.snapshot) > 1);
+        let oldest = self.retired.first();
+        let oldest = oldest.map(|old| Superseded { revision: old.snapshot.id, since: old.since });
+        self.held.send_replace(Held { count: 1 + self.retired.len(), oldest });
         self.retired.len()
+    }
+
+    /// What is in memory, as of the last time it was looked after.
+    pub fn held(&self) -> watch::Receiver<Held> {
+        self.held.subscribe()
     }
 }

@@ -116,7 +116,11 @@ impl Acceptor {
             Err(error) if is_the_peers(&error) => Accepted::Nothing,
             Err(error) => {
                 if !self.starving {
-                    tracing::error!(%error, "cannot accept connections; trying on");
+                    tracing::error!(
+                        name: model::severity::CRIT,
+                        %error,
+                        "cannot accept connections; trying on"
+                    );
                     self.starving = true;
                 }
                 tokio::time::sleep(BACK_OFF).await;

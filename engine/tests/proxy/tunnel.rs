@@ -99,6 +99,34 @@ async fn a_switch_has_no_framing() {
 }
 
 #[tokio::test]
+async fn what_a_tunnel_holds_is_seen_and_freed_by_who_published_it() {
+    let origin = Origin::start(|_| Act::Echo(SWITCH.into())).await;
+    let config = |path: &str| one(&origin.url(path), |r| r.path("/r"));
+    let gateway = Gateway::start(config("/1")).await;
+    let mut client = gateway.connect().await;
+    assert_eq!(client.ask(UPGRADE).await.status, 101);
+    for version in 2..5 {
+        gateway.apply(version, config(&format!("/{version}"))).await;
+    }
+    let held = || gateway.handle.stats().snapshots;
+    // The worker may have been looking at another one when that was replaced.
+    let only = async |count| {
+        while held().count != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(only(2)).await;
+    assert_eq!(held().oldest.map(|oldest| oldest.revision.version), Some(1));
+    client.send(FRAME).await;
+    assert_eq!(within(client.0.take(FRAME.len())).await.unwrap(), FRAME);
+
+    // It is counted until the publisher, having found itself its only owner, frees it.
+    drop(client);
+    within(only(1)).await;
+    assert_eq!(held().oldest, None);
+}
+
+#[tokio::test]
 async fn a_websocket_is_tunnelled() {
     let origin = Origin::start(|_| Act::Echo(SWITCH.into())).await;
     let gateway = Gateway::start(one(&origin.url(""), |r| r.path("/r"))).await;

@@ -1,12 +1,13 @@
 //! Who sees what, when, and who frees it.
 
 use super::get;
-use engine::snapshot::{Publisher, Reader, Snapshot, compile, follow::follow};
+use engine::snapshot::{Held, Publisher, Reader, Snapshot, compile, follow::follow};
 use model::testing::{revision, route};
 use model::vitals::Verdict;
 use model::{Config, Revision};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 use tokio::sync::watch;
 
 #[test]
@@ -39,12 +40,17 @@ fn what_requests_hold_is_kept_and_then_freed_by_the_publisher() {
     publisher.publish(first);
     let held = one.pin();
     publisher.publish(snapshot(2));
+    publisher.publish(snapshot(3));
     assert_eq!(held.id.version, 1, "a request ends on the snapshot it began with");
     assert_eq!(publisher.free_retired(), 1);
+    let told = publisher.held();
+    let oldest = told.borrow().oldest.map(|oldest| oldest.revision.version);
+    assert_eq!((told.borrow().count, oldest), (2, Some(1)));
     drop(held);
     assert!(alive.upgrade().is_some(), "the worker must not be the one to free it");
     assert_eq!(publisher.free_retired(), 0);
     assert!(alive.upgrade().is_none());
+    assert_eq!(*told.borrow(), Held { count: 1, oldest: None });
 }
 
 #[test]
@@ -115,6 +121,20 @@ async fn the_latest_revision_wins() {
 async fn following_ends_with_the_source_of_revisions() {
     let engine = Engine::start(revision_of(1));
     drop(engine.revisions);
+    engine.following.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn following_goes_on_for_as_long_as_a_request_holds_what_was_replaced() {
+    let mut engine = Engine::start(revision_of(1));
+    engine.effective(1).await;
+    let held = engine.reader.pin();
+    engine.revisions.send_replace(revision_of(2));
+    engine.effective(2).await;
+    drop(engine.revisions);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(!engine.following.is_finished());
+    drop(held);
     engine.following.await.expect("no panic");
 }
 

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::conf::{Settings, Sources};
-use crate::options::{self, Mode, Notice, Options};
+use crate::options::{self, Mistakes, Mode, Notice, Options};
 
 /// By which name this program was called.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,14 +111,43 @@ impl Console {
 
     /// What the settings mean; warnings are shown, and with `--v` what was decided too.
     pub(super) fn options(&self, settings: &Settings, mode: Mode) -> anyhow::Result<Options> {
-        let options = Options::read(settings, mode)?;
-        for notice in &options.notices {
+        let options = self.or_mistakes(Options::read(settings, mode))?;
+        self.notices(&options.notices);
+        Ok(options)
+    }
+
+    /// The same, of settings to start with.
+    pub(super) fn options_to_start(&self, settings: &Settings) -> anyhow::Result<Options> {
+        let options = self.options_of_log(settings, Mode::Foreground)?;
+        self.notices(&options.notices);
+        Ok(options)
+    }
+
+    /// The same, where a log is going to say what there is to say: only beside mistakes is it shown here.
+    pub(super) fn options_of_log(
+        &self,
+        settings: &Settings,
+        mode: Mode,
+    ) -> anyhow::Result<Options> {
+        self.or_mistakes(Options::read_to_start(settings, mode))
+    }
+
+    fn or_mistakes(&self, read: Result<Options, Mistakes>) -> anyhow::Result<Options> {
+        Ok(read.inspect_err(|mistakes| self.notices(&mistakes.notices))?)
+    }
+
+    /// Something the operator should know about what was done.
+    pub(super) fn warn(&self, text: impl Display) {
+        self.complain(format_args!("[warn] {text}"));
+    }
+
+    fn notices(&self, notices: &[Notice]) {
+        for notice in notices {
             match notice {
-                Notice::Warning(text) => self.complain(format_args!("[warn] {text}")),
+                Notice::Warning(text) => self.warn(text),
                 Notice::Info(text) => self.detail(Verbosity::Loud, text),
             }
         }
-        Ok(options)
     }
 }
 

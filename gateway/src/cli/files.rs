@@ -24,7 +24,7 @@ pub(super) fn check(args: &CheckArgs, console: &Console) -> anyhow::Result<()> {
     let settings = console.settle(&Sources::of_process(args.conf.clone(), None))?;
     let file =
         settings.file.clone().with_context(|| format!("no file at: {}", SEARCH.join(", ")))?;
-    console.options(&settings, Mode::Foreground)?;
+    console.options_to_start(&settings)?;
     console.say(format_args!(
         "configuration at {} is valid",
         args.conf.as_ref().unwrap_or(&file).display()

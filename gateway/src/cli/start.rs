@@ -1,82 +1,91 @@
 //! `start` and `restart`: from settings to a process that serves.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use model::severity;
 use rustix::process::Signal;
-use tokio::runtime;
 
 use super::StartArgs;
 use super::console::{Console, Name};
-use super::control::prefix_at;
+use super::control::{prefix_at, settle_over};
 use crate::conf::Settings;
 use crate::conf::saved::Saved;
 use crate::options::{Destination, Mode, Notice, Options};
 use crate::prefix::{Lock, Prefix, PrefixError};
+use crate::run::Starting;
 use crate::telemetry::Telemetry;
 use crate::{daemon, notify, run};
 
 /// How long `restart` waits for the old process.
 const RESTART_PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) fn start(args: &StartArgs, console: &Console) -> anyhow::Result<()> {
+pub(super) fn start(args: &StartArgs, starting: Starting, console: &Console) -> anyhow::Result<()> {
     args.kongs.nginx.refuse()?;
     if args.detached {
         let path = args.place.prefix.as_deref().context("--detached needs --prefix")?;
-        return go_on_detached(path);
+        return go_on_detached(path, starting, console);
     }
     let settings = console.settle(&args.place.sources())?;
-    begin(&settings, args.daemon, console)
+    begin(&settings, args.daemon, starting, console)
 }
 
-pub(super) fn restart(args: &StartArgs, console: &Console) -> anyhow::Result<()> {
+pub(super) fn restart(
+    args: &StartArgs,
+    starting: Starting,
+    console: &Console,
+) -> anyhow::Result<()> {
     args.kongs.nginx.refuse()?;
     let sources = args.place.sources();
     let path = prefix_at(&sources)?;
     let running =
         Prefix::existing(&path).ok().map(|prefix| prefix.running()).transpose()?.flatten();
     let Some(running) = running else {
-        return begin(&console.settle(&sources)?, args.daemon, console);
+        return begin(&console.settle(&sources)?, args.daemon, starting, console);
     };
-    let saved = Saved::read(&path)?.unwrap_or_default();
-    let settings = sources.settle_over(&saved)?;
-    console.show(&settings);
-    Options::read(&settings, Mode::Foreground)?; // a mistake must not cost the node that runs
+    let (saved, settings) = settle_over(&Prefix::existing(&path)?, &sources, console)?;
+    console.options_of_log(&settings, Mode::Foreground)?; // a mistake must not cost the node that runs
     running.signal(Signal::TERM)?;
     if !running.ended_within(RESTART_PATIENCE)? {
         bail!("process {} has not ended after {} s", running.pid, RESTART_PATIENCE.as_secs());
     }
-    begin(&settings, args.daemon || saved.detached, console)
+    let detached = saved.is_some_and(|saved| saved.detached);
+    begin(&settings, args.daemon || detached, starting, console)
 }
 
-fn begin(settings: &Settings, daemon: bool, console: &Console) -> anyhow::Result<()> {
-    let options = Options::read(settings, Mode::Foreground)?;
-    let prefix = Prefix::prepare(&options.prefix)?;
+fn begin(
+    settings: &Settings,
+    daemon: bool,
+    starting: Starting,
+    console: &Console,
+) -> anyhow::Result<()> {
+    let options = console.options_of_log(settings, Mode::Foreground)?;
+    let prefix = Prefix::enter(&options.prefix)?;
     let detaches = daemon || options.daemon.unwrap_or(console.name == Name::Kong);
     if !detaches {
         let lock = prefix.lock().map_err(|error| in_name_of(console.name, error))?;
-        Saved::of(settings, false).write(prefix.path()).context("could not write the prefix")?;
-        return live(options, lock);
+        return live(options, &Saved::of(settings, false), lock, starting);
     }
     prefix.refuse_running().map_err(|error| in_name_of(console.name, error))?;
     console.options(settings, Mode::Detached)?;
-    Saved::of(settings, true).write(prefix.path()).context("could not write the prefix")?;
-    notify::handed_to(daemon::spawn(&prefix)?);
+    notify::handed_to(daemon::spawn(&prefix, &Saved::of(settings, true))?);
     console.say(format_args!("{} started", console.name));
     Ok(())
 }
 
 /// The life of the process that `--daemon` leaves behind.
-fn go_on_detached(path: &Path) -> anyhow::Result<()> {
+fn go_on_detached(path: &Path, starting: Starting, console: &Console) -> anyhow::Result<()> {
     daemon::leave_session()?;
-    let prefix = Prefix::existing(path)?;
-    let lock = prefix.lock()?;
-    let saved = Saved::read(prefix.path())?.context("the prefix holds no configuration")?;
-    live(Options::read(&saved.settings(), Mode::Detached)?, lock)
+    let saved = Saved::take_over(io::stdin()).context("could not take over the settings")?;
+    let lock = Prefix::existing(path)?.lock()?;
+    live(console.options_of_log(&saved.settings(), Mode::Detached)?, &saved, lock, starting)
 }
 
-fn live(options: Options, lock: Lock) -> anyhow::Result<()> {
+fn live(mut options: Options, saved: &Saved, lock: Lock, starting: Starting) -> anyhow::Result<()> {
+    options.notices.extend(leave_traces(saved, &options.prefix, &lock));
+    starting.leaves(lock.pid_file());
     let telemetry = Telemetry::start(&options.logs)?;
     for notice in &options.notices {
         match notice {
@@ -85,16 +94,29 @@ fn live(options: Options, lock: Lock) -> anyhow::Result<()> {
         }
     }
     let logs_elsewhere = options.logs.error != Destination::Stderr;
-    let runtime =
-        runtime::Builder::new_multi_thread().thread_name("background").enable_all().build()?;
-    let end = runtime.block_on(run::run(options, &telemetry));
+    let (runtime, signals) = starting.go_on();
+    let end = runtime.block_on(run::run(options, &telemetry, signals));
     if let (Err(error), true) = (&end, logs_elsewhere) {
-        tracing::error!("{error:#}"); // stderr, where the command's last words go, may be read by nobody
+        tracing::error!(name: severity::EMERG, "{error:#}"); // stderr, where the command's last words go, may be read by nobody
     }
     drop(runtime);
     drop(telemetry);
     drop(lock); // last: whoever starts next finds nothing of ours still writing
     end
+}
+
+/// Leaves in the prefix what commands and tools look for there. A disk that is full is no reason not to
+/// serve what is on it: what could not be written is returned, as the warnings it is.
+fn leave_traces(saved: &Saved, prefix: &Path, lock: &Lock) -> Vec<Notice> {
+    let unsaved = saved.write_or_remove(prefix).err().map(|error| {
+        format!(
+            "could not write the prefix: {error}; `reload` and `restart` will go by what they are given, \
+             not by what this node was started with"
+        )
+    });
+    let unnumbered =
+        lock.write_pid().err().map(|error| format!("{:#}", anyhow::Error::from(error)));
+    unsaved.into_iter().chain(unnumbered).map(Notice::Warning).collect()
 }
 
 fn in_name_of(name: Name, error: PrefixError) -> anyhow::Error {

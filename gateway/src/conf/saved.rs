@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use cluster::plain;
 use serde::{Deserialize, Serialize};
 
 use super::{Layer, Origin, Setting, Settings};
+use crate::bounded;
 
 /// The file's name, inside the prefix.
 pub const FILE_NAME: &str = ".gateway_env";
@@ -27,6 +29,9 @@ pub struct Saved {
     pub detached: bool,
     /// Every value that was set, by property name.
     pub settings: BTreeMap<String, SavedSetting>,
+    /// What the process runs with, where a reload has left some of these values to the next start.
+    #[serde(default)]
+    pub running: Option<BTreeMap<String, String>>,
 }
 
 /// One value and where it came from then.
@@ -51,26 +56,55 @@ impl Saved {
             directory: settings.directory.clone(),
             detached,
             settings: settings_by_name,
+            running: None,
         }
     }
 
     /// What the process in `prefix` was started with; `None` if none ever was.
     pub fn read(prefix: &Path) -> io::Result<Option<Self>> {
-        match fs::read(prefix.join(FILE_NAME)) {
+        match plain::read(&prefix.join(FILE_NAME), bounded::SAVED) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Replaces what `prefix` remembers, whole or not at all.
+    /// Replaces what `prefix` remembers, whole or not at all; nothing is written if it says the same.
     pub fn write(&self, prefix: &Path) -> io::Result<()> {
-        let next = prefix.join(".gateway_env.next");
+        let (path, next) = (prefix.join(FILE_NAME), prefix.join(".gateway_env.next"));
+        let text = serde_json::to_vec_pretty(self)?;
+        if plain::read(&path, bounded::SAVED).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
         let _ = fs::remove_file(&next); // left by a process that died here
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(&next)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.sync_all()?; // else the new name may outlive a power cut, and what it names not
-        fs::rename(next, prefix.join(FILE_NAME))
+        let written = file
+            .write_all(&text)
+            .and_then(|()| file.sync_all()) // else the new name may outlive a power cut, and what it names not
+            .and_then(|()| fs::rename(&next, &path));
+        written.inspect_err(|_| {
+            let _ = fs::remove_file(&next); // gives a full disk its room back
+        })
+    }
+
+    /// [`Self::write`] for a process that starts, which does not need it. What an earlier one left there
+    /// would mislead those who do, so it goes if it cannot be replaced.
+    pub fn write_or_remove(&self, prefix: &Path) -> io::Result<()> {
+        self.write(prefix).inspect_err(|_| {
+            let _ = fs::remove_file(prefix.join(FILE_NAME));
+        })
+    }
+
+    /// Hands these over to a process that takes them with [`Self::take_over`].
+    pub fn hand_over(&self, to: impl Write) -> io::Result<()> {
+        let mut to = BufWriter::new(to);
+        serde_json::to_writer(&mut to, self)?;
+        to.flush()
+    }
+
+    /// What another process hands over.
+    pub fn take_over(from: impl Read) -> io::Result<Self> {
+        Ok(serde_json::from_slice(&bounded::read_from(from, bounded::SAVED)?)?)
     }
 
     /// The settings themselves, as they are here: for the process to take up.
@@ -109,7 +143,7 @@ impl SavedSetting {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
     use crate::conf::Sources;
@@ -154,6 +188,28 @@ mod tests {
         let started = Started::with("a = file\n");
         let mode = fs::metadata(started.path(FILE_NAME)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_is_the_same_is_not_written() {
+        let started = Started::with("a = file\n");
+        let inode = || fs::metadata(started.path(FILE_NAME)).unwrap().ino();
+        let (before, saved) = (inode(), Saved::read(started.dir.path()).unwrap().unwrap());
+        saved.write(started.dir.path()).unwrap();
+        assert_eq!(inode(), before);
+        Saved { detached: true, ..saved }.write(started.dir.path()).unwrap();
+        assert_ne!(inode(), before);
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_does_not_stay() {
+        let started = Started::with("a = file\n");
+        fs::create_dir(started.path(".gateway_env.next")).unwrap();
+        let other = Saved { detached: true, ..Saved::default() };
+        other.write(started.dir.path()).unwrap_err();
+        assert!(started.path(FILE_NAME).exists(), "a reload that fails leaves it");
+        other.write_or_remove(started.dir.path()).unwrap_err();
+        assert!(!started.path(FILE_NAME).exists());
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! The link between the planes, from either end.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::{fmt, fs};
 
 use ::cluster::ed25519::PublicKey;
+use ::cluster::tls::{Credentials, CredentialsError};
 
 use super::listen::Listen;
-use super::pem::Pem;
 use super::reader::Reader;
+use crate::bounded;
 
 /// Kong's limits on labels: how many, and how long a key or a value may be.
 const MOST_LABELS: usize = 10;
@@ -22,7 +23,7 @@ pub struct ClusterServer {
     /// Where data planes connect.
     pub listen: Vec<Listen>,
     /// What this node shows, and expects to be shown.
-    pub pair: Pair,
+    pub credentials: Credentials,
 }
 
 /// The data plane's end.
@@ -31,22 +32,13 @@ pub struct ClusterClient {
     /// The control planes, in the order they are tried.
     pub control_planes: Vec<Endpoint>,
     /// What this node shows, and expects to be shown.
-    pub pair: Pair,
+    pub credentials: Credentials,
     /// The key revisions must be signed with; `None` to keep the first one seen.
     pub trust: Option<PublicKey>,
     /// What this node is called on the control plane.
     pub labels: BTreeMap<String, String>,
     /// The cache's directory; `None` for no cache.
     pub cache: Option<PathBuf>,
-}
-
-/// A certificate and its key. Whether they match is found out where they are used.
-#[derive(Clone, Debug, Default)]
-pub struct Pair {
-    /// `cluster_cert`.
-    pub cert: Pem,
-    /// `cluster_cert_key`.
-    pub key: Pem,
 }
 
 /// A host and a port; the host may be a name.
@@ -59,18 +51,18 @@ pub struct Endpoint {
 }
 
 impl Reader<'_> {
-    pub(super) fn cluster_server(&mut self) -> ClusterServer {
-        ClusterServer { listen: self.any_listeners("cluster_listen"), pair: self.pair() }
+    /// None, and noted, where there are no credentials: nothing stands in for them.
+    pub(super) fn cluster_server(&mut self) -> Option<ClusterServer> {
+        let listen = self.any_listeners("cluster_listen");
+        Some(ClusterServer { listen, credentials: self.credentials()? })
     }
 
-    pub(super) fn cluster_client(&mut self, prefix: &Path) -> ClusterClient {
-        ClusterClient {
-            control_planes: self.control_planes(),
-            pair: self.pair(),
-            trust: self.trust_key(),
-            labels: self.labels(),
-            cache: self.cache(prefix),
-        }
+    /// None, and noted, where there are no credentials: nothing stands in for them.
+    pub(super) fn cluster_client(&mut self, prefix: &Path) -> Option<ClusterClient> {
+        let control_planes = self.control_planes();
+        let (trust, labels, cache) = (self.trust_key(), self.labels(), self.cache(prefix));
+        let credentials = self.credentials()?;
+        Some(ClusterClient { control_planes, credentials, trust, labels, cache })
     }
 
     pub(super) fn refuse_labels(&mut self, why: &str) {
@@ -79,13 +71,24 @@ impl Reader<'_> {
         }
     }
 
-    fn pair(&mut self) -> Pair {
+    /// The pair that the link will use, taken in here so that `check` says what `start` would.
+    fn credentials(&mut self) -> Option<Credentials> {
         let missing =
             ["cluster_cert", "cluster_cert_key"].into_iter().find(|name| !self.is_set(name));
         if let Some(missing) = missing {
             self.wrong(missing, "cluster certificate and key must be provided to use Hybrid mode");
         }
-        Pair { cert: self.pem("cluster_cert"), key: self.pem("cluster_cert_key") }
+        let (certificate, key) = (self.pem("cluster_cert"), self.pem("cluster_cert_key"));
+        match Credentials::from_pem(certificate?.as_bytes(), key?.as_bytes()) {
+            Ok(credentials) => {
+                credentials.warning().into_iter().for_each(|text| self.warn(text));
+                Some(credentials)
+            }
+            Err(error) => {
+                self.wrong(culprit(&error), format!("{:#}", anyhow::Error::from(error)));
+                None
+            }
+        }
     }
 
     fn control_planes(&mut self) -> Vec<Endpoint> {
@@ -103,7 +106,8 @@ impl Reader<'_> {
     fn trust_key(&mut self) -> Option<PublicKey> {
         let text = self.text("cluster_trust_key")?;
         let parsed = text.trim().parse().ok().or_else(|| {
-            let file = fs::read_to_string(self.settings.directory.join(text)).ok()?;
+            let path = self.settings.directory.join(text);
+            let file = bounded::read(&path, bounded::PEM).ok()?;
             file.trim().parse().ok()
         });
         if parsed.is_none() {
@@ -138,6 +142,14 @@ impl Reader<'_> {
             return Some(directory.join("dbless.lmdb"));
         }
         self.text("lmdb_environment_path").map(|path| prefix.join(path))
+    }
+}
+
+/// Which property to mend.
+fn culprit(error: &CredentialsError) -> &'static str {
+    match error {
+        CredentialsError::Certificate(_) | CredentialsError::Unreadable(_) => "cluster_cert",
+        CredentialsError::Key(_) | CredentialsError::NotAPair { .. } => "cluster_cert_key",
     }
 }
 

@@ -1,25 +1,35 @@
 //! Where a configuration is kept, and why there.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use model::{Config, declarative};
 
 use super::reader::Reader;
+use crate::bounded;
 
 /// Where a control plane keeps the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Database {
     /// One file; made if it is not there.
     Sqlite(PathBuf),
-    /// `database = off`: in memory, read from a declarative document if there is one.
-    Off(Option<Declarative>),
 }
 
-/// A whole configuration as one document.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Declarative {
-    /// A file, YAML or JSON.
-    File(PathBuf),
-    /// The document itself.
-    Text(String),
+/// What a node starts from that has nothing better.
+#[derive(Clone, Debug)]
+pub struct Declarative {
+    /// Where it comes from: a path, or a property.
+    pub name: String,
+    /// What it says, or why that is no configuration.
+    pub config: Result<Arc<Config>, String>,
+}
+
+impl PartialEq for Declarative {
+    fn eq(&self, other: &Self) -> bool {
+        let hash = |it: &Self| it.config.clone().map(|config| config.hash());
+        self.name == other.name && hash(self) == hash(other)
+    }
 }
 
 impl Reader<'_> {
@@ -36,10 +46,11 @@ impl Reader<'_> {
                     "in-memory storage can not be used when role = \"control_plane\"",
                 );
             }
-            Some("off") => {
-                self.inform("database = off: the configuration is kept in memory".to_owned());
-                return Database::Off(self.declarative());
-            }
+            Some("off") => self.wrong(
+                "database",
+                "a node without a database and without a control plane is not part of this version; \
+                 use sqlite, or role = data_plane",
+            ),
             Some("postgres") => {
                 self.wrong("database", "PostgreSQL is not part of this version; use sqlite")
             }
@@ -96,12 +107,28 @@ impl Reader<'_> {
                 );
                 None
             }
-            (Some(file), None) if !file.is_file() => {
-                self.wrong("declarative_config", format!("no file at: {}", file.display()));
-                None
+            (Some(file), None) => match bounded::read(&file, bounded::DOCUMENT) {
+                Ok(text) => Some(self.document(file.display().to_string(), &text)),
+                Err(error) => {
+                    let path = file.display();
+                    self.wrong("declarative_config", format!("cannot read {path}: {error}"));
+                    None
+                }
+            },
+            (None, text) => {
+                text.map(|text| self.document("declarative_config_string".to_owned(), text))
             }
-            (Some(file), None) => Some(Declarative::File(file)),
-            (None, text) => text.map(|text| Declarative::Text(text.to_owned())),
         }
+    }
+
+    /// A document that is no configuration need not keep a node from starting: what is in its cache
+    /// comes first.
+    fn document(&mut self, name: String, text: &str) -> Declarative {
+        let config = declarative::parse(text, SystemTime::now().into());
+        let config = config.map(Arc::new).map_err(|error| error.to_string());
+        if let Err(error) = &config {
+            self.warn(format!("{name}: {error}; without a cache this node does not start"));
+        }
+        Declarative { name, config }
     }
 }

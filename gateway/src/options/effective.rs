@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::listen::{Listen, parse_listeners};
-use super::reader::{MASK, Reader};
+use super::reader::{MASK, Reader, items};
 use crate::properties::{Kind, Property, Standing, TABLE};
 
 /// Listener properties, and the name under which Kong shows them taken apart.
@@ -22,7 +22,7 @@ impl Reader<'_> {
         let mut shown: Map<_, _> =
             own.map(|property| (property.name.to_owned(), self.value(property))).collect();
         for (property, name) in LISTENERS {
-            let listeners = self.text(property).map(|text| parse_listeners(property, text));
+            let listeners = self.counting(property).map(|text| parse_listeners(property, text));
             let listeners = listeners.and_then(Result::ok).unwrap_or_default();
             shown.insert(name.to_owned(), listeners.iter().map(listener).collect());
         }
@@ -34,13 +34,13 @@ impl Reader<'_> {
     }
 
     fn value(&self, property: &Property) -> Value {
-        let Some(text) = self.text(property.name) else { return Value::Null };
+        let Some(text) = self.counting(property.name) else { return Value::Null };
         match property.kind {
             _ if property.is_secret() => MASK.into(),
             Kind::Flag => matches!(text, "on" | "true").into(),
             Kind::Whole => text.parse::<u64>().map_or_else(|_| text.into(), Value::from),
             Kind::Number => text.parse::<f64>().map_or_else(|_| text.into(), number),
-            Kind::List | Kind::Listen => self.list(property.name).into(),
+            Kind::List | Kind::Listen => items(text).into(),
             // The text of a certificate is no secret, but it is no path either.
             Kind::Pem if text.contains("-----BEGIN") => "(inline)".into(),
             _ => text.into(),

@@ -1,10 +1,11 @@
 //! `addr:port [flags]`: where a listener binds, and how.
 
+use std::mem;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Role, reader::Reader};
+use super::reader::Reader;
 
 /// One entry of `proxy_listen` and its kin, such as `0.0.0.0:8000 backlog=16384`.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,14 +167,14 @@ fn address(text: &str) -> Result<SocketAddr, ListenError> {
 
 impl Reader<'_> {
     /// The listeners of a property that serves cleartext in this version.
-    pub(super) fn listeners(&mut self, name: &str) -> Vec<Listen> {
-        let all = self.any_listeners(name);
-        let (tls, clear): (Vec<_>, Vec<_>) = all.into_iter().partition(|listen| listen.tls);
+    pub(super) fn listeners(&mut self, name: &'static str) -> Vec<Listen> {
+        let (tls, clear): (Vec<_>, Vec<_>) =
+            self.listed(name).into_iter().partition(|listen| listen.tls);
         if !tls.is_empty() {
             self.without_tls(name, &tls);
         }
         self.refuse_proxy_protocol(name, &clear);
-        clear
+        self.claim(name, clear)
     }
 
     /// Where clients are served, with TLS and without.
@@ -190,7 +191,12 @@ impl Reader<'_> {
     }
 
     /// The listeners of a property whose transport is not a flag's business.
-    pub(super) fn any_listeners(&mut self, name: &str) -> Vec<Listen> {
+    pub(super) fn any_listeners(&mut self, name: &'static str) -> Vec<Listen> {
+        let listed = self.listed(name);
+        self.claim(name, listed)
+    }
+
+    fn listed(&mut self, name: &str) -> Vec<Listen> {
         // What is not a listener has been noted by the check of all properties.
         let listeners = parse_listeners(name, self.text(name).unwrap_or("off")).unwrap_or_default();
         for listen in &listeners {
@@ -198,6 +204,12 @@ impl Reader<'_> {
                 self.warn(format!("{name}: the flag `{flag}` of {} has no effect", listen.addr));
             }
         }
+        listeners
+    }
+
+    /// Remembers them, to be held against each other.
+    fn claim(&mut self, name: &'static str, listeners: Vec<Listen>) -> Vec<Listen> {
+        self.claimed.extend(listeners.iter().map(|listen| (name, listen.clone())));
         listeners
     }
 
@@ -219,8 +231,8 @@ impl Reader<'_> {
     }
 
     /// Two properties that want one address are a mistake of configuration, not of the network.
-    pub(super) fn refuse_shared_addresses(&mut self, role: &Role, status: &[Listen]) {
-        let all = bound(role, status);
+    pub(super) fn refuse_shared_addresses(&mut self) {
+        let all = mem::take(&mut self.claimed);
         for (at, (name, listen)) in all.iter().enumerate() {
             let clash = all.iter().take(at).find(|(_, other)| overlap(listen.addr, other.addr));
             if let Some((other_name, other)) = clash {
@@ -231,29 +243,6 @@ impl Reader<'_> {
             }
         }
     }
-}
-
-fn bound<'a>(role: &'a Role, status: &'a [Listen]) -> Vec<(&'static str, &'a Listen)> {
-    let none: &[Listen] = &[];
-    let (proxy, admin, cluster) = match role {
-        Role::Traditional { admin, proxy } => {
-            (proxy.listen.as_slice(), admin.listen.as_slice(), none)
-        }
-        Role::ControlPlane { admin, cluster } => {
-            (none, admin.listen.as_slice(), cluster.listen.as_slice())
-        }
-        Role::DataPlane { proxy, .. } => (proxy.listen.as_slice(), none, none),
-    };
-    let named = [
-        ("proxy_listen", proxy),
-        ("admin_listen", admin),
-        ("cluster_listen", cluster),
-        ("status_listen", status),
-    ];
-    named
-        .into_iter()
-        .flat_map(|(name, listeners)| listeners.iter().map(move |listen| (name, listen)))
-        .collect()
 }
 
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {

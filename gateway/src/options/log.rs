@@ -47,6 +47,45 @@ pub enum Level {
     Emerg,
 }
 
+impl Logs {
+    /// Each destination with the property that names it.
+    pub(super) fn by_property(&self) -> [(&'static str, &Destination); 4] {
+        [
+            ("proxy_error_log", &self.error),
+            ("admin_error_log", &self.admin_error),
+            ("proxy_access_log", &self.access),
+            ("admin_access_log", &self.admin_access),
+        ]
+    }
+}
+
+impl Level {
+    const ALL: [Self; 8] = [
+        Self::Debug,
+        Self::Info,
+        Self::Notice,
+        Self::Warn,
+        Self::Error,
+        Self::Crit,
+        Self::Alert,
+        Self::Emerg,
+    ];
+
+    /// As `log_level` and every line of a log spell it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Notice => "notice",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Crit => "crit",
+            Self::Alert => "alert",
+            Self::Emerg => "emerg",
+        }
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn logs(&mut self, prefix: &Path, mode: Mode) -> Logs {
         Logs {
@@ -59,16 +98,8 @@ impl Reader<'_> {
     }
 
     fn level(&mut self) -> Level {
-        match self.choice("log_level") {
-            "debug" => Level::Debug,
-            "info" => Level::Info,
-            "warn" => Level::Warn,
-            "error" => Level::Error,
-            "crit" => Level::Crit,
-            "alert" => Level::Alert,
-            "emerg" => Level::Emerg,
-            _ => Level::Notice,
-        }
+        let word = self.choice("log_level");
+        Level::ALL.into_iter().find(|level| level.word() == word).unwrap_or(Level::Notice)
     }
 
     /// Where a log goes: as said, else to the terminal if there is one, else to the default file.

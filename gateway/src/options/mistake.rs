@@ -3,10 +3,13 @@
 use std::error::Error;
 use std::fmt::{self, Display};
 
+use super::Notice;
+use crate::conf::BadLine;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mistake {
-    /// The property it is about.
+    /// The property it is about; the line, where that names none.
     pub property: String,
     /// What was said and where, such as `"x" (g.conf:3)`; `None` if nothing was.
     pub said: Option<String>,
@@ -14,9 +17,21 @@ pub struct Mistake {
     pub what: String,
 }
 
-/// Everything that is wrong, in the order of the properties' table where it is about single values.
+/// Everything that is wrong, and what else there is to say.
 #[derive(Debug, PartialEq)]
-pub struct Mistakes(pub Vec<Mistake>);
+pub struct Mistakes {
+    /// Never none; in the order of the properties' table where they are about single values.
+    pub all: Vec<Mistake>,
+    /// What the operator should read besides: a warning may well explain a mistake.
+    pub notices: Vec<Notice>,
+}
+
+impl Mistake {
+    /// A line that is no `key = value`.
+    pub(super) fn of_line(line: &BadLine) -> Self {
+        Self { property: line.at.to_string(), said: None, what: line.what.clone() }
+    }
+}
 
 impl Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,7 +44,7 @@ impl Display for Mistake {
 
 impl Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_slice() {
+        match self.all.as_slice() {
             [one] => write!(f, "{one}"),
             many => {
                 write!(f, "{} mistakes in the configuration:", many.len())?;

@@ -3,13 +3,15 @@
 //! A property is read by its own name; what was said under a name mapped to it counts where nothing
 //! was said under its own. Mistakes name what the operator wrote, not what it stands for.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::iter;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::{iter, mem};
 
 use super::listen::parse_listeners;
-use super::{Mistake, Mistakes, Notice};
+use super::{Listen, Mistake, Mistakes, Notice};
 use crate::conf::{Setting, Settings};
 use crate::properties::{self, Kind, Property, Standing, TABLE};
 
@@ -20,20 +22,34 @@ pub(super) struct Reader<'a> {
     pub(super) settings: &'a Settings,
     mistakes: Vec<Mistake>,
     notices: Vec<Notice>,
+    /// Every property whose text was asked for: those that have a say in this node.
+    asked: RefCell<BTreeSet<&'static str>>,
+    /// Every listener that will be opened, with its property.
+    pub(super) claimed: Vec<(&'static str, Listen)>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(settings: &'a Settings) -> Self {
         let notices = settings.warnings.iter().cloned().map(Notice::Warning).collect();
-        Self { settings, mistakes: Vec::new(), notices }
+        let mistakes = settings.bad_lines.iter().map(Mistake::of_line).collect();
+        Self { settings, mistakes, notices, asked: RefCell::default(), claimed: Vec::new() }
     }
 
-    pub(super) fn into_result<T>(self, value: T) -> Result<T, Mistakes> {
-        if self.mistakes.is_empty() { Ok(value) } else { Err(Mistakes(self.mistakes)) }
+    /// What was read, unless something was wrong; it is missing only where that was noted.
+    pub(super) fn into_result<T>(self, value: Option<T>) -> Result<T, Mistakes> {
+        match value {
+            Some(value) if self.mistakes.is_empty() => Ok(value),
+            _ => Err(Mistakes { all: self.mistakes, notices: self.notices }),
+        }
     }
 
-    pub(super) fn notices(&mut self) -> Vec<Notice> {
-        mem::take(&mut self.notices)
+    pub(super) fn notices(&self) -> Vec<Notice> {
+        self.notices.clone()
+    }
+
+    /// The properties that were read so far, under their own names.
+    pub(super) fn asked(&self) -> BTreeSet<&'static str> {
+        self.asked.borrow().clone()
     }
 
     pub(super) fn inform(&mut self, text: String) {
@@ -68,18 +84,25 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn is_set(&self, name: &str) -> bool {
+        self.asked.borrow_mut().insert(property(name).name);
         self.said(name).is_some()
     }
 
-    /// The text that counts: what was said, else the default, else nothing.
+    /// The text that counts: what was said, else the default, else nothing. Asking for it is what
+    /// makes a property effective.
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+        self.asked.borrow_mut().insert(property(name).name);
+        self.counting(name)
+    }
+
+    /// The same, to be shown and not acted upon.
+    pub(super) fn counting(&self, name: &str) -> Option<&'a str> {
         let default = Some(property(name).default).filter(|text| !text.is_empty());
         self.said(name).map(|(_, setting)| setting.text.as_str()).or(default)
     }
 
     pub(super) fn list(&self, name: &str) -> Vec<&'a str> {
-        let items = self.text(name).unwrap_or_default().split(',').map(str::trim);
-        items.filter(|item| !item.is_empty()).collect()
+        items(self.text(name).unwrap_or_default())
     }
 
     /// A path; relative ones start where the process was started.
@@ -167,6 +190,11 @@ impl<'a> Reader<'a> {
 /// The property of that name; only names in the table are ever read.
 fn property(name: &str) -> &'static Property {
     properties::find(name).expect("code reads only properties that are in the table")
+}
+
+/// What is between the commas.
+pub(super) fn items(text: &str) -> Vec<&str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
 }
 
 /// Whether `text` is of the property's kind; else what would be.

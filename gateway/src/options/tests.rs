@@ -1,9 +1,16 @@
 use std::fs;
+use std::sync::LazyLock;
+
+use ::cluster::{KeyPairPem, gen_cert};
+use serde_json::json;
 
 use super::*;
 use crate::conf::Sources;
+use crate::properties::Property;
 
-const PEM: &str = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
+/// A pair and another: made once, as making one takes its time.
+static PAIRS: LazyLock<[KeyPairPem; 2]> =
+    LazyLock::new(|| [60, 20].map(|days| gen_cert(days).unwrap()));
 
 /// What a node with these lines as its file is told, or what it is told is wrong.
 fn read(lines: &str) -> Result<Options, Vec<String>> {
@@ -11,14 +18,44 @@ fn read(lines: &str) -> Result<Options, Vec<String>> {
 }
 
 fn read_as(lines: &str, mode: Mode) -> Result<Options, Vec<String>> {
+    with(lines, |settings| Options::read(settings, mode)).map_err(|mistakes| {
+        let place = |mistake: &Mistake| mistake.said.as_deref().map(directory).unwrap_or_default();
+        let shorten = |mistake: &Mistake| mistake.to_string().replace(&place(mistake), "");
+        mistakes.all.iter().map(shorten).collect()
+    })
+}
+
+/// What comes of settings with these lines as their file, beside certificates in the same `DIR`.
+fn with<T>(lines: &str, read: impl FnOnce(&Settings) -> T) -> T {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("g.conf");
-    fs::write(dir.path().join("c.pem"), PEM).unwrap();
+    let [pair, soon] = &*PAIRS;
+    for (name, text) in [
+        ("c.crt", pair.certificate.as_str()),
+        ("c.key", &pair.key),
+        ("soon.crt", &soon.certificate),
+        ("soon.key", &soon.key),
+        ("broken.crt", "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"),
+    ] {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
     fs::write(&file, lines.replace("DIR", &dir.path().display().to_string())).unwrap();
-    let settings = Sources { file: Some(file), ..Sources::default() }.settle().unwrap();
-    let shorten =
-        |mistake: &Mistake| mistake.to_string().replace(&format!("{}/", dir.path().display()), "");
-    Options::read(&settings, mode).map_err(|mistakes| mistakes.0.iter().map(shorten).collect())
+    read(&Sources::of_file(file).settle().unwrap())
+}
+
+/// Where such a file was, of `"…" (DIR/g.conf:1)`.
+fn directory(said: &str) -> String {
+    let from = said.rsplit_once(" (").map_or("", |(_, from)| from);
+    from.split_once("g.conf").map_or(String::new(), |(directory, _)| directory.to_owned())
+}
+
+/// The names of the properties that such a node reads.
+fn asked(lines: &str, mode: Mode) -> BTreeSet<&'static str> {
+    with(lines, |settings| {
+        let mut reader = Reader::new(settings);
+        assert!(reader.options(mode, Purpose::Look).is_some());
+        reader.asked()
+    })
 }
 
 #[track_caller]
@@ -32,11 +69,11 @@ fn bad(lines: &str, mistakes: &[&str]) {
 }
 
 fn control_plane(lines: &str) -> String {
-    format!("role = control_plane\ncluster_cert = DIR/c.pem\ncluster_cert_key = DIR/c.pem\n{lines}")
+    format!("role = control_plane\ncluster_cert = DIR/c.crt\ncluster_cert_key = DIR/c.key\n{lines}")
 }
 
 fn data_plane(lines: &str) -> String {
-    format!("role = data_plane\ncluster_cert = DIR/c.pem\ncluster_cert_key = DIR/c.pem\n{lines}")
+    format!("role = data_plane\ncluster_cert = DIR/c.crt\ncluster_cert_key = DIR/c.key\n{lines}")
 }
 
 fn addrs(listeners: &[Listen]) -> Vec<String> {
@@ -110,8 +147,7 @@ fn a_control_plane_expects_its_data_planes() {
         good(&control_plane("cluster_listen = 0.0.0.0:8005, [::1]:9005\nproxy_listen = off\n"));
     let Role::ControlPlane { cluster, admin } = options.role else { panic!("{:?}", options.role) };
     assert_eq!(addrs(&cluster.listen), ["0.0.0.0:8005", "[::1]:9005"]);
-    assert_eq!(cluster.pair.cert.text, PEM);
-    assert!(cluster.pair.cert.path.is_some());
+    assert_eq!(cluster.credentials.facts().subject, "CN=kong_clustering");
     assert_eq!(admin.purge_delay, Duration::from_secs(1_209_600));
 }
 
@@ -126,6 +162,23 @@ fn a_data_plane_knows_its_control_plane_labels_and_cache() {
     );
     assert_eq!(cluster.cache, Some("/p/dbless.lmdb".into()));
     assert_eq!(fallback, None);
+}
+
+#[test]
+fn the_configuration_in_force_has_kongs_shapes() {
+    let lines =
+        "cluster_control_plane = a:1, b:2\ntrusted_ips = 10.0.0.0/8\nreal_ip_recursive = on";
+    let shown = good(&data_plane(lines)).effective;
+    for (name, value) in [
+        ("cluster_control_plane", "a:1, b:2".into()),
+        ("trusted_ips", json!(["10.0.0.0/8"])),
+        ("cluster_listen", json!(["0.0.0.0:8005"])),
+        ("real_ip_recursive", true.into()),
+        ("cluster_cert_key", "******".into()),
+        ("database", "off".into()),
+    ] {
+        assert_eq!(shown[name], value, "{name}");
+    }
 }
 
 #[test]
@@ -159,7 +212,7 @@ fn all_mistakes_are_told_together() {
 fn hybrid_mode_needs_a_certificate_and_its_key() {
     let hybrid = "cluster certificate and key must be provided to use Hybrid mode";
     bad("role = control_plane", &[&format!("cluster_cert: {hybrid}")]);
-    bad("role = data_plane\ncluster_cert = DIR/c.pem", &[&format!("cluster_cert_key: {hybrid}")]);
+    bad("role = data_plane\ncluster_cert = DIR/c.crt", &[&format!("cluster_cert_key: {hybrid}")]);
     bad(
         "role = data_plane\ncluster_cert = DIR/none.pem\ncluster_cert_key = DIR/none.pem",
         &[
@@ -167,6 +220,57 @@ fn hybrid_mode_needs_a_certificate_and_its_key() {
             r#"cluster_cert_key = "******" (g.conf:3): failed loading key: not PEM, not base64 of PEM, and as a file: No such file or directory (os error 2)"#,
         ],
     );
+}
+
+#[test]
+fn a_pair_is_checked_as_the_link_does() {
+    let pair = |cert: &str, key: &str, more: &str| {
+        format!(
+            "role = data_plane\ncluster_cert = DIR/{cert}\ncluster_cert_key = DIR/{key}\n{more}"
+        )
+    };
+    let mistakes = read(&pair("c.crt", "soon.key", "workers = many")).unwrap_err();
+    let [workers, key] = mistakes.as_slice() else { panic!("{mistakes:?}") };
+    assert!(workers.starts_with("workers = "), "{workers}");
+    let expected = r#"cluster_cert_key = "******" (g.conf:3): cluster_cert_key is not the private key of cluster_cert (subject CN=kong_clustering, sha256 "#;
+    assert!(key.starts_with(expected), "{key}");
+
+    let mistakes = read(&pair("broken.crt", "c.key", "")).unwrap_err();
+    let expected =
+        r#"cluster_cert = "broken.crt" (g.conf:2): cluster_cert is not a PEM certificate: "#;
+    assert!(mistakes.len() == 1 && mistakes[0].starts_with(expected), "{mistakes:?}");
+
+    bad(
+        &pair("c.key", "c.crt", ""),
+        &[
+            r#"cluster_cert = "c.key" (g.conf:2): failed loading certificate: this is PEM of something else"#,
+            r#"cluster_cert_key = "******" (g.conf:3): failed loading key: this is PEM of something else"#,
+        ],
+    );
+    let told = notices(&good(&pair("soon.crt", "soon.key", "")));
+    assert!(told.iter().any(|line| line.starts_with("cluster_cert expires in ")), "{told:?}");
+}
+
+#[test]
+fn what_never_ends_is_no_certificate() {
+    bad(
+        "role = control_plane\ncluster_cert = /dev/zero\ncluster_cert_key = DIR/c.key",
+        &[
+            r#"cluster_cert = "/dev/zero" (g.conf:2): failed loading certificate: not PEM, not base64 of PEM, and as a file: it does not end within 1 MiB"#,
+        ],
+    );
+}
+
+#[test]
+fn warnings_are_told_beside_mistakes() {
+    let lines =
+        "nonsense\nrole = x\ncluster_oscp = off\nmem_cache_size = 1g\nworkers = 1\nworkers = 2";
+    let mistakes = with(lines, |settings| Options::read(settings, Mode::Foreground)).unwrap_err();
+    assert_eq!(mistakes.all.len(), 2);
+    let told: Vec<_> = mistakes.notices.iter().map(Notice::to_string).collect();
+    for name in ["cluster_oscp (", "mem_cache_size (", "workers ("] {
+        assert!(told.iter().any(|line| line.starts_with(name)), "{name} {told:?}");
+    }
 }
 
 #[test]
@@ -248,15 +352,26 @@ fn a_database_that_is_not_there_is_refused() {
 
 #[test]
 fn without_a_database_the_configuration_is_a_document() {
-    let Role::Traditional { admin, .. } =
-        good("database = off\ndeclarative_config = DIR/c.pem").role
-    else {
-        panic!()
-    };
-    assert!(matches!(admin.database, Database::Off(Some(Declarative::File(_)))));
+    let lines =
+        data_plane("database = off\ndeclarative_config_string = '_format_version: \"3.0\"'");
+    let Role::DataPlane { fallback: Some(document), .. } = good(&lines).role else { panic!() };
+    assert_eq!(document.name, "declarative_config_string");
+    assert!(document.config.is_ok_and(|config| config.is_empty()));
+    // Its cache may be better.
+    let lines = data_plane("declarative_config = DIR/c.crt");
+    let Role::DataPlane { fallback: Some(document), .. } = good(&lines).role else { panic!() };
+    assert!(document.config.is_err());
     bad(
-        "database = off\ndeclarative_config = DIR/none.yml",
-        &[r#"declarative_config = "none.yml" (g.conf:2): no file at: none.yml"#],
+        &data_plane("declarative_config = DIR/none.yml"),
+        &[
+            r#"declarative_config = "none.yml" (g.conf:4): cannot read none.yml: No such file or directory (os error 2)"#,
+        ],
+    );
+    bad(
+        "database = off",
+        &[
+            r#"database = "off" (g.conf:1): a node without a database and without a control plane is not part of this version; use sqlite, or role = data_plane"#,
+        ],
     );
 }
 
@@ -401,10 +516,54 @@ fn logs_go_to_the_terminal_if_there_is_one() {
     }
 }
 
-/// Every name that code reads is in the table: a default node of each role reads them all.
 #[test]
 fn defaults_are_free_of_mistakes() {
     good("");
     good(&control_plane(""));
     good(&data_plane(""));
+}
+
+/// The table against the code, both ways. What is read and then let go, the compiler reports: a field
+/// of the options that nobody reads is dead code.
+#[test]
+fn exactly_what_is_marked_effective_is_read() {
+    let mut read = BTreeSet::new();
+    let other_cache = data_plane("data_plane_config_cache_path = /c");
+    for lines in ["", &control_plane(""), &data_plane(""), &other_cache] {
+        for mode in [Mode::Foreground, Mode::Detached] {
+            read.extend(asked(lines, mode));
+        }
+    }
+    assert_eq!(disagreements(&read), [""; 0]);
+
+    read.remove("port_maps");
+    read.insert("kic");
+    assert_eq!(
+        disagreements(&read),
+        ["kic is read, so it has an effect", "port_maps: who reads it?"]
+    );
+}
+
+/// Where what the table says of a property is not what the code does with it.
+fn disagreements(read: &BTreeSet<&'static str>) -> Vec<String> {
+    let disagrees = |property: &Property| {
+        let name = property.name;
+        match (property.standing, read.contains(name)) {
+            (Standing::Effective, false) => Some(format!("{name}: who reads it?")),
+            (Standing::Inert(_) | Standing::Mapped(_) | Standing::Refused(_), true) => {
+                Some(format!("{name} is read, so it has an effect"))
+            }
+            // With one possible value left, there may be nothing to read for.
+            (Standing::Effective, true) | (Standing::Only(..), _) | (_, false) => None,
+        }
+    };
+    TABLE.iter().filter_map(disagrees).collect()
+}
+
+#[test]
+fn what_nothing_reads_is_told() {
+    let told = notices(&good("cluster_listen = off\nnginx_worker_processes = 2"));
+    let unread: Vec<_> = told.iter().filter(|line| line.contains("is not used")).collect();
+    assert_eq!(unread.len(), 1, "{told:?}");
+    assert!(unread[0].starts_with("cluster_listen ("), "{unread:?}");
 }

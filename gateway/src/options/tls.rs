@@ -1,6 +1,5 @@
 //! How TLS is spoken with clients: versions, ciphers, and what is shown by default.
 
-use super::pem::Pem;
 use super::reader::Reader;
 
 /// TLS in front.
@@ -15,7 +14,7 @@ pub struct Tls {
     /// Whether sessions are resumed.
     pub session_tickets: bool,
     /// Shown where no certificate is for a name: each with its key. Empty for one of our making.
-    pub certificates: Vec<(Pem, Pem)>,
+    pub certificates: Vec<(String, String)>,
 }
 
 /// A range of TLS versions.
@@ -126,9 +125,9 @@ impl Reader<'_> {
         }
     }
 
-    fn default_certificates(&mut self) -> Vec<(Pem, Pem)> {
+    fn default_certificates(&mut self) -> Vec<(String, String)> {
         let (certificates, keys) = (self.pems("ssl_cert"), self.pems("ssl_cert_key"));
-        if certificates.len() != keys.len() {
+        if self.list("ssl_cert").len() != self.list("ssl_cert_key").len() {
             self.wrong(
                 "ssl_cert_key",
                 "there must be as many keys as there are certificates in ssl_cert",

@@ -115,7 +115,7 @@ pub static TABLE: &[Property] = &[
 
     // The link between the planes.
     effective("cluster_listen", Listen, "0.0.0.0:8005", "Where a control plane expects its data planes."),
-    effective("cluster_control_plane", List, "127.0.0.1:8005", "`host:port` of the control plane; several, separated by commas, are tried in turn."),
+    effective("cluster_control_plane", Text, "127.0.0.1:8005", "`host:port` of the control plane; several, separated by commas, are tried in turn."),
     effective("cluster_cert", Pem, "", "Certificate of this node on the link; in shared mode the same on every node."),
     effective("cluster_cert_key", PemKey, "", "Private key of cluster_cert."),
     only("cluster_mtls", Choice(&["shared", "pki"]), "shared", &["shared"], "How the planes know each other.", "certificates signed by a common authority are not part of this version; use shared, with one pair on all nodes"),

@@ -3,9 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use anyhow::Context;
 use cluster::ed25519::PublicKey;
-use cluster::tls::Credentials;
 use cluster::{Identity, client, server};
 use engine::options::LogSink;
 use model::delta::Touched;
@@ -13,7 +11,7 @@ use model::delta::Touched;
 use super::initial::Initial;
 use crate::options::{
     Admin, Ciphers, ClusterClient, ClusterServer, Database, Endpoint, Forwarding, Header,
-    Keepalive, Options, Pair, Pem, Probes, Proxy, Role, Tls, UpstreamHeader, Version, Workers,
+    Keepalive, Options, Probes, Proxy, Role, Tls, UpstreamHeader, Version, Workers,
 };
 use crate::telemetry::Telemetry;
 
@@ -23,16 +21,11 @@ pub(super) fn admin(
     admin: &Admin,
     listeners: Vec<TcpListener>,
     telemetry: &Telemetry,
-) -> anyhow::Result<admin::Options> {
-    let Database::Sqlite(file) = &admin.database else {
-        anyhow::bail!(
-            "database = off: a node without a database and without a control plane is not part of \
-             this version; use database = sqlite, or role = data_plane"
-        );
-    };
+) -> admin::Options {
+    let Database::Sqlite(file) = &admin.database;
     let access = telemetry.admin_access().clone();
     let log = move |request: &admin::Access<'_>| access.line(access_line(request));
-    Ok(admin::Options {
+    admin::Options {
         listeners,
         hostname: hostname(),
         configuration: options.effective.clone().into(),
@@ -44,7 +37,7 @@ pub(super) fn admin(
         latency_tokens: admin.headers.contains(&Header::AdminLatency),
         access_log: telemetry.admin_access().is_open().then(|| Box::new(log) as _),
         ..admin::Options::new(file.clone(), engine::judge())
-    })
+    }
 }
 
 /// The line nginx calls `combined`.
@@ -73,10 +66,16 @@ pub(super) fn engine(proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
         public_ports: proxy.public_ports.clone(),
         access_log: telemetry.access().is_open().then(|| {
             let access = telemetry.access().clone();
-            LogSink::new(move |line| access.line(line))
+            LogSink::new(move |line| access.line_waiting(line))
         }),
         ..engine::Options::default()
     }
+}
+
+/// Has access-log lines that the engine could not hand over counted as that log's.
+pub(super) fn count_dropped(engine: &engine::Handle, telemetry: &Telemetry) {
+    let meter = engine.meter();
+    telemetry.access().count_in(move || meter.access_log_dropped());
 }
 
 /// The control plane's end of the link.
@@ -86,17 +85,18 @@ pub(super) fn cluster_server(
     trust: [u8; 32],
     steps: Vec<Touched>,
     purge_delay: Duration,
-) -> anyhow::Result<server::Options> {
-    Ok(server::Options {
+) -> server::Options {
+    server::Options {
         listeners,
-        credentials: credentials(&cluster.pair)?,
+        credentials: cluster.credentials.clone(),
         hub: server::HubOptions {
             trust: PublicKey::from_bytes(trust),
             version: model::VERSION.to_owned(),
             purge_delay,
+            most_data_planes: server::MOST_DATA_PLANES,
             steps,
         },
-    })
+    }
 }
 
 /// The data plane's end of the link.
@@ -104,10 +104,10 @@ pub(super) fn cluster_client(
     cluster: &ClusterClient,
     identity: Identity,
     initial: Initial,
-) -> anyhow::Result<client::Options> {
-    Ok(client::Options {
+) -> client::Options {
+    client::Options {
         control_planes: cluster.control_planes.iter().map(Endpoint::to_string).collect(),
-        credentials: credentials(&cluster.pair)?,
+        credentials: cluster.credentials.clone(),
         node: client::NodeOptions {
             identity,
             trust: initial.trust,
@@ -117,12 +117,7 @@ pub(super) fn cluster_client(
             initial: initial.revision,
             keep: initial.keep,
         },
-    })
-}
-
-fn credentials(pair: &Pair) -> anyhow::Result<Credentials> {
-    Credentials::from_pem(pair.cert.text.as_bytes(), pair.key.text.as_bytes())
-        .context("cluster_cert and cluster_cert_key")
+    }
 }
 
 fn listen(listen: &crate::options::Listen) -> engine::options::Listen {
@@ -140,9 +135,9 @@ fn listen(listen: &crate::options::Listen) -> engine::options::Listen {
 }
 
 fn tls(tls: &Tls) -> engine::options::Tls {
-    let pair = |(cert, key): &(Pem, Pem)| engine::options::PemPair {
-        cert: cert.text.clone(),
-        key: key.text.clone(),
+    let pair = |(cert, key): &(String, String)| engine::options::PemPair {
+        cert: cert.clone(),
+        key: key.clone(),
     };
     engine::options::Tls {
         oldest: version(tls.versions.oldest),

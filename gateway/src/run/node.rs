@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use cluster::cache::Aside;
+use engine::snapshot::Held;
 use engine::{Meter, Stats};
 use model::Revision;
 use model::encode::ContentHash;
@@ -19,16 +21,12 @@ pub(super) struct DataPlane {
     verdicts: watch::Receiver<Verdict>,
     link: watch::Receiver<Option<String>>,
     sync: watch::Receiver<cluster::client::Status>,
-    set_aside: Vec<String>,
+    set_aside: Aside,
 }
 
 impl DataPlane {
     /// The node whose engine and link these are; `set_aside` says what was wrong with its cache.
-    pub(super) fn new(
-        client: &cluster::Client,
-        engine: &engine::Handle,
-        set_aside: Vec<String>,
-    ) -> Self {
+    pub(super) fn new(client: &cluster::Client, engine: &engine::Handle, set_aside: Aside) -> Self {
         let (link, sync) = (client.link(), client.status());
         let (meter, verdicts) = (engine.meter(), engine.verdicts());
         Self { id: client.id(), meter, verdicts, link, sync, set_aside }
@@ -45,7 +43,7 @@ impl status::Node for DataPlane {
             "effective": self.verdicts.borrow().effective,
             "cached": sync.serving.cached,
             "refused": sync.refused,
-            "caches_set_aside": self.set_aside,
+            "caches_set_aside": self.set_aside.causes(),
         });
         status["control_plane"] = json!(*self.link.borrow());
         status
@@ -66,7 +64,8 @@ pub(super) struct Traditional {
 impl Traditional {
     /// The node whose engine this is, and whose database is `reachable`.
     pub(super) fn new(reachable: watch::Receiver<bool>, engine: &engine::Handle) -> Self {
-        Self { meter: engine.meter(), verdicts: engine.verdicts(), reachable }
+        let (meter, verdicts) = (engine.meter(), engine.verdicts());
+        Self { meter, verdicts, reachable }
     }
 }
 
@@ -107,7 +106,7 @@ impl status::Node for ControlPlane {
         json!({
             "database": database(&self.reachable),
             "configuration_hash": self.revisions.borrow().id.hash,
-            "data_planes": self.vitals.data_planes().len(),
+            "data_planes": self.vitals.count(),
             "server": server(&Stats::default()),
             "memory": memory(),
         })
@@ -142,6 +141,7 @@ fn database(reachable: &watch::Receiver<bool>) -> Value {
     json!({ "reachable": *reachable.borrow() })
 }
 
+/// What the workers did.
 fn traffic(stats: &Stats) -> Value {
     let workers = stats.workers.iter().enumerate().map(|(worker, stats)| {
         json!({
@@ -151,6 +151,7 @@ fn traffic(stats: &Stats) -> Value {
             "connections_active": stats.open,
             "connections_given": stats.given,
             "total_requests": stats.requests,
+            "failures_unlogged": stats.failures_unlogged,
             "panics": stats.panics,
         })
     });
@@ -158,8 +159,18 @@ fn traffic(stats: &Stats) -> Value {
         "server": server(stats),
         "memory": memory(),
         "workers": workers.collect::<Vec<_>>(),
-        "access_log_dropped": stats.access_log_dropped,
+        "snapshots": snapshots(&stats.snapshots),
     })
+}
+
+/// Configurations in memory: a request that goes on for long, such as a WebSocket, keeps the one it
+/// began with.
+fn snapshots(held: &Held) -> Value {
+    let oldest = held.oldest.map(|oldest| {
+        let seconds = oldest.since.elapsed().as_secs();
+        json!({ "revision": oldest.revision, "replaced_seconds_ago": seconds })
+    });
+    json!({ "alive": held.count, "oldest_replaced": oldest })
 }
 
 /// nginx's counters. A connection that is open is counted as waiting: what it is doing is its
@@ -179,4 +190,25 @@ fn server(stats: &Stats) -> Value {
 /// Kong's shape; there is no Lua here, and no memory shared between processes.
 fn memory() -> Value {
     json!({ "workers_lua_vms": [], "lua_shared_dicts": {} })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use engine::snapshot::Superseded;
+
+    use super::*;
+
+    #[test]
+    fn what_old_requests_hold_is_shown() {
+        let revision = Revision::empty();
+        let since = Instant::now().checked_sub(Duration::from_secs(90)).unwrap();
+        let oldest = Some(Superseded { revision: revision.id, since });
+        let shown = snapshots(&Held { count: 3, oldest });
+        assert_eq!(shown["alive"], 3);
+        assert_eq!(shown["oldest_replaced"]["revision"]["version"], 0);
+        assert_eq!(shown["oldest_replaced"]["replaced_seconds_ago"], 90);
+        assert_eq!(snapshots(&Held::default())["oldest_replaced"], Value::Null);
+    }
 }

@@ -1,15 +1,20 @@
 //! Signals, as Kong's master process takes them: TERM and INT stop at once, QUIT
 //! stops when everything in flight is finished, HUP reloads, USR1 reopens logs.
+//!
+//! They are taken from the first moment on, see [`Starting`]: until the node serves, those that stop
+//! end the process wherever it is, and the others wait until then.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::{fs, process};
 
+use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::AbortHandle;
 
-use crate::conf::Settings;
-use crate::conf::saved::Saved;
 use crate::notify;
-use crate::options::Options;
+use crate::options::{self, Options, Texts};
 use crate::telemetry::Telemetry;
 
 /// How to end.
@@ -22,34 +27,86 @@ pub(super) enum Stop {
 }
 
 /// The signals this process listens to.
-pub(super) struct Signals {
+#[derive(Debug)]
+pub struct Signals {
     term: Signal,
     int: Signal,
     quit: Signal,
     hup: Signal,
     usr1: Signal,
+    /// What ends the process while it starts.
+    watch: AbortHandle,
 }
 
-/// Properties that a reload changes in a running process.
-const LIVE: [&str; 1] = ["log_level"];
+/// A process that is to serve and does not yet. It may be told to stop while it waits for something that
+/// never comes, so a task ends it that waits for nothing else.
+#[derive(Debug)]
+pub struct Starting {
+    runtime: Runtime,
+    signals: Signals,
+    pid_file: Arc<OnceLock<PathBuf>>,
+}
 
-impl Signals {
-    /// Takes the signals over. Must be called within a runtime.
-    pub(super) fn install() -> io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            hup: signal(SignalKind::hangup())?,
-            usr1: signal(SignalKind::user_defined1())?,
-        })
+impl Starting {
+    /// Takes the signals over: to be called before anything that takes its time.
+    pub fn begin() -> io::Result<Self> {
+        let mut building = runtime::Builder::new_multi_thread();
+        let runtime = building.thread_name("background").enable_all().build()?;
+        let pid_file = Arc::<OnceLock<PathBuf>>::default();
+        let inside = runtime.enter();
+        let (hup, usr1) = (signal(SignalKind::hangup())?, signal(SignalKind::user_defined1())?);
+        let (mut term, mut int, mut quit) = enders()?;
+        let left = Arc::clone(&pid_file);
+        let watch = runtime.spawn(async move {
+            let kind = tokio::select! {
+                _ = term.recv() => SignalKind::terminate(),
+                _ = int.recv() => SignalKind::interrupt(),
+                _ = quit.recv() => SignalKind::quit(),
+            };
+            end_now(kind.as_raw_value(), left.get().map(PathBuf::as_path));
+        });
+        let (term, int, quit) = enders()?;
+        drop(inside);
+        let signals = Signals { term, int, quit, hup, usr1, watch: watch.abort_handle() };
+        Ok(Self { runtime, signals, pid_file })
     }
 
+    /// Has this file removed if the process is told to stop before it serves.
+    pub fn leaves(&self, pid_file: &Path) {
+        let _ = self.pid_file.set(pid_file.to_owned()); // there is but one
+    }
+
+    /// What to serve with.
+    pub fn go_on(self) -> (Runtime, Signals) {
+        (self.runtime, self.signals)
+    }
+}
+
+fn enders() -> io::Result<(Signal, Signal, Signal)> {
+    Ok((
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::quit())?,
+    ))
+}
+
+/// Ends what starts: a node has done as it was told, a command that is not one yet has not.
+#[expect(clippy::disallowed_methods, reason = "whoever could return an exit code is waiting")]
+fn end_now(signal: i32, pid_file: Option<&Path>) {
+    let Some(pid_file) = pid_file else { process::exit(128 + signal) };
+    notify::status("told to stop before it was ready");
+    notify::stopping();
+    let _ = fs::remove_file(pid_file);
+    process::exit(0);
+}
+
+impl Signals {
     /// Says that the node serves, and does what signals ask until one asks to end.
     pub(super) async fn serving(&mut self, options: &Options, telemetry: &Telemetry) -> Stop {
+        self.watch.abort();
         tracing::info!("gateway {} started as {}", model::VERSION, options.role.name());
         notify::ready();
-        let mut running = saved(options);
+        let mut running = options.texts.clone();
         loop {
             tokio::select! {
                 _ = self.term.recv() => return Stop::AtOnce,
@@ -76,50 +133,13 @@ impl Signals {
     }
 }
 
-/// What the process runs with: the text of every property that was set.
-type Texts = BTreeMap<String, String>;
-
 /// Takes up what can change while running, and names what cannot. What is returned is what the
 /// process runs with from now on.
 fn reload(running: &Texts, next: &Options, telemetry: &Telemetry) -> Texts {
     telemetry.set_level(next.logs.level);
-    let wanted = saved(next);
-    for name in differing(running, &wanted).filter(|name| !LIVE.contains(name)) {
-        tracing::warn!("reload: {name} has changed, which takes effect at the next restart");
+    for name in options::waiting(running, &next.texts) {
+        tracing::warn!("reload: {name} {}", options::WAITS);
     }
     tracing::info!("reloaded");
-    let live = wanted.into_iter().filter(|(name, _)| LIVE.contains(&name.as_str()));
-    let fixed = running.iter().filter(|(name, _)| !LIVE.contains(&name.as_str()));
-    fixed.map(|(name, text)| (name.clone(), text.clone())).chain(live).collect()
-}
-
-/// The properties that are not the same in both, each once.
-fn differing<'a>(a: &'a Texts, b: &'a Texts) -> impl Iterator<Item = &'a str> {
-    let names: BTreeSet<_> = a.keys().chain(b.keys()).map(String::as_str).collect();
-    names.into_iter().filter(|name| a.get(*name) != b.get(*name))
-}
-
-fn saved(options: &Options) -> Texts {
-    let settings = Saved::read(&options.prefix).ok().flatten().map(|saved| saved.settings());
-    settings.as_ref().map(texts).unwrap_or_default()
-}
-
-fn texts(settings: &Settings) -> Texts {
-    settings.iter().map(|(name, setting)| (name.to_owned(), setting.text.clone())).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_difference_is_named_once() {
-        let texts = |pairs: &[(&str, &str)]| -> Texts {
-            pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
-        };
-        let before = texts(&[("workers", "1"), ("prefix", "/p"), ("log_level", "info")]);
-        let after = texts(&[("workers", "2"), ("prefix", "/p"), ("admin_listen", "off")]);
-        let names: Vec<_> = differing(&before, &after).collect();
-        assert_eq!(names, ["admin_listen", "log_level", "workers"]);
-    }
+    options::taken_up(running, &next.texts)
 }

@@ -6,50 +6,62 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use futures::future::try_join_all;
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
-use crate::support::{DataPlane, Http, Origin, PATIENCE, Site, free_port};
+use crate::support::{
+    ControlPlane, DataPlane, Http, Origin, PATIENCE, Reply, Site, free_port, within,
+};
 
 #[tokio::test]
 async fn quit_lets_requests_end() {
     let site = Site::new().await;
-    let (control_plane, mut data_plane) = site.cluster().await;
-    let origin = Origin::start("slow").await;
-    control_plane.expose("slow", "/slow", &origin.url("/")).await;
-    data_plane.answers("/slow", 200).await;
-
-    let proxy = data_plane.proxy;
-    let (http, slow) = (Http::new(), [("x-delay", "1500")]);
-    let request =
-        tokio::spawn(async move { http.send("GET", proxy, "/slow/on-its-way", &slow, None).await });
-    origin.has_received("/on-its-way").await;
-    data_plane.process.signal(Signal::QUIT);
-    let reply = request.await.unwrap().expect("a request that has begun is answered");
+    let mut busy = Busy::for_milliseconds(&site, "1500").await;
+    busy.data_plane.process.signal(Signal::QUIT);
+    let reply = busy.request.await.unwrap().expect("a request that has begun is answered");
     assert_eq!(reply.status, 200);
-    let status = data_plane.process.exited(PATIENCE).await;
+    let status = busy.data_plane.process.exited(PATIENCE).await;
     assert!(status.success(), "{status}");
-    assert!(data_plane.get("/slow").await.is_err(), "nobody is there");
+    assert!(busy.data_plane.get("/slow").await.is_err(), "nobody is there");
 }
 
 #[tokio::test]
 async fn stop_does_not_wait_for_requests() {
     let site = Site::new().await;
-    let (control_plane, mut data_plane) = site.cluster().await;
-    let origin = Origin::start("slow").await;
-    control_plane.expose("slow", "/slow", &origin.url("/")).await;
-    data_plane.answers("/slow", 200).await;
-
-    let proxy = data_plane.proxy;
-    let (http, slow) = (Http::new(), [("x-delay", "20000")]);
-    let request =
-        tokio::spawn(async move { http.send("GET", proxy, "/slow/on-its-way", &slow, None).await });
-    origin.has_received("/on-its-way").await;
+    let mut busy = Busy::for_milliseconds(&site, "20000").await;
     let start = Instant::now();
-    data_plane.process.signal(Signal::TERM);
-    let status = data_plane.process.exited(Duration::from_secs(8)).await;
+    busy.data_plane.process.signal(Signal::TERM);
+    let status = busy.data_plane.process.exited(Duration::from_secs(8)).await;
     assert!(status.success(), "{status} after {:?}", start.elapsed());
-    assert!(request.await.unwrap().is_err(), "it was cut off");
+    assert!(busy.request.await.unwrap().is_err(), "it was cut off");
+}
+
+/// A data plane that answers a request, and all that takes part in it.
+struct Busy {
+    data_plane: DataPlane,
+    request: JoinHandle<Result<Reply, String>>,
+    _control_plane: ControlPlane,
+    _origin: Origin,
+}
+
+impl Busy {
+    /// The request has reached its origin, which takes this long.
+    async fn for_milliseconds(site: &Site, delay: &'static str) -> Self {
+        let (control_plane, data_plane) = site.cluster().await;
+        let origin = Origin::start("slow").await;
+        control_plane.expose("slow", "/slow", &origin.url("/")).await;
+        data_plane.answers("/slow", 200).await;
+
+        let proxy = data_plane.proxy;
+        let request = tokio::spawn(async move {
+            Http::new().send("GET", proxy, "/slow/on-its-way", &[("x-delay", delay)], None).await
+        });
+        origin.has_received("/on-its-way").await;
+        Self { data_plane, request, _control_plane: control_plane, _origin: origin }
+    }
 }
 
 #[tokio::test]
@@ -107,6 +119,8 @@ async fn workers_are_pinned_to_the_cores_they_may_use() {
     let last = allowed.last().unwrap();
     let data_plane = alone(&site, &["taskset", "-c", &last.to_string()]).await;
     assert_eq!(cores(&data_plane).await, [*last], "no more than the process may use");
+    drop(data_plane);
+    connections_are_even(&site, &["taskset", "-c", &last.to_string()]).await;
 }
 
 #[tokio::test]
@@ -119,6 +133,31 @@ async fn a_quota_counts_as_well_as_cores_do() {
     let enter = format!("echo $$ > {} && exec \"$0\" \"$@\"", group.members().display());
     let data_plane = alone(&site, &["sh", "-c", &enter]).await;
     assert_eq!(cores(&data_plane).await.len(), 1, "half a core, rounded up");
+    drop(data_plane);
+    connections_are_even(&site, &["sh", "-c", &enter]).await;
+}
+
+/// However little of the machine eight workers have, none has much more than its share of 64 clients.
+async fn connections_are_even(site: &Site, launcher: &[&str]) {
+    const WORKERS: u64 = 8;
+    const CLIENTS: u64 = 64;
+    let mut data_plane = DataPlane::new(site, free_port());
+    data_plane.process.launch_by(launcher);
+    data_plane.process.set("workers", WORKERS);
+    data_plane.start().await;
+    let clients = (0..CLIENTS).map(|_| TcpStream::connect(data_plane.proxy));
+    let _clients = try_join_all(clients).await.unwrap();
+    let open = async || {
+        let report = data_plane.report().await?;
+        let workers = report["workers"].as_array().into_iter().flatten();
+        let open: Vec<_> =
+            workers.filter_map(|worker| worker["connections_active"].as_u64()).collect();
+        let all = open.len() as u64 == WORKERS && open.iter().sum::<u64>() == CLIENTS;
+        if all { Ok(open) } else { Err(report["workers"].to_string()) }
+    };
+    let open = within(PATIENCE, open).await;
+    let most = open.iter().max().copied().unwrap_or_default();
+    assert!(most * 4 <= CLIENTS / WORKERS * 5, "over 1.25 times the mean: {open:?}");
 }
 
 /// A data plane without a control plane, started by this command.

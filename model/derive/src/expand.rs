@@ -38,6 +38,7 @@ fn schema(record: &Record) -> TokenStream {
     let fields = record.fields.iter().map(field);
     let unique = record.fields.iter().filter(|field| field.unique).map(|f| visit(f, quote!(text)));
     let references = record.fields.iter().map(|f| visit(f, quote!(target)));
+    let tags = record.fields.iter().filter(|field| field.name == "tags").map(|field| &field.ident);
     let checks = or_empty(record.checks.as_ref());
     let shorthands = or_empty(record.shorthands.as_ref());
     let prepare = match &record.prepare {
@@ -65,6 +66,11 @@ fn schema(record: &Record) -> TokenStream {
                 visit: &mut dyn ::core::ops::FnMut(&'static str, ::model::schema::codec::Uuid),
             ) {
                 #(#references)*
+            }
+
+            #[allow(unused_variables)]
+            fn visit_tags(&self, visit: &mut dyn ::core::ops::FnMut(&str)) {
+                #(::model::schema::Typed::visit_members(&self.#tags, visit);)*
             }
         }
     }

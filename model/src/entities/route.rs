@@ -16,7 +16,7 @@ use crate::{Config, Entity, EntityKind, Id};
 
 /// What a request or connection must look like to be served, and by what.
 #[derive(Clone, Debug, PartialEq, Record)]
-#[record(name = "routes", checks = CHECKS, prepare = keep_grpc_path)]
+#[record(name = "routes", checks = CHECKS, prepare = prepare)]
 pub struct Route {
     /// Identifies the route.
     #[field(auto)]
@@ -125,11 +125,23 @@ fn group_of(route: &Object) -> Option<&'static Group> {
     words(route).find_map(|word| GROUPS.iter().find(|group| group.protocols.contains(&word)))
 }
 
-/// gRPC methods are paths, so by default a gRPC route keeps them whole.
-fn keep_grpc_path(route: &mut Object) {
-    if group_of(route).is_some_and(|group| group.protocols.contains(&"grpc")) {
+/// What a route must be follows from its protocols. gRPC methods are paths, so by default a gRPC
+/// route keeps them whole.
+fn prepare(route: &mut Object) -> Result<(), Violations> {
+    let group = group_of(route);
+    match route.get("protocols") {
+        Some(Value::Null) => return Err(Violations::field("protocols", "required field missing")),
+        Some(Value::Array(words)) if group.is_none() => {
+            if let Some(word) = words.first().and_then(Value::as_str) {
+                return Err(Violations::field("protocols", format!("unknown type: {word}")));
+            }
+        }
+        _ => {}
+    }
+    if group.is_some_and(|group| group.protocols.contains(&"grpc")) {
         route.entry("strip_path").or_insert(false.into());
     }
+    Ok(())
 }
 
 fn check_group(route: &Object, found: &mut Violations) {

@@ -97,7 +97,7 @@ const URL: Shorthand = Shorthand {
 fn expand_url(text: &str, service: &mut Object) {
     let url = url::split(text);
     let port =
-        url.port.map(|port| port.parse::<u16>().map_or_else(|_| Value::from(port), Value::from));
+        url.port.map(|port| port.parse::<i64>().map_or_else(|_| Value::from(port), Value::from));
     let protocol = url.scheme.unwrap_or(match url.port {
         Some("443") => "https",
         _ => "http",

@@ -36,8 +36,11 @@ pub fn check_object(schema: &Schema, mut input: Object) -> Result<Object, Violat
     for shorthand in schema.shorthands {
         expand(shorthand, &mut input, &mut found);
     }
+    if !found.is_empty() {
+        return Err(found); // the fields they stand for would only be missed
+    }
     if let Some(prepare) = schema.prepare {
-        prepare(&mut input);
+        prepare(&mut input)?;
     }
     let mut record = Object::new();
     for field in schema.fields {
@@ -48,10 +51,11 @@ pub fn check_object(schema: &Schema, mut input: Object) -> Result<Object, Violat
         });
         record.insert(field.name.to_owned(), value);
     }
+    schema.checks.iter().for_each(|check| check.run(&record, &mut found));
+    // Last, since there may be any number of them, and not all are told then.
     for unknown in input.keys().filter(|key| *key != "updated_at") {
         found.set(unknown, UNKNOWN);
     }
-    schema.checks.iter().for_each(|check| check.run(&record, &mut found));
     found.or(record)
 }
 
@@ -114,22 +118,20 @@ fn check_value<'a>(kind: Kind, rules: impl Iterator<Item = &'a Rule>, value: Val
 }
 
 fn check_elements(element: &Element, values: Vec<Value>) -> Checked {
-    let mut violations = vec![None; values.len()];
-    let values: Value = values
-        .into_iter()
-        .zip(&mut violations)
-        .map(|(value, place)| {
-            check_element(element, value).unwrap_or_else(|(value, violation)| {
-                *place = Some(violation);
-                value
-            })
-        })
-        .collect();
-    // Holes after the last bad element say nothing.
-    while violations.last().is_some_and(Option::is_none) {
-        violations.pop();
+    let mut checked = Vec::with_capacity(values.len());
+    let violations = Violation::list(values.into_iter().map(|value| {
+        let (value, violation) = match check_element(element, value) {
+            Ok(value) => (value, None),
+            Err((value, violation)) => (value, Some(violation)),
+        };
+        checked.push(value);
+        violation
+    }));
+    let checked = Value::Array(checked);
+    match violations {
+        None => Ok(checked),
+        Some(violations) => refuse(checked, violations),
     }
-    if violations.is_empty() { Ok(values) } else { refuse(values, Violation::List(violations)) }
 }
 
 /// The first bad key or value speaks for the whole map, as in Kong.

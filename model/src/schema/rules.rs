@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{Kind, Literal};
 use crate::id::parse_hyphenated;
+use crate::value::Timestamp;
 
 /// Why a value was refused, in words for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +37,7 @@ pub enum Rule {
     OneOf(&'static [Literal]),
     /// A number above this one.
     Above(i64),
-    /// A point in time after 1970.
+    /// A point in time after 1970 and up to [`Timestamp::MAX`].
     Timestamp,
     /// A UUID: 36 characters, any version.
     Uuid,
@@ -102,7 +103,12 @@ impl Rule {
             Rule::Above(low) => {
                 ensure(number(value) > *low as f64, || format!("value must be greater than {low}"))
             }
-            Rule::Timestamp => ensure(number(value) > 0.0, || "expected a valid timestamp".into()),
+            Rule::Timestamp => {
+                let last = Timestamp::MAX.seconds() as f64;
+                ensure(number(value) > 0.0 && number(value) <= last, || {
+                    "expected a valid timestamp".into()
+                })
+            }
             Rule::Uuid => {
                 ensure(value.as_str().is_some_and(|text| parse_hyphenated(text).is_some()), || {
                     "expected a valid UUID".into()
@@ -138,11 +144,19 @@ pub(super) fn first_refusal<'a>(
     value: &Value,
 ) -> Option<Invalid> {
     let mut rules: Vec<&Rule> = rules.collect();
-    if matches!(kind, Kind::String) && !rules.iter().any(|rule| matches!(rule, Rule::LenMin(_))) {
-        rules.push(&Rule::LenMin(1));
+    if matches!(kind, Kind::String) {
+        rules.push(&Rule::Parses(without_nul));
+        if !rules.iter().any(|rule| matches!(rule, Rule::LenMin(_))) {
+            rules.push(&Rule::LenMin(1));
+        }
     }
     rules.sort_by_key(|rule| rule.order());
     rules.into_iter().find_map(|rule| rule.test(value).err())
+}
+
+/// No text has a NUL in it: PostgreSQL keeps none, and no request can carry one.
+pub(crate) fn without_nul(text: &str) -> Result<(), Invalid> {
+    ensure(!text.contains('\0'), || "must not contain a NUL character".into())
 }
 
 /// Words in the way messages list them: `a, b, c`.

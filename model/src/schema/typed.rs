@@ -41,6 +41,9 @@ pub trait Typed: Sized {
     fn target(&self) -> Option<Uuid> {
         None
     }
+
+    /// Calls `visit` with the text of each member of a set.
+    fn visit_members(&self, _visit: &mut dyn FnMut(&str)) {}
 }
 
 impl<T: Typed> Typed for Option<T> {
@@ -62,6 +65,12 @@ impl<T: Typed> Typed for Option<T> {
 
     fn target(&self) -> Option<Uuid> {
         self.as_ref().and_then(T::target)
+    }
+
+    fn visit_members(&self, visit: &mut dyn FnMut(&str)) {
+        if let Some(value) = self {
+            value.visit_members(visit);
+        }
     }
 }
 

@@ -5,6 +5,9 @@ use std::net::Ipv6Addr;
 use super::address::ipv4;
 use crate::schema::Invalid;
 
+/// The longest host name, without the dot that may end it (RFC 1035 §2.3.4: 255 bytes on the wire).
+const MAX_NAME_BYTES: usize = 253;
+
 text! {
     /// An IPv4 address, an IPv6 address (brackets allowed) or a host name; no port.
     Host, admit_host
@@ -129,12 +132,19 @@ fn is_name(text: &str) -> bool {
         && labels.split('.').all(|label| !label.is_empty() && !label.ends_with('-'))
 }
 
+fn check_length(name: &str) -> Result<(), Invalid> {
+    if name.strip_suffix('.').unwrap_or(name).len() > MAX_NAME_BYTES {
+        return Err(Invalid(format!("length must be at most {MAX_NAME_BYTES}")));
+    }
+    Ok(())
+}
+
 fn admit_host(text: &str) -> Result<(), Invalid> {
     match parse(text) {
         Ok(Parsed { port: Some(_), .. }) | Err(Refusal::Port) => {
             Err(Invalid::new("must not have a port"))
         }
-        Ok(_) => Ok(()),
+        Ok(_) => check_length(text),
         Err(_) => Err(Invalid(format!("invalid value: {text}"))),
     }
 }
@@ -150,15 +160,15 @@ fn admit_pattern(text: &str) -> Result<(), Invalid> {
         ));
     }
     // Any label stands in for the wildcard.
-    let refusal = parse(&text.replace('*', "abc")).err();
-    refusal.map_or(Ok(()), |refusal| {
-        Err(Invalid(match refusal {
+    parse(&text.replace('*', "abc")).map_err(|refusal| {
+        Invalid(match refusal {
             Refusal::Port => "invalid port number".to_owned(),
             Refusal::Ipv4 => format!("invalid ipv4 address: {text}"),
             Refusal::Ipv6 => format!("invalid ipv6 address: {text}"),
             Refusal::Name => format!("invalid hostname: {text}"),
-        }))
-    })
+        })
+    })?;
+    check_length(split_port(text).0)
 }
 
 fn admit_sni(text: &str) -> Result<(), Invalid> {
@@ -174,7 +184,7 @@ fn admit_sni(text: &str) -> Result<(), Invalid> {
         Ok(Parsed { port: Some(_), .. }) | Err(Refusal::Port) => {
             Err(Invalid::new("must not have a port"))
         }
-        Ok(_) => Ok(()),
+        Ok(_) => check_length(text),
         Err(_) => Err(Invalid(format!("invalid value: {text}"))),
     }
 }

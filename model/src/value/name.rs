@@ -1,17 +1,21 @@
 //! Names and tags of entities.
 
-use crate::schema::Invalid;
+use crate::schema::{Invalid, Rule};
+
+/// The longest name and the longest tag, in bytes. Both are kept in indexes, and PostgreSQL's take no
+/// entry of more than 2,704 bytes.
+const LENGTH: Rule = Rule::LenMax(2048);
 
 text! {
     /// What an entity is called: letters, digits, `.`, `-`, `_`, `~` and anything
     /// beyond ASCII.
-    Name, admit_name
+    Name, admit_name, LENGTH
 }
 
 text! {
     /// A label: any printable text without `,` and `/`, which separate tags in
     /// queries.
-    Tag, admit_tag
+    Tag, admit_tag, LENGTH
 }
 
 fn admit_name(name: &str) -> Result<(), Invalid> {

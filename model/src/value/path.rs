@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::schema::{Invalid, Rule};
+use crate::schema::{Invalid, Rule, without_nul};
 
 text! {
     /// The path of a service: starts with `/`, has no empty segment, and nothing
@@ -153,6 +153,7 @@ fn admit_path(path: &str) -> Result<(), Invalid> {
 }
 
 fn admit_route_path(path: &str) -> Result<(), Invalid> {
+    without_nul(path)?;
     if path.contains("//") {
         return Err(Invalid::new("must not have empty segments"));
     }
@@ -170,6 +171,7 @@ fn admit_route_path(path: &str) -> Result<(), Invalid> {
         Cow::Borrowed(_) => Ok(()),
         Cow::Owned(normal) => {
             let normal = String::from_utf8_lossy(&normal);
+            without_nul(&normal)?;
             Err(Invalid(format!("non-normalized path, consider use '{normal}' instead")))
         }
     }

@@ -91,6 +91,10 @@ impl<'de, T: Deserialize<'de> + Eq + Hash> Deserialize<'de> for Set<T> {
 
 impl<T: Typed> Typed for Set<T> {
     const KIND: Kind = Kind::Set(T::ELEMENT);
+
+    fn visit_members(&self, visit: &mut dyn FnMut(&str)) {
+        self.iter().filter_map(T::text).for_each(visit);
+    }
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ use std::time::Duration;
 /// of the response: nginx's `client_body_timeout` and `send_timeout`.
 const PAUSE: Duration = Duration::from_secs(60);
 
+const SWITCHING: http::StatusCode = http::StatusCode::SWITCHING_PROTOCOLS;
+
 /// The type of errors whose cause is a failure the pipeline has named.
 const NAMED: ErrorType = ErrorType::new("pipeline");
 
@@ -140,7 +142,7 @@ pub(super) fn response(
     let prepared = response::prepare(exchange, &mut head);
     prepared.map_err(|failure| named(failure, ErrorSource::Upstream))?;
     repeat(&head, header)?;
-    if header.status != http::StatusCode::SWITCHING_PROTOCOLS {
+    if header.status != SWITCHING {
         header.remove_header("upgrade");
         header.set_version(http::Version::HTTP_11);
         unframe_for_old_clients(session, exchange, header);
@@ -218,10 +220,15 @@ pub(super) async fn give_up(
     error: &Error,
 ) -> u16 {
     let Some(exchange) = exchange else { return 0 };
-    let failure = failure_of(error, false);
+    let answered = answer(session).map(|head| head.status);
+    let failure = match failure_of(error, false) {
+        Failure::BodyTimeout | Failure::Timeout if answered == Some(SWITCHING) => {
+            Failure::TunnelSilent
+        }
+        failure => failure,
+    };
     upstream::report(exchange, failure, error);
-    let begun = answer(session).is_some();
-    let Some(reply) = failure.reply().filter(|_| !begun) else { return 0 };
+    let Some(reply) = failure.reply().filter(|_| answered.is_none()) else { return 0 };
     let rendered = response::own(exchange, &reply);
     part_if_last(session, exchange);
     let (status, head) = (rendered.status, http2::header(&rendered));

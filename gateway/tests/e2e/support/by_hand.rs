@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cluster::cache::{Cache, Limits, Options};
 use cluster::client::Keep;
 use cluster::ed25519::{PublicKey, SigningKey};
-use cluster::server::{DEFAULT_PURGE_DELAY, HubOptions};
+use cluster::server::{DEFAULT_PURGE_DELAY, HubOptions, MOST_DATA_PLANES};
 use cluster::tls::Credentials;
 use cluster::trust::Trust;
 use cluster::{Server, server};
@@ -79,14 +79,24 @@ impl ByHand {
     /// Makes the prefix of a data plane that has been told everything so far, one revision after the
     /// other, and begins a generation of its cache after this many.
     pub fn tell(&self, prefix: &Path, per_generation: u64) {
+        self.keep(prefix, per_generation, &self.history);
+    }
+
+    /// Makes the prefix of a data plane that was told everything at once.
+    pub fn tell_at_once(&self, prefix: &Path) {
+        self.keep(prefix, Limits::default().frames, &[self.newest()]);
+    }
+
+    fn keep(&self, prefix: &Path, per_generation: u64, revisions: &[Arc<Revision>]) {
         std::fs::create_dir_all(prefix).unwrap();
         let trust = Arc::new(Trust::load(prefix, None).unwrap());
         trust.meet(self.key.public()).unwrap();
         let limits = Limits { frames: per_generation, ..Limits::default() };
         let dir = prefix.join("dbless.lmdb");
         let (cache, _) = Cache::open(Options { dir, trust, limits }).unwrap();
-        for revision in &self.history {
+        for revision in revisions {
             cache.keep(revision).unwrap();
+            cache.settle();
         }
     }
 }
@@ -107,6 +117,7 @@ pub fn link(
             trust,
             version: model::VERSION.to_owned(),
             purge_delay: DEFAULT_PURGE_DELAY,
+            most_data_planes: MOST_DATA_PLANES,
             steps: Vec::new(),
         },
     };

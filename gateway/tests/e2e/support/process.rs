@@ -1,6 +1,8 @@
 //! One gateway process after another in the same place: prefix, configuration file, logs.
 
 use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -9,6 +11,12 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::wait::{PATIENCE, within};
+
+/// What is tested: the program built with the tests, or the one that `USE_GATEWAY` names, such as a
+/// release build or the one from a package.
+fn binary() -> OsString {
+    env::var_os("USE_GATEWAY").unwrap_or_else(|| env!("CARGO_BIN_EXE_gateway").into())
+}
 
 /// A gateway that can be started, told, killed and started again.
 pub struct Process {
@@ -22,7 +30,7 @@ pub struct Process {
 impl Process {
     /// The program, without the settings of whoever runs the tests.
     pub fn program() -> Command {
-        cleaned(Command::new(env!("CARGO_BIN_EXE_gateway")))
+        cleaned(Command::new(binary()))
     }
 
     /// Nothing runs yet.
@@ -63,7 +71,7 @@ impl Process {
             None => Self::program(),
             Some((first, rest)) => {
                 let mut command = cleaned(Command::new(first));
-                command.args(rest).arg(env!("CARGO_BIN_EXE_gateway"));
+                command.args(rest).arg(binary());
                 command
             }
         };

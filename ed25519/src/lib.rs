@@ -1,4 +1,10 @@
-//! Ed25519 over BoringSSL, in the raw 32-byte forms that files and frames carry.
+//! Ed25519 over BoringSSL, in the raw 32-byte forms that files, frames and the
+//! database carry.
+//!
+//! A crate of its own because `admin` signs what `cluster` verifies, and neither
+//! may know the other. It knows keys and bytes, not what is signed.
+
+#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,7 +54,7 @@ impl SigningKey {
     }
 
     /// The 32 bytes to keep secret.
-    pub(crate) fn seed(&self) -> Result<[u8; 32], ErrorStack> {
+    pub fn seed(&self) -> Result<[u8; 32], ErrorStack> {
         let mut seed = [0; 32];
         self.key.raw_private_key(&mut seed)?;
         Ok(seed)

@@ -1,0 +1,22 @@
+//! The engine from outside: real sockets on both sides, everything between ours.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod answers;
+mod forwarding;
+mod framing;
+mod lifecycle;
+mod logs;
+mod messages;
+mod support;
+mod tunnel;
+mod upstreams;
+
+use model::VERSION;
+
+const GET: &str = "GET /r HTTP/1.1\r\nHost: a.test\r\n\r\n";
+
+/// What the gateway calls itself.
+fn ours() -> String {
+    format!("gateway/{VERSION}")
+}
