@@ -165,8 +165,10 @@ pub async fn turn_away<T: Transport, C: Carry<T>>(
     refusal: Refusal,
     carrier: &C,
 ) {
-    let conn = Box::new(Conn::new(io, digest));
-    close::refuse(conn, Alarm::default(), refusal, None, carrier).await;
+    tracing::debug!(%refusal, "connection refused");
+    let mut reply = BytesMut::new();
+    carrier.refuse(refusal, Said::Line(b""), &mut reply);
+    close::refuse(Box::new(Conn::new(io, digest)), Alarm::default(), reply).await;
 }
 
 /// Parts with a client whose connection was given away whole and let go of again.

@@ -235,18 +235,18 @@ impl<E: Entity> Table<E> {
     /// Those with every one of these tags and an id above `after`, by id.
     pub fn with_all_tags<'a>(
         &'a self,
-        tags: &'a [String],
+        tags: &[String],
         after: Option<Id<E>>,
-    ) -> impl Iterator<Item = &'a E> {
+    ) -> impl Iterator<Item = &'a E> + use<'a, E> {
         self.tags.all(tags, after).filter_map(|id| self.get(id))
     }
 
     /// Those with any of these tags and an id above `after`, by id.
     pub fn with_any_tag<'a>(
         &'a self,
-        tags: &'a [String],
+        tags: &[String],
         after: Option<Id<E>>,
-    ) -> impl Iterator<Item = &'a E> {
+    ) -> impl Iterator<Item = &'a E> + use<'a, E> {
         self.tags.any(tags, after).filter_map(|id| self.get(id))
     }
 

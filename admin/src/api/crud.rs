@@ -2,30 +2,37 @@
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use model::Entity;
+use model::{Config, Entity};
 
 use super::call::Call;
 use super::json;
 use super::problem::Problem;
-use super::query::Tags;
+use super::query::{Shown, Tags};
 use crate::write;
 
 type Reply = Result<Response<Body>, Problem>;
 
 /// `GET /routes`
 pub(super) async fn list<E: Entity>(call: Call) -> Reply {
-    let (page, tags) = (call.query.page()?, call.query.tags()?);
     let revision = call.revision();
-    let table = revision.config.all::<E>();
+    Ok(json(StatusCode::OK, &listed::<E>(&call, &revision.config)?))
+}
+
+/// The page of entities that the query asks for.
+pub(super) fn listed<'a, E: Entity>(
+    call: &Call,
+    config: &'a Config,
+) -> Result<Shown<&'a E>, Problem> {
+    let (page, tags) = (call.query.page()?, call.query.tags()?);
+    let table = config.all::<E>();
     let after = page.after.map(Into::into);
     let listing = page.within(&call.path, &["tags", "size"], &call.query);
     let id = |entity: &&E| entity.id().uuid();
-    let shown = match &tags {
+    Ok(match &tags {
         None => listing.of(table.after(after), id),
         Some(Tags::All(tags)) => listing.of(table.with_all_tags(tags, after), id),
         Some(Tags::Any(tags)) => listing.of(table.with_any_tag(tags, after), id),
-    };
-    Ok(json(StatusCode::OK, &shown))
+    })
 }
 
 /// `GET /routes/{id or name}`

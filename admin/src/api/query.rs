@@ -118,6 +118,14 @@ impl Listing {
     }
 }
 
+impl<T> Shown<T> {
+    /// The same page, of what these are shown as.
+    pub(super) fn map<U>(self, show: impl Fn(T) -> U) -> Shown<U> {
+        let Self { data, next, offset } = self;
+        Shown { data: data.into_iter().map(show).collect(), next, offset }
+    }
+}
+
 fn size(text: &str) -> Result<usize, Problem> {
     let number: f64 = text.parse().map_err(|_| Problem::Size("size must be a number"))?;
     if number.fract() == 0.0 && (1.0..=1000.0).contains(&number) {

@@ -158,7 +158,10 @@ impl Incoming {
 }
 
 fn refusal(revision: RevisionId, code: &str, message: String) -> Refusal {
-    Refusal { revision, problems: vec![Problem { code: code.to_owned(), entity: None, field: None, message }] }
+    Refusal {
+        revision,
+        problems: vec![Problem { code: code.to_owned(), entity: None, field: None, message }],
+    }
 }
 
 #[cfg(test)]

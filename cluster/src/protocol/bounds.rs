@@ -19,7 +19,7 @@ pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 pub const MAX_PROBLEMS: usize = 20;
 
 /// What those take together in memory. What is listed is a beginning: the data plane has logged them all.
-pub const MAX_REFUSAL_BYTES: usize = 2048;
+pub const MAX_REFUSAL_BYTES: usize = 2560;
 
 /// The code of the problem that tells how many more there are.
 pub const MORE: &str = "more";
@@ -72,6 +72,7 @@ pub fn problems(all: impl ExactSizeIterator<Item = Problem>) -> Vec<Problem> {
         listed.push(Problem {
             code: MORE.to_owned(),
             entity: None,
+            field: None,
             message: format!("{} more problems are not listed", count - listed.len()),
         });
     }
@@ -92,6 +93,7 @@ fn shortened(problem: Problem) -> Problem {
     Problem {
         code: name(problem.code),
         entity: problem.entity.map(|(kind, id)| (name(kind), id)),
+        field: problem.field.map(name),
         message: text(problem.message, MAX_SENTENCE_BYTES),
     }
 }
@@ -99,7 +101,8 @@ fn shortened(problem: Problem) -> Problem {
 /// What a problem takes in memory.
 fn size(problem: &Problem) -> usize {
     let kind = problem.entity.as_ref().map_or(0, |(kind, _)| kind.len());
-    size_of::<Problem>() + problem.code.len() + kind + problem.message.len()
+    let field = problem.field.as_ref().map_or(0, String::len);
+    size_of::<Problem>() + problem.code.len() + kind + field + problem.message.len()
 }
 
 fn pairs(pairs: BTreeMap<String, String>, most: usize) -> BTreeMap<String, String> {
@@ -130,13 +133,14 @@ mod tests {
         let problem = |number: usize| Problem {
             code: "route_pattern".to_owned(),
             entity: Some(("k".repeat(1000), Uuid::from_u128(number as u128))),
+            field: Some("f".repeat(1000)),
             message: "é".repeat(5000),
         };
         Refusal { revision: RevisionId::default(), problems: (0..count).map(problem).collect() }
     }
 
     fn short(count: usize) -> Refusal {
-        let problem = Problem { code: "c".into(), entity: None, message: "m".into() };
+        let problem = Problem { code: "c".into(), entity: None, field: None, message: "m".into() };
         Refusal { problems: vec![problem; count], ..long(0) }
     }
 
@@ -153,7 +157,7 @@ mod tests {
     #[test]
     fn a_long_refusal_tells_how_much_is_missing() {
         check_cut(short(1000), MAX_PROBLEMS - 1, "981 more problems are not listed");
-        let kept = check_cut(long(1000), 2, "998 more problems are not listed");
+        let kept = check_cut(long(1000), 3, "997 more problems are not listed");
         let first = &kept.problems[0];
         assert!(first.message.len() <= MAX_SENTENCE_BYTES && first.message.ends_with(CUT));
         assert_eq!(first.entity.as_ref().map(|(kind, _)| kind.len()), Some(MAX_NAME_BYTES));
@@ -161,7 +165,7 @@ mod tests {
 
     #[test]
     fn few_long_problems_are_too_many_as_well() {
-        check_cut(long(4), 2, "2 more problems are not listed");
+        check_cut(long(5), 3, "2 more problems are not listed");
     }
 
     #[test]

@@ -199,8 +199,12 @@ impl DataPlane {
     }
 
     pub fn refuse(&self, id: RevisionId, message: &str) {
-        let problem =
-            Problem { code: "route_pattern".to_owned(), entity: None, field: None, message: message.to_owned() };
+        let problem = Problem {
+            code: "route_pattern".to_owned(),
+            entity: None,
+            field: None,
+            message: message.to_owned(),
+        };
         let refusal = Refusal { revision: id, problems: vec![problem] };
         self.verdicts.send_modify(|verdict| verdict.refused = Some(refusal));
     }

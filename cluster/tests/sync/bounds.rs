@@ -17,7 +17,8 @@ use crate::script::*;
 use crate::support::*;
 
 fn refusal(count: usize, length: usize) -> Refusal {
-    let problem = Problem { code: "c".to_owned(), entity: None, message: "m".repeat(length) };
+    let message = "m".repeat(length);
+    let problem = Problem { code: "c".to_owned(), entity: None, field: None, message };
     Refusal { revision: Default::default(), problems: vec![problem; count] }
 }
 

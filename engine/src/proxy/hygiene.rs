@@ -195,9 +195,7 @@ impl<'a> Said<'a> {
 /// believed and forwarded: one `Host`, a target in origin-form, no hop-by-hop
 /// fields but the framing ones, which lanes do not copy.
 pub fn inspect(head: &mut Head) -> Result<Terms, Refusal> {
-    if matches!(head.method(), b"TRACE" | b"CONNECT") {
-        return Err(Refusal::MethodNotAllowed);
-    }
+    refuse_method(head)?;
     whom_for(head)?;
     // nginx refuses these, too: whoever decodes such a path next may read another one.
     if !is_well_escaped(split_target(head.target()).0) {
@@ -225,6 +223,7 @@ pub(crate) fn inspect_http2(
     empty: bool,
 ) -> Result<Terms, Refusal> {
     check_method(head.method())?;
+    refuse_method(head)?;
     check_size(head, limits)?;
     check_target(head.target())?;
     whom_for(head)?;
@@ -240,6 +239,14 @@ pub(crate) fn inspect_http2(
         Terms { framing, keep_alive: true, websocket: false, expects_continue: false, te_trailers };
     strip_hop_by_hop(head);
     Ok(terms)
+}
+
+/// What asks the gateway itself for something that it does not do.
+fn refuse_method(head: &Head) -> Result<(), Refusal> {
+    match head.method() {
+        b"TRACE" | b"CONNECT" => Err(Refusal::MethodNotAllowed),
+        _ => Ok(()),
+    }
 }
 
 /// As large as it would be over HTTP/1.

@@ -31,10 +31,11 @@ pub struct CaCertificate {
 }
 
 /// Where there is no certificate to speak of, that is what is reported.
-fn write_digest(authority: &mut Object) {
+fn write_digest(authority: &mut Object) -> Result<(), Violations> {
     let cert = authority.get("cert").and_then(Value::as_str).unwrap_or_default();
     let digest = pem::digest(cert).unwrap_or_else(|| "none".to_owned());
     authority.insert("cert_digest".to_owned(), digest.into());
+    Ok(())
 }
 
 /// `updated_at` is the time of writing. What expires later stays: its absence would break more.

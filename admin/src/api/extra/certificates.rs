@@ -16,7 +16,7 @@ use serde_json::{Value, json as value};
 use uuid::Uuid;
 
 use super::super::call::Call;
-use super::super::crud::no_content;
+use super::super::crud::{listed, no_content};
 use super::super::json;
 use super::super::problem::Problem;
 use crate::write::{self, Refusal, find};
@@ -25,16 +25,9 @@ type Reply = Result<Response<Body>, Problem>;
 
 /// `GET /certificates`
 pub(in super::super) async fn list(call: Call) -> Reply {
-    let (page, tags) = (call.query.page()?, call.query.tags()?);
     let revision = call.revision();
-    let after = page.after.map(Id::from);
-    let all = revision.config.all::<Certificate>().stored();
-    let rest = all
-        .filter(|stored| Some(stored.entity.id) > after)
-        .filter(|stored| tags.as_ref().is_none_or(|tags| tags.are_on(&stored.bytes)))
-        .map(|stored| Shown::of(&revision.config, &stored.entity));
-    let listing = page.within(&call.path, &["tags", "size"], &call.query);
-    Ok(json(StatusCode::OK, &listing.of(rest, |shown| shown.certificate.id.uuid())))
+    let page = listed::<Certificate>(&call, &revision.config)?;
+    Ok(json(StatusCode::OK, &page.map(|found| Shown::of(&revision.config, found))))
 }
 
 /// `GET /certificates/{id or name}`

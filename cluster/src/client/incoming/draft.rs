@@ -127,7 +127,8 @@ impl Draft {
                 ),
                 Unread::Content(why) => ("entity", why.clone()),
             };
-            Problem { code: code.to_owned(), entity: Some((kind.clone(), *id)), message }
+            let entity = Some((kind.clone(), *id));
+            Problem { code: code.to_owned(), entity, field: None, message }
         }))
     }
 
