@@ -177,6 +177,7 @@ impl Role {
             Self::Traditional { admin, .. } | Self::ControlPlane { admin, .. } => {
                 match admin.database {
                     Database::Sqlite(_) => "sqlite",
+                    Database::Off(_) => "off",
                 }
             }
             Self::DataPlane { .. } => "off",

@@ -6,15 +6,17 @@ mod initial; // what a data plane starts from
 mod node; // what each role says of itself
 mod signals; // when to stop, and what a reload changes
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use engine::Engine;
 use model::vitals::{NoVitals, Verdict};
 use tokio::sync::watch;
 
 use crate::notify;
-use crate::options::{ClusterClient, Declarative, Options, Role};
+use crate::options::{Admin, ClusterClient, Database, Declarative, Options, Role};
 use crate::status;
 use crate::telemetry::Telemetry;
 use bind::Binder;
@@ -32,10 +34,10 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             binder.probe("proxy_listen", &proxy.listen);
             binder.finish()?;
 
-            let mut admin =
-                admin::Server::start(convert::admin(&options, admin, api, telemetry)).await?;
+            let mut admin = own(&options, admin, api, telemetry).await?;
             let engine = Engine::start(convert::engine(proxy, telemetry), admin.revisions())?;
             admin.observe(Arc::new(NoVitals));
+            admin.follow(engine.verdicts());
             let node = Traditional::new(admin.reachable(), &engine, telemetry.access());
             let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
             settled(engine.verdicts()).await;
@@ -55,8 +57,7 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
             binder.finish()?;
 
             let purge_delay = admin.purge_delay;
-            let mut admin =
-                admin::Server::start(convert::admin(&options, admin, api, telemetry)).await?;
+            let mut admin = own(&options, admin, api, telemetry).await?;
             let (trust, steps) = (admin.trust(), admin.take_steps());
             let server = convert::cluster_server(cluster, link, trust, steps, purge_delay);
             let server = cluster::Server::start(server, admin.revisions())?;
@@ -94,6 +95,25 @@ pub async fn run(options: Options, telemetry: &Telemetry) -> anyhow::Result<()> 
         }
     }
     Ok(())
+}
+
+/// What `check` can say of a node beyond its properties: whether its document could be served.
+pub fn check(options: &Options) -> anyhow::Result<()> {
+    initial::check(options)
+}
+
+/// The half that owns the configuration.
+async fn own(
+    options: &Options,
+    admin: &Admin,
+    listeners: Vec<TcpListener>,
+    telemetry: &Telemetry,
+) -> anyhow::Result<admin::Server> {
+    let starting = admin::Server::start(convert::admin(options, admin, listeners, telemetry)?);
+    match &admin.database {
+        Database::Off(Some(document)) => starting.await.with_context(|| document.to_string()),
+        _ => Ok(starting.await?),
+    }
 }
 
 /// A data plane's end of the link, with what it starts from, and what was wrong with its cache.

@@ -63,6 +63,53 @@ impl Violations {
         self.entity.push(message.into());
     }
 
+    /// What is wrong with the record at this place of a list, to be added to.
+    pub fn element(&mut self, list: &str, index: usize) -> &mut Violations {
+        let field = self.fields.entry(list.to_owned());
+        let elements = field.or_insert_with(|| Violation::List(Vec::new())).as_list();
+        if elements.len() <= index {
+            elements.resize(index + 1, None);
+        }
+        elements[index].get_or_insert_with(|| Violations::default().into()).as_record()
+    }
+
+    /// Adds what is wrong elsewhere in the same record; where both speak of a field, the other counts.
+    pub fn extend(&mut self, other: Violations) {
+        self.entity.extend(other.entity);
+        self.fields.extend(other.fields);
+    }
+
+    /// What is wrong with the record as a whole.
+    pub fn of_entity(&self) -> &[String] {
+        &self.entity
+    }
+
+    /// What is wrong with its fields, by name.
+    pub fn of_fields(&self) -> impl Iterator<Item = (&str, &Violation)> {
+        self.fields.iter().map(|(name, violation)| (name.as_str(), violation))
+    }
+
+    /// Every message with its place, such as `services.1.tags.2` (counted from 1); without one where
+    /// the record as a whole is meant.
+    pub fn messages(&self) -> Vec<(String, &str)> {
+        let mut found = Vec::new();
+        self.collect("", &mut found);
+        found
+    }
+
+    /// The tree as a Lua table on one line: `{services={[2]="expected a record"}}`.
+    pub fn to_line(&self) -> String {
+        let tree = Violation::Record(self.clone());
+        tree.to_line()
+    }
+
+    fn collect<'a>(&'a self, at: &str, found: &mut Vec<(String, &'a str)>) {
+        found.extend(self.entity.iter().map(|message| (at.to_owned(), message.as_str())));
+        for (name, violation) in &self.fields {
+            violation.collect(&under(at, name), found);
+        }
+    }
+
     /// `Ok(value)` if nothing is wrong.
     pub fn or<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }
@@ -93,6 +140,46 @@ impl Violations {
 }
 
 impl Violation {
+    /// Every message in it with its place, below `at`.
+    fn collect<'a>(&'a self, at: &str, found: &mut Vec<(String, &'a str)>) {
+        match self {
+            Violation::Message(message) => found.push((at.to_owned(), message)),
+            Violation::Record(violations) => violations.collect(at, found),
+            Violation::List(elements) => {
+                for (n, element) in (1_usize..).zip(elements) {
+                    if let Some(violation) = element {
+                        violation.collect(&under(at, &n.to_string()), found);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The list that it is, or becomes.
+    fn as_list(&mut self) -> &mut Vec<Option<Violation>> {
+        if !matches!(self, Violation::List(_)) {
+            *self = Violation::List(Vec::new());
+        }
+        match self {
+            Violation::List(elements) => elements,
+            _ => unreachable!("it has just become one"),
+        }
+    }
+
+    /// The record that it is, or becomes: what was said of the value is said of the whole record.
+    fn as_record(&mut self) -> &mut Violations {
+        if !matches!(self, Violation::Record(_)) {
+            *self = Violation::Record(match self {
+                Violation::Message(message) => Violations::entity(std::mem::take(message)),
+                _ => Violations::default(),
+            });
+        }
+        match self {
+            Violation::Record(violations) => violations,
+            _ => unreachable!("it has just become one"),
+        }
+    }
+
     fn to_json(&self) -> Value {
         match self {
             Violation::Message(message) => message.as_str().into(),
@@ -134,20 +221,34 @@ impl Violation {
 
     /// What Kong prints from the third level on: a Lua table.
     fn to_table(&self) -> String {
-        let lines = self.children().into_iter().zip(1..).map(|((key, child), n): (_, u32)| {
+        let deeper = |child: &Violation| child.to_table().replace('\n', "\n  ");
+        format!("{{\n  {}\n}}", self.cells(" = ", deeper).join(",\n  "))
+    }
+
+    fn to_line(&self) -> String {
+        format!("{{{}}}", self.cells("=", Violation::to_line).join(","))
+    }
+
+    /// The cells of a Lua table, tables inside it shown by `deeper`.
+    fn cells(&self, is: &str, deeper: impl Fn(&Violation) -> String) -> Vec<String> {
+        let cell = |((key, child), n): ((String, Cow<'_, Violation>), u32)| {
             let value = match &*child {
                 Violation::Message(message) => literal(message),
-                deeper => deeper.to_table().replace('\n', "\n  "),
+                table => deeper(table),
             };
             match self {
                 Violation::List(_) if key == n.to_string() => value,
-                Violation::List(_) => format!("[{key}] = {value}"),
-                _ if is_identifier(&key) => format!("{key} = {value}"),
-                _ => format!("[{}] = {value}", literal(&key)),
+                Violation::List(_) => format!("[{key}]{is}{value}"),
+                _ if is_identifier(&key) => format!("{key}{is}{value}"),
+                _ => format!("[{}]{is}{value}", literal(&key)),
             }
-        });
-        format!("{{\n  {}\n}}", lines.collect::<Vec<_>>().join(",\n  "))
+        };
+        self.children().into_iter().zip(1..).map(cell).collect()
     }
+}
+
+fn under(at: &str, name: &str) -> String {
+    if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") }
 }
 
 fn literal(text: &str) -> String {

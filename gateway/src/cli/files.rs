@@ -8,6 +8,7 @@ use crate::conf::saved::Saved;
 use crate::conf::{SEARCH, Sources};
 use crate::options::Mode;
 use crate::prefix::Prefix;
+use crate::run;
 
 pub(super) fn prepare(args: &PrepareArgs, console: &Console) -> anyhow::Result<()> {
     args.nginx.refuse()?;
@@ -24,7 +25,7 @@ pub(super) fn check(args: &CheckArgs, console: &Console) -> anyhow::Result<()> {
     let settings = console.settle(&Sources::of_process(args.conf.clone(), None))?;
     let file =
         settings.file.clone().with_context(|| format!("no file at: {}", SEARCH.join(", ")))?;
-    console.options(&settings, Mode::Foreground)?;
+    run::check(&console.options(&settings, Mode::Foreground)?)?;
     console.say(format_args!(
         "configuration at {} is valid",
         args.conf.as_ref().unwrap_or(&file).display()

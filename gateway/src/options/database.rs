@@ -1,14 +1,17 @@
 //! Where a configuration is kept, and why there.
 
+use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
 
-/// Where a control plane keeps the configuration.
+/// Where the configuration of a node with an Admin API is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Database {
     /// One file; made if it is not there.
     Sqlite(PathBuf),
+    /// Nowhere: it is a document, and begins with this one, or empty.
+    Off(Option<Declarative>),
 }
 
 /// A whole configuration as one document.
@@ -18,6 +21,16 @@ pub enum Declarative {
     File(PathBuf),
     /// The document itself.
     Text(String),
+}
+
+/// Where it is from, as messages call it.
+impl Display for Declarative {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Text(_) => f.write_str("declarative_config_string"),
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -34,11 +47,7 @@ impl Reader<'_> {
                     "in-memory storage can not be used when role = \"control_plane\"",
                 );
             }
-            Some("off") => self.wrong(
-                "database",
-                "a node without a database and without a control plane is not part of this version; \
-                 use sqlite, or role = data_plane",
-            ),
+            Some("off") => return self.no_database(),
             Some("postgres") => {
                 self.wrong("database", "PostgreSQL is not part of this version; use sqlite")
             }
@@ -57,6 +66,16 @@ impl Reader<'_> {
             }
         }
         Database::Sqlite(file)
+    }
+
+    /// A node by itself that is told what to serve, and forgets it.
+    fn no_database(&mut self) -> Database {
+        let document = self.declarative();
+        let begins = if document.is_some() { "with declarative_config" } else { "empty" };
+        self.inform(format!(
+            "database = off: as configured; the configuration begins {begins}, and POST /config replaces it"
+        ));
+        Database::Off(document)
     }
 
     /// A data plane has no database, whatever its environment says about PostgreSQL.

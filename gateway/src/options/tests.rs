@@ -334,11 +334,16 @@ fn without_a_database_the_configuration_is_a_document() {
         &[r#"declarative_config = "none.yml" (g.conf:4): no file at: none.yml"#],
     );
     bad(
-        "database = off",
-        &[
-            r#"database = "off" (g.conf:1): a node without a database and without a control plane is not part of this version; use sqlite, or role = data_plane"#,
-        ],
+        "database = off\ndeclarative_config = DIR/none.yml",
+        &[r#"declarative_config = "none.yml" (g.conf:2): no file at: none.yml"#],
     );
+    let Role::Traditional { admin, .. } = good("database = off").role else { panic!() };
+    assert_eq!(admin.database, Database::Off(None));
+    let options = good("database = off\ndeclarative_config_string = {}");
+    assert_eq!(options.effective["database"], "off");
+    assert_eq!(options.effective["declarative_config_string"], "******");
+    let Role::Traditional { admin, .. } = options.role else { panic!() };
+    assert_eq!(admin.database, Database::Off(Some(Declarative::Text("{}".to_owned()))));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Our options, as each crate wants its own. No decision is taken here.
+//! Our options, as each crate wants its own. No decision is taken here; a document is read.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use cluster::{Identity, client, server};
 use engine::options::LogSink;
 use model::delta::Touched;
 
-use super::initial::Initial;
+use super::initial::{self, Initial};
 use crate::options::{
     Admin, ClusterClient, ClusterServer, Database, Endpoint, Forwarding, Header, Keepalive,
     Options, Proxy, Role, UpstreamHeader, Workers,
@@ -21,11 +21,17 @@ pub(super) fn admin(
     admin: &Admin,
     listeners: Vec<TcpListener>,
     telemetry: &Telemetry,
-) -> admin::Options {
-    let Database::Sqlite(file) = &admin.database;
+) -> anyhow::Result<admin::Options> {
+    let storage = match &admin.database {
+        Database::Sqlite(file) => admin::Storage::Sqlite(file.clone()),
+        Database::Off(document) => {
+            let document = document.as_ref().map(initial::text).transpose()?;
+            admin::Storage::Nowhere { document }
+        }
+    };
     let access = telemetry.admin_access().clone();
     let log = move |request: &admin::Access<'_>| access.line(access_line(request));
-    admin::Options {
+    Ok(admin::Options {
         listeners,
         hostname: hostname(),
         configuration: options.effective.clone().into(),
@@ -36,8 +42,8 @@ pub(super) fn admin(
         server_tokens: admin.headers.contains(&Header::Server),
         latency_tokens: admin.headers.contains(&Header::AdminLatency),
         access_log: telemetry.admin_access().is_open().then(|| Box::new(log) as _),
-        ..admin::Options::new(file.clone(), engine::judge())
-    }
+        ..admin::Options::new(storage, engine::judge())
+    })
 }
 
 /// The line nginx calls `combined`.

@@ -13,7 +13,7 @@ use cluster::trust::Trust;
 use model::{Revision, RevisionId, declarative};
 
 use crate::bounded;
-use crate::options::{ClusterClient, Declarative, Options};
+use crate::options::{Admin, ClusterClient, Database, Declarative, Options, Role};
 
 /// Where a data plane stands before it has met its control plane.
 pub(super) struct Initial {
@@ -64,21 +64,36 @@ pub(super) fn initial(
     Ok(Initial { trust, revision, keep, set_aside })
 }
 
+/// The text of a document.
+pub(super) fn text(document: &Declarative) -> anyhow::Result<String> {
+    match document {
+        Declarative::File(path) => bounded::read(path, bounded::DOCUMENT)
+            .with_context(|| format!("declarative_config: {}", path.display())),
+        Declarative::Text(text) => Ok(text.clone()),
+    }
+}
+
+/// Whether a node with these options could start with its document, where it has one.
+pub(super) fn check(options: &Options) -> anyhow::Result<()> {
+    let document = match &options.role {
+        Role::Traditional { admin: Admin { database: Database::Off(document), .. }, .. } => {
+            document
+        }
+        Role::DataPlane { fallback, .. } => fallback,
+        _ => return Ok(()),
+    };
+    let Some(document) = document else { return Ok(()) };
+    declarative::parse(&text(document)?, SystemTime::now().into())
+        .and_then(|document| document.judged(&*engine::judge()))
+        .with_context(|| document.to_string())?;
+    Ok(())
+}
+
 /// A revision that any control plane's replaces: it is of no epoch.
 fn read(document: &Declarative) -> anyhow::Result<Arc<Revision>> {
-    let (text, name) = match document {
-        Declarative::File(path) => {
-            let name = path.display().to_string();
-            (
-                bounded::read(path, bounded::DOCUMENT)
-                    .with_context(|| format!("declarative_config: {name}"))?,
-                name,
-            )
-        }
-        Declarative::Text(text) => (text.clone(), "declarative_config_string".to_owned()),
-    };
-    let config =
-        declarative::parse(&text, SystemTime::now().into()).with_context(|| name.clone())?;
+    let (text, name) = (text(document)?, document.to_string());
+    let document = declarative::parse(&text, SystemTime::now().into());
+    let config = document.with_context(|| name.clone())?.config;
     tracing::info!("starting from {name}: {} entities", config.len());
     let id = RevisionId { epoch: 0, version: 1, hash: config.hash() };
     Ok(Arc::new(Revision { id, signature: None, config }))

@@ -15,6 +15,7 @@ mod support;
 
 mod proxying; // a request through the cluster
 mod sync; // a change on its way
+mod dbless; // no database: a document is the configuration
 mod outage; // either side gone
 mod cache; // the files that outlive a restart, damaged
 mod identity; // who may join
