@@ -8,6 +8,7 @@ mod query; // paging and tags
 mod body; // JSON or form → one object
 mod crud; // list, get, create, replace, merge, delete
 mod nested; // the same below a parent
+mod documents; // the whole configuration at once
 mod extra; // what is not CRUD
 mod problem; // what goes wrong → status and body
 
@@ -25,7 +26,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use model::entities::Visit;
 use model::entities::{CaCertificate, Certificate};
 use model::entity::foreign_keys;
-use model::vitals::{NoVitals, Vitals};
+use model::vitals::{NoVitals, Verdict, Vitals};
 use model::{Entity, EntityKind, Revision};
 use serde::Serialize;
 use serde_json::Value;
@@ -38,6 +39,9 @@ use body::Rooms;
 use extra::{authorities, certificates, info, nodes, schemas};
 use problem::Problem;
 
+pub use documents::Beginning;
+pub(crate) use documents::Documents;
+
 /// What handlers share.
 pub(crate) struct Api {
     about: About,
@@ -45,6 +49,8 @@ pub(crate) struct Api {
     rooms: Rooms,
     revisions: watch::Receiver<Arc<Revision>>,
     committer: Committer,
+    /// There where there is no database.
+    documents: Option<Documents>,
     vitals: RwLock<Arc<dyn Vitals>>,
     traffic: Arc<Traffic>,
     /// Every path, its parameters in braces.
@@ -65,6 +71,7 @@ impl Api {
         max_body: Option<u64>,
         revisions: watch::Receiver<Arc<Revision>>,
         committer: Committer,
+        documents: Option<Documents>,
     ) -> Self {
         Self {
             about,
@@ -72,6 +79,7 @@ impl Api {
             rooms: Rooms::default(),
             revisions,
             committer,
+            documents,
             vitals: RwLock::new(Arc::new(NoVitals)),
             traffic: Arc::default(),
             endpoints: OnceLock::new(),
@@ -80,6 +88,17 @@ impl Api {
 
     pub(crate) fn observe(&self, vitals: Arc<dyn Vitals>) {
         *self.vitals.write().unwrap_or_else(PoisonError::into_inner) = vitals;
+    }
+
+    pub(crate) fn has_database(&self) -> bool {
+        self.documents.is_none()
+    }
+
+    /// Has loads wait for the workers whose verdicts these are.
+    pub(crate) fn follow(&self, verdicts: watch::Receiver<Verdict>) {
+        if let Some(documents) = &self.documents {
+            documents.follow(verdicts);
+        }
     }
 
     pub(crate) fn traffic(&self) -> Arc<Traffic> {
@@ -101,6 +120,7 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     let mut map = Map::default();
     map.at("/", READ, get(info::root));
     map.at("/status", READ, get(info::status));
+    map.at("/config", COLLECTION, get(documents::show).post(documents::load));
     map.at("/endpoints", READ, get(info::endpoints));
     map.at("/clustering/data-planes", READ, get(nodes::data_planes));
     map.at("/clustering/status", READ, get(nodes::status));

@@ -3,24 +3,30 @@
 //!
 //! Nothing is published before it is on the disk, and nobody is answered before
 //! it is published. A write that is refused, or that fails, harms no other.
+//! Where there is no disk to write to ([`keeper`]), the rest is the same.
+
+pub(crate) mod keeper; // the database, or nobody
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
 use model::causes::chain;
+use model::declarative::{self, Document};
 use model::judge::Judge;
 use model::value::Timestamp;
 use model::vitals::Problem;
 use model::{Config, Revision, RevisionId, delta, severity};
+use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, warn};
 
 use crate::clock::Clock;
 use crate::signing::SigningKey;
-use crate::store::{Appended, Author, Group, Opened, Store, StoreError};
+use crate::store::{Appended, Author, StoreError};
 use crate::write::Refusal;
+use keeper::{Keeper, Keeping, Kept};
 
 /// How many writes share a transaction, at most.
 const GROUP: usize = 64;
@@ -59,6 +65,8 @@ type Change = Box<dyn FnOnce(&mut Config, Timestamp) -> Decided + Send>;
 /// What a change came to, not told to anybody yet.
 struct Decided {
     accepted: bool,
+    /// Whether it was about an entity, which the one who asked then need not be told.
+    is_about_one: bool,
     answer: Answer,
 }
 
@@ -70,14 +78,14 @@ impl Committer {
     /// Starts the committer on a thread of its own, since deciding takes time that no connection should
     /// wait for. The receiver resolves when it has ended.
     pub(crate) fn start(
-        opened: Opened,
+        kept: Kept,
         judge: Arc<dyn Judge>,
         clock: Clock,
     ) -> std::io::Result<(Self, watch::Receiver<Arc<Revision>>, oneshot::Receiver<()>)> {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let (head, revisions) = watch::channel(opened.head);
+        let (head, revisions) = watch::channel(kept.head);
         let (ended, end) = oneshot::channel();
-        let work = Work { store: opened.store, key: opened.key, head, judge, clock };
+        let work = Work { keeper: kept.keeper, key: kept.key, head, judge, clock };
         let runtime = Handle::current();
         thread::Builder::new().name("committer".to_owned()).spawn(move || {
             runtime.block_on(work.run(jobs));
@@ -98,11 +106,48 @@ impl Committer {
             let outcome = change(config, now);
             Decided {
                 accepted: outcome.is_ok(),
+                is_about_one: true,
                 answer: Box::new(move |objection| {
                     let _ = tell.send(objection.map_or(outcome, Err)); // the client may have left
                 }),
             }
         });
+        self.change(author, change, told).await
+    }
+
+    /// Puts a document in the place of the newest configuration: all of it, or nothing. Returns the
+    /// configuration that it is. What comes with the document is dropped with it.
+    pub(crate) async fn load(
+        &self,
+        author: Author,
+        document: Value,
+        with: impl Send + 'static,
+    ) -> Result<Config, Failure> {
+        let (tell, told) = oneshot::channel();
+        let change = Box::new(|config: &mut Config, now| {
+            let _with = with;
+            let loaded = declarative::load(document, now).map_err(Refusal::Document);
+            if let Ok(document) = &loaded {
+                *config = document.config.clone();
+            }
+            Decided {
+                accepted: loaded.is_ok(),
+                is_about_one: false,
+                answer: Box::new(move |objection| {
+                    let outcome = loaded.and_then(|document| unless(objection, document));
+                    let _ = tell.send(outcome); // the client may have left
+                }),
+            }
+        });
+        self.change(author, change, told).await
+    }
+
+    async fn change<T>(
+        &self,
+        author: Author,
+        change: Change,
+        told: oneshot::Receiver<Result<T, Refusal>>,
+    ) -> Result<T, Failure> {
         let job = Job::Write(Write::Change { author, change });
         self.queue.send(job).await.map_err(|_| Failure::NotKept)?;
         told.await.map_err(|_| Failure::NotKept)?.map_err(Failure::Refused)
@@ -127,8 +172,17 @@ impl Committer {
     }
 }
 
+/// What a document comes to; the engine's objections are at the places of what they are about.
+fn unless(objection: Option<Refusal>, document: Document) -> Result<Config, Refusal> {
+    match objection {
+        None => Ok(document.config),
+        Some(Refusal::Unservable(problems)) => Err(Refusal::Document(document.blame(&problems))),
+        Some(refusal) => Err(refusal),
+    }
+}
+
 struct Work {
-    store: Store,
+    keeper: Keeper,
     key: SigningKey,
     head: watch::Sender<Arc<Revision>>,
     judge: Arc<dyn Judge>,
@@ -150,7 +204,7 @@ impl Work {
             for job in jobs.drain(..) {
                 match job {
                     Job::Probe(tell) => {
-                        let _ = tell.send(self.store.is_reachable().await);
+                        let _ = tell.send(self.keeper.is_reachable().await);
                     }
                     Job::Write(write) => writes.push(write),
                 }
@@ -159,7 +213,7 @@ impl Work {
                 self.commit(writes).await;
             }
         }
-        self.store.close().await;
+        self.keeper.close().await;
     }
 
     /// Writes a group, publishes where it leads, and answers everybody. If the group is lost, the
@@ -168,7 +222,7 @@ impl Work {
         let now = self.clock.now();
         let judge = Judgement { key: &self.key, judge: &*self.judge, now };
         let before = self.head.borrow().clone();
-        match write_group(&mut self.store, &judge, Arc::clone(&before), writes).await {
+        match write_group(&mut self.keeper, &judge, Arc::clone(&before), writes).await {
             Ok((pending, Ok(()))) => self.publish(pending),
             Ok((pending, Err(failure))) => self.recover(&before, Some(pending), &failure).await,
             Err(failure) => self.recover(&before, None, &failure).await,
@@ -189,9 +243,9 @@ impl Work {
     /// Finds out where the database is after a failure: a commit that failed may have taken place. If
     /// not even that can be read, the next write fails, and this is asked again.
     async fn recover(&mut self, before: &Revision, pending: Option<Pending>, failure: &StoreError) {
-        self.store.reset().await;
+        self.keeper.reset().await;
         let failure = chain(failure);
-        let head = match self.store.head().await {
+        let head = match self.keeper.head().await {
             Ok(head) => head,
             Err(error) => {
                 let error = chain(&error);
@@ -220,7 +274,7 @@ impl Work {
     /// Goes on from what the database has, unless it went back in time: data planes must then see a
     /// new epoch, which a start takes care of.
     async fn adopt(&mut self, before: &Revision) {
-        match self.store.load(&self.key).await {
+        match self.keeper.load(&self.key).await {
             Ok(Some(found)) if found.id.position() > before.id.position() => {
                 warn!("[admin] going on from revision {}, which the database has", found.id);
                 self.head.send_replace(Arc::new(found));
@@ -240,12 +294,12 @@ impl Work {
 /// Decides on a group and commits it; an error that comes with what was decided is that of the commit
 /// itself, which may have taken place.
 async fn write_group(
-    store: &mut Store,
+    keeper: &mut Keeper,
     judgement: &Judgement<'_>,
     head: Arc<Revision>,
     writes: Vec<Write>,
 ) -> Result<(Pending, Result<(), StoreError>), StoreError> {
-    let mut group = store.begin().await?;
+    let mut group = keeper.begin().await?;
     let mut pending = Pending { head, answers: Vec::with_capacity(writes.len()) };
     for write in writes {
         match write {
@@ -262,7 +316,7 @@ async fn write_group(
 impl Pending {
     async fn write(
         &mut self,
-        group: &mut Group<'_>,
+        group: &mut Keeping<'_>,
         judgement: &Judgement<'_>,
         author: Author,
         change: Change,
@@ -291,7 +345,7 @@ impl Pending {
     /// before.
     async fn raise(
         &mut self,
-        group: &mut Group<'_>,
+        group: &mut Keeping<'_>,
         judgement: &Judgement<'_>,
         above: RevisionId,
     ) -> Result<(), StoreError> {
@@ -311,7 +365,7 @@ impl Pending {
     /// Makes the revision the new head, unless the database objects to it alone.
     async fn append(
         &mut self,
-        group: &mut Group<'_>,
+        group: &mut Keeping<'_>,
         judgement: &Judgement<'_>,
         id: RevisionId,
         config: Config,
@@ -360,7 +414,7 @@ impl Judgement<'_> {
     /// renews `updated_at` does, since that is part of what clients read.
     fn decide(&self, head: &Revision, change: Change) -> (Answer, Verdict) {
         let mut config = head.config.clone();
-        let Decided { accepted, answer } = change(&mut config, self.now);
+        let Decided { accepted, is_about_one, answer } = change(&mut config, self.now);
         if !accepted {
             return (answer, Verdict::Nothing);
         }
@@ -369,8 +423,10 @@ impl Judgement<'_> {
         }
         match self.judge.rehearse(&config) {
             Ok(()) => (answer, Verdict::Next(Box::new(config))),
-            Err(problems) => {
-                let problems = as_seen_by_writer(problems, &head.config, &config);
+            Err(mut problems) => {
+                if is_about_one {
+                    problems = as_seen_by_writer(problems, &head.config, &config);
+                }
                 (answer, Verdict::Refused(Refusal::Unservable(problems)))
             }
         }

@@ -13,13 +13,14 @@ mod clock; // the time
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use boring::error::ErrorStack;
 use model::delta::Touched;
 use model::judge::Judge;
-use model::vitals::Vitals;
+use model::vitals::{Verdict, Vitals};
 use model::{Revision, RevisionId};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
@@ -28,11 +29,13 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use api::Api;
+use api::{Api, Documents};
 use commit::Committer;
+use commit::keeper::Kept;
 use serve::Listening;
 use store::{Keep, Store};
 
+pub use api::Beginning;
 pub use clock::Clock;
 pub use serve::{Access, AccessLog, Serving, serve};
 pub use store::{OpenError, StoreError};
@@ -50,8 +53,8 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 pub struct Options {
     /// Where the Admin API is served (`admin_listen`), already bound. May be empty.
     pub listeners: Vec<std::net::TcpListener>,
-    /// The SQLite file, `<prefix>/gateway.db`; made if it is not there.
-    pub database: PathBuf,
+    /// Where the configuration is kept.
+    pub storage: Storage,
     /// What `GET /` says of the machine.
     pub hostname: String,
     /// What `GET /` says of the properties, secrets already hidden.
@@ -76,12 +79,22 @@ pub struct Options {
     pub clock: Clock,
 }
 
+/// Where the configuration is kept.
+#[derive(Clone, Debug)]
+pub enum Storage {
+    /// A file, `<prefix>/gateway.db`; made if it is not there.
+    Sqlite(PathBuf),
+    /// Nowhere: it is a document, until `POST /config` brings another.
+    /// Without one to begin with, nothing is configured.
+    Nowhere(Option<Beginning>),
+}
+
 impl Options {
-    /// Kong's defaults for a control plane with this database and judge: nobody listens.
-    pub fn new(database: PathBuf, judge: Arc<dyn Judge>) -> Self {
+    /// Kong's defaults for a control plane with this storage and judge: nobody listens.
+    pub fn new(storage: Storage, judge: Arc<dyn Judge>) -> Self {
         Self {
             listeners: Vec::new(),
-            database,
+            storage,
             hostname: String::new(),
             configuration: Value::Object(serde_json::Map::new()),
             control_plane: true,
@@ -109,6 +122,9 @@ pub enum StartError {
         #[source]
         source: OpenError,
     },
+    /// The key that signs revisions cannot be made.
+    #[error("the key that signs revisions cannot be made")]
+    Key(#[source] ErrorStack),
     /// A listener cannot be used.
     #[error("admin_listen cannot be used")]
     Listen(#[source] io::Error),
@@ -133,16 +149,18 @@ pub struct Server {
 impl Server {
     /// Opens the database and serves the Admin API, on the tokio runtime this is called on.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let keep = Keep { revisions: options.revision_log_keep.max(1), audit: options.audit_keep };
-        let opened = Store::open(&options.database, keep, options.clock.now()).await;
-        let mut opened = opened
-            .map_err(|source| StartError::Database { path: options.database.clone(), source })?;
-        let (trust, node_id) = (opened.key.public(), opened.node_id);
-        let steps = std::mem::take(&mut opened.steps);
-        info!("[admin] {} is at revision {}", options.database.display(), opened.head.id);
+        let (mut kept, documents) = match &options.storage {
+            Storage::Sqlite(path) => (open(path, &options).await?, None),
+            Storage::Nowhere(document) => {
+                let (kept, documents) = begin(document.as_ref())?;
+                (kept, Some(documents))
+            }
+        };
+        let (trust, node_id) = (kept.key.public(), kept.node_id);
+        let steps = std::mem::take(&mut kept.steps);
 
         let (committer, revisions, committed) =
-            Committer::start(opened, options.judge, options.clock).map_err(StartError::Thread)?;
+            Committer::start(kept, options.judge, options.clock).map_err(StartError::Thread)?;
         let api = Arc::new(Api::new(
             api::About {
                 hostname: options.hostname,
@@ -153,6 +171,7 @@ impl Server {
             options.max_body,
             revisions.clone(),
             committer.clone(),
+            documents,
         ));
         let front = serve::Front {
             router: api::router(&api),
@@ -197,6 +216,11 @@ impl Server {
         self.api.observe(vitals);
     }
 
+    /// Has `POST /config` answered when the workers whose verdicts these are serve what it brought.
+    pub fn follow(&self, verdicts: watch::Receiver<Verdict>) {
+        self.api.follow(verdicts);
+    }
+
     /// Listens to what data planes prove to have. A revision ahead of the head means that the database
     /// was restored: the epoch is raised above it, so that all data planes take what is there now.
     pub fn heed(&mut self, mut ahead: watch::Receiver<Option<RevisionId>>) {
@@ -214,8 +238,11 @@ impl Server {
         });
     }
 
-    /// Whether the database answers, asked once a second.
-    pub fn reachable(&mut self) -> watch::Receiver<bool> {
+    /// Whether the database answers, asked once a second. None where there is no database.
+    pub fn reachable(&mut self) -> Option<watch::Receiver<bool>> {
+        if !self.api.has_database() {
+            return None;
+        }
         let committer = self.committer.clone();
         let (tell, told) = watch::channel(true); // it has just been opened
         self.heeding.spawn(async move {
@@ -225,7 +252,7 @@ impl Server {
                 tell.send_replace(answer.unwrap_or(false));
             }
         });
-        told
+        Some(told)
     }
 
     /// Stops listening, lets requests in flight finish (within `patience`, and ten seconds at most),
@@ -239,4 +266,22 @@ impl Server {
             warn!("[admin] the database is still busy after {CLOSING:?} and was not closed");
         }
     }
+}
+
+/// What the database has.
+async fn open(path: &Path, options: &Options) -> Result<Kept, StartError> {
+    let keep = Keep { revisions: options.revision_log_keep.max(1), audit: options.audit_keep };
+    let opened = Store::open(path, keep, options.clock.now()).await;
+    let opened = opened.map_err(|source| StartError::Database { path: path.to_owned(), source })?;
+    info!("[admin] {} is at revision {}", path.display(), opened.head.id);
+    Ok(opened.into())
+}
+
+/// What the document says; without one, nothing is configured.
+fn begin(document: Option<&Beginning>) -> Result<(Kept, Documents), StartError> {
+    let config = document.map(|document| document.config().clone()).unwrap_or_default();
+    let kept = Kept::by_nobody(config).map_err(StartError::Key)?;
+    let entities = kept.head.config.len();
+    info!("[admin] without a database, at revision {}: {entities} entities", kept.head.id);
+    Ok((kept, Documents::beginning_with(document)))
 }

@@ -1,8 +1,11 @@
 //! One admin write, decided against the configuration right before it: parse →
 //! check → does everything it points at exist, is every name free.
 //!
-//! Whether the engine would serve the result is asked afterwards, by
-//! [`crate::commit`], of the whole configuration.
+//! Without a database entities do not change one by one: [`Draft::open`] is where
+//! that is said. Whether the engine would serve the result is asked afterwards,
+//! by [`crate::commit`], of the whole configuration.
+
+use std::ops::Deref;
 
 use model::encode::MAX_ENTITY_BYTES;
 use model::entities::Visit;
@@ -16,6 +19,56 @@ use model::vitals::Problem;
 use model::{Config, Entity, EntityKind, Id};
 use serde_json::Value;
 use uuid::Uuid;
+
+/// The configuration a write is decided against. It is read as it is, and opened to be changed.
+#[derive(Debug)]
+pub(crate) struct Draft<'a> {
+    config: &'a mut Config,
+    is_kept: bool,
+}
+
+/// What is done to an entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Operation {
+    /// In Kong's words, such as `create or update`.
+    pub(crate) verb: &'static str,
+    /// To what.
+    pub(crate) kind: EntityKind,
+    /// The unique field the URL calls it by, unless that is its id.
+    pub(crate) by: Option<&'static str>,
+}
+
+impl Operation {
+    fn by_id<E: Entity>(verb: &'static str) -> Self {
+        Self { verb, kind: E::KIND, by: None }
+    }
+
+    fn by<E: Entity>(verb: &'static str, key: &Key) -> Self {
+        let by = E::ENDPOINT_KEY.filter(|_| matches!(key, Key::Name(_)));
+        Self { by, ..Self::by_id::<E>(verb) }
+    }
+}
+
+impl<'a> Draft<'a> {
+    /// A draft of this configuration, whose changes are kept if there is a database.
+    pub(crate) fn new(config: &'a mut Config, is_kept: bool) -> Self {
+        Self { config, is_kept }
+    }
+
+    /// What a write changes, once it is known to be well-formed. Without a database it comes to
+    /// nothing, and Kong looks no further: not for a name that is taken, nor for who would be orphaned.
+    fn open(&mut self, operation: Operation) -> Result<&mut Config, Refusal> {
+        if self.is_kept { Ok(self.config) } else { Err(Refusal::Unsupported(operation)) }
+    }
+}
+
+impl Deref for Draft<'_> {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        self.config
+    }
+}
 
 /// Why a write changes nothing.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +103,10 @@ pub(crate) enum Refusal {
     NotFound,
     /// The engine would not serve it.
     Unservable(Vec<Problem>),
+    /// There is no database to keep it.
+    Unsupported(Operation),
+    /// The document is not a configuration, or not one the engine would serve.
+    Document(Violations),
 }
 
 /// An entity as a client called it.
@@ -95,12 +152,22 @@ pub(crate) fn target_of<E: Entity>(entity: &E, field: &str) -> Option<Uuid> {
 
 /// POST: a new entity.
 pub(crate) fn create<E: Entity>(
-    config: &mut Config,
+    draft: &mut Draft<'_>,
+    now: Timestamp,
+    body: Object,
+) -> Result<E, Refusal> {
+    add(draft, now, body, Operation::by_id::<E>("create"))
+}
+
+fn add<E: Entity>(
+    draft: &mut Draft<'_>,
     now: Timestamp,
     mut body: Object,
+    operation: Operation,
 ) -> Result<E, Refusal> {
-    resolve::<E>(config, &mut body)?;
+    resolve::<E>(draft, &mut body)?;
     let entity = parse::<E>(body, now)?;
+    let config = draft.open(operation)?;
     if config.get(entity.id()).is_some() {
         return Err(Refusal::IdInUse(entity.id().uuid()));
     }
@@ -110,12 +177,13 @@ pub(crate) fn create<E: Entity>(
 /// PUT: what the URL names becomes what the body says, and nothing of what it was remains: absent
 /// fields, `created_at` among them, start anew. The URL's id or key wins over the body's.
 pub(crate) fn replace<E: Entity>(
-    config: &mut Config,
+    draft: &mut Draft<'_>,
     now: Timestamp,
     key: &Key,
     mut body: Object,
 ) -> Result<E, Refusal> {
-    let existing = find::<E>(config, key).map(E::id);
+    let operation = Operation::by::<E>("create or update", key);
+    let existing = find::<E>(draft, key).map(E::id);
     if let (Key::Name(name), Some(field)) = (key, E::ENDPOINT_KEY) {
         body.insert(field.to_owned(), name.as_str().into());
     }
@@ -126,32 +194,33 @@ pub(crate) fn replace<E: Entity>(
     match id {
         Some(id) => {
             body.insert("id".to_owned(), id.to_string().into());
-            resolve::<E>(config, &mut body)?;
+            resolve::<E>(draft, &mut body)?;
             let entity = parse::<E>(body, now)?;
-            admit(config, entity)
+            admit(draft.open(operation)?, entity)
         }
-        None => create(config, now, body),
+        None => add(draft, now, body, operation),
     }
 }
 
 /// PATCH: lays the body over the entity. Without one, says how it was called.
 pub(crate) fn merge<E: Entity>(
-    config: &mut Config,
+    draft: &mut Draft<'_>,
     now: Timestamp,
     key: &Key,
     mut body: Object,
 ) -> Result<E, Refusal> {
-    let current = find::<E>(config, key).ok_or_else(|| Refusal::Missing(named::<E>(key)))?;
+    let current = find::<E>(draft, key).ok_or_else(|| Refusal::Missing(named::<E>(key)))?;
     keep_id(current, &mut body)?;
-    resolve::<E>(config, &mut body)?;
+    resolve::<E>(draft, &mut body)?;
     let merged = schema::merge(E::SCHEMA, to_object(current), body);
     let entity = parse::<E>(merged, now)?;
-    admit(config, entity)
+    admit(draft.open(Operation::by::<E>("update", key))?, entity)
 }
 
 /// DELETE: the entity and what cascades from it. One that is not there is gone already.
-pub(crate) fn delete<E: Entity>(config: &mut Config, key: &Key) -> Result<(), Refusal> {
-    let Some(id) = find::<E>(config, key).map(E::id) else { return Ok(()) };
+pub(crate) fn delete<E: Entity>(draft: &mut Draft<'_>, key: &Key) -> Result<(), Refusal> {
+    let Some(id) = find::<E>(draft, key).map(E::id) else { return Ok(()) };
+    let config = draft.open(Operation::by::<E>("remove", key))?;
     let doomed = references::deletion(config, E::KIND, id.uuid())
         .map_err(|restricted| Refusal::Referenced { kind: E::KIND, by: restricted.by })?;
     for (kind, id) in doomed {

@@ -200,6 +200,7 @@ impl Role {
             Self::Traditional { admin, .. } | Self::ControlPlane { admin, .. } => {
                 match admin.database {
                     Database::Sqlite(_) => "sqlite",
+                    Database::Off(_) => "off",
                 }
             }
             Self::DataPlane { .. } => "off",
@@ -261,7 +262,7 @@ impl Reader<'_> {
             "data_plane" => {
                 self.require_listener("proxy_listen", "data_plane");
                 self.refuse_database();
-                let (proxy, fallback) = (self.proxy(), self.declarative());
+                let (proxy, fallback) = (self.proxy(), self.fallback());
                 Some(Role::DataPlane { cluster: self.cluster_client(prefix)?, proxy, fallback })
             }
             _ => {

@@ -40,6 +40,7 @@ pub async fn run(
                 admin::Server::start(convert::admin(&options, admin, api, telemetry)).await?;
             let engine = Engine::start(convert::engine(proxy, telemetry), admin.revisions())?;
             admin.observe(Arc::new(NoVitals));
+            admin.follow(engine.verdicts());
             convert::count_dropped(&engine, telemetry);
             let node = Traditional::new(admin.reachable(), &engine);
             let _status = status::serve(status, Arc::new(node), telemetry.logs())?;

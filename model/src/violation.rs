@@ -33,8 +33,17 @@ pub enum Violation {
     Message(String),
     /// Something inside the record that it is.
     Record(Violations),
-    /// Some of its elements; `None` stands for a good one. Made by [`Violation::list`].
-    List(Vec<Option<Violation>>),
+    /// Some of its elements.
+    List(Elements),
+}
+
+/// What is wrong with the elements of a list. Made by [`Violation::list`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Elements {
+    /// In order; `None` stands for a good one.
+    told: Vec<Option<Violation>>,
+    /// How many bad ones there are beyond those.
+    untold: usize,
 }
 
 impl Violations {
@@ -52,7 +61,7 @@ impl Violations {
 
     /// True if nothing is wrong.
     pub fn is_empty(&self) -> bool {
-        self.entity.is_empty() && self.fields.is_empty()
+        self.entity.is_empty() && self.fields.is_empty() && self.untold == 0
     }
 
     /// Whether something is told to be wrong with this field.
@@ -80,6 +89,64 @@ impl Violations {
         let has_room = self.entity.len() + self.fields.len() < TOLD;
         self.untold += usize::from(!has_room);
         has_room
+    }
+
+    /// What is wrong with the record at this place of a list, to be added to.
+    pub fn element(&mut self, list: &str, index: usize) -> &mut Violations {
+        let field = self.fields.entry(list.to_owned());
+        let elements = field.or_insert_with(|| Violation::List(Elements::default())).as_list();
+        if elements.len() <= index {
+            elements.resize(index + 1, None);
+        }
+        elements[index].get_or_insert_with(|| Violations::default().into()).as_record()
+    }
+
+    /// Adds what is wrong elsewhere in the same record; where both speak of a field, the other counts.
+    pub fn extend(&mut self, other: Violations) {
+        other.entity.into_iter().for_each(|message| self.add_entity(message));
+        other.fields.into_iter().for_each(|(name, violation)| self.set(name, violation));
+        self.untold += other.untold;
+    }
+
+    /// Counts what is not told.
+    pub fn leave_untold(&mut self, count: usize) {
+        self.untold += count;
+    }
+
+    /// What is wrong with the record as a whole.
+    pub fn of_entity(&self) -> &[String] {
+        &self.entity
+    }
+
+    /// How much else is wrong.
+    pub fn untold(&self) -> usize {
+        self.untold
+    }
+
+    /// What is wrong with its fields, by name.
+    pub fn of_fields(&self) -> impl Iterator<Item = (&str, &Violation)> {
+        self.fields.iter().map(|(name, violation)| (name.as_str(), violation))
+    }
+
+    /// Every message with its place, such as `services.1.tags.2` (counted from 1); without one where
+    /// the record as a whole is meant.
+    pub fn messages(&self) -> Vec<(String, Cow<'_, str>)> {
+        let mut found = Vec::new();
+        self.collect("", &mut found);
+        found
+    }
+
+    /// The tree as a Lua table on one line: `{services={[2]="expected a record"}}`.
+    pub fn to_line(&self) -> String {
+        let tree = Violation::Record(self.clone());
+        tree.to_line()
+    }
+
+    fn collect<'a>(&'a self, at: &str, found: &mut Vec<(String, Cow<'a, str>)>) {
+        found.extend(self.entity_messages().map(|message| (at.to_owned(), message)));
+        for (name, violation) in &self.fields {
+            violation.collect(&under(at, name), found);
+        }
     }
 
     /// `Ok(value)` if nothing is wrong.
@@ -134,10 +201,48 @@ impl Violation {
                 }
             }
         }
-        if untold > 0 {
-            list.push(Some(more(untold).into()));
+        (told > 0).then_some(Violation::List(Elements { told: list, untold }))
+    }
+
+    /// Every message in it with its place, below `at`.
+    fn collect<'a>(&'a self, at: &str, found: &mut Vec<(String, Cow<'a, str>)>) {
+        match self {
+            Violation::Message(message) => found.push((at.to_owned(), message.as_str().into())),
+            Violation::Record(violations) => violations.collect(at, found),
+            Violation::List(elements) => {
+                for (n, element) in (1_usize..).zip(&elements.told) {
+                    if let Some(violation) = element {
+                        violation.collect(&under(at, &n.to_string()), found);
+                    }
+                }
+                found.extend(elements.more().map(|more| (at.to_owned(), more.into())));
+            }
         }
-        (told > 0).then_some(Violation::List(list))
+    }
+
+    /// The list that it is, or becomes.
+    fn as_list(&mut self) -> &mut Vec<Option<Violation>> {
+        if !matches!(self, Violation::List(_)) {
+            *self = Violation::List(Elements::default());
+        }
+        match self {
+            Violation::List(elements) => &mut elements.told,
+            _ => unreachable!("it has just become one"),
+        }
+    }
+
+    /// The record that it is, or becomes: what was said of the value is said of the whole record.
+    fn as_record(&mut self) -> &mut Violations {
+        if !matches!(self, Violation::Record(_)) {
+            *self = Violation::Record(match self {
+                Violation::Message(message) => Violations::entity(std::mem::take(message)),
+                _ => Violations::default(),
+            });
+        }
+        match self {
+            Violation::Record(violations) => violations,
+            _ => unreachable!("it has just become one"),
+        }
     }
 
     fn to_json(&self) -> Value {
@@ -145,8 +250,8 @@ impl Violation {
             Violation::Message(message) => message.as_str().into(),
             Violation::Record(violations) => violations.to_json(),
             Violation::List(elements) => elements
-                .iter()
-                .map(|element| element.as_ref().map_or(Value::Null, Violation::to_json))
+                .all()
+                .map(|element| element.map_or(Value::Null, |violation| violation.to_json()))
                 .collect(),
         }
     }
@@ -156,21 +261,18 @@ impl Violation {
         match self {
             Violation::Message(_) => Vec::new(),
             Violation::Record(violations) => {
-                let messages: Vec<_> = violations
-                    .entity_messages()
-                    .map(|text| Some(text.into_owned().into()))
-                    .collect();
-                let entity = (!messages.is_empty())
+                let messages =
+                    violations.entity_messages().map(|text| Some(text.into_owned().into()));
+                let messages = Elements { told: messages.collect(), untold: 0 };
+                let entity = (!messages.told.is_empty())
                     .then(|| (ENTITY.to_owned(), Cow::Owned(Violation::List(messages))));
                 let fields =
                     violations.fields.iter().map(|(name, v)| (name.clone(), Cow::Borrowed(v)));
                 entity.into_iter().chain(fields).collect()
             }
             Violation::List(elements) => (1..)
-                .zip(elements)
-                .filter_map(|(n, element): (u32, _)| {
-                    Some((n.to_string(), Cow::Borrowed(element.as_ref()?)))
-                })
+                .zip(elements.all())
+                .filter_map(|(n, element): (u32, _)| Some((n.to_string(), element?)))
                 .collect(),
         }
     }
@@ -184,19 +286,53 @@ impl Violation {
 
     /// What Kong prints from the third level on: a Lua table.
     fn to_table(&self) -> String {
-        let lines = self.children().into_iter().zip(1..).map(|((key, child), n): (_, u32)| {
+        let deeper = |child: &Violation| child.to_table().replace('\n', "\n  ");
+        format!("{{\n  {}\n}}", self.cells(" = ", deeper).join(",\n  "))
+    }
+
+    fn to_line(&self) -> String {
+        format!("{{{}}}", self.cells("=", Violation::to_line).join(","))
+    }
+
+    /// The cells of a Lua table, tables inside it shown by `deeper`.
+    fn cells(&self, is: &str, deeper: impl Fn(&Violation) -> String) -> Vec<String> {
+        let cell = |((key, child), n): ((String, Cow<'_, Violation>), u32)| {
             let value = match &*child {
                 Violation::Message(message) => literal(message),
-                deeper => deeper.to_table().replace('\n', "\n  "),
+                table => deeper(table),
             };
             match self {
                 Violation::List(_) if key == n.to_string() => value,
-                Violation::List(_) => format!("[{key}] = {value}"),
-                _ if is_identifier(&key) => format!("{key} = {value}"),
-                _ => format!("[{}] = {value}", literal(&key)),
+                Violation::List(_) => format!("[{key}]{is}{value}"),
+                _ if is_identifier(&key) => format!("{key}{is}{value}"),
+                _ => format!("[{}]{is}{value}", literal(&key)),
             }
-        });
-        format!("{{\n  {}\n}}", lines.collect::<Vec<_>>().join(",\n  "))
+        };
+        self.children().into_iter().zip(1..).map(cell).collect()
+    }
+}
+
+impl Elements {
+    /// Those that are told, in order; `None` stands for a good one.
+    pub fn told(&self) -> &[Option<Violation>] {
+        &self.told
+    }
+
+    /// The same list with this told of it, if there is anything to say.
+    pub fn retold(&self, told: impl IntoIterator<Item = Option<Violation>>) -> Option<Violation> {
+        let told: Vec<_> = told.into_iter().collect();
+        let is_bad = self.untold > 0 || told.iter().any(Option::is_some);
+        is_bad.then_some(Violation::List(Self { told, untold: self.untold }))
+    }
+
+    /// What is told, and after it how much is not.
+    fn all(&self) -> impl Iterator<Item = Option<Cow<'_, Violation>>> {
+        let more = self.more().map(|more| Some(Cow::Owned(more.into())));
+        self.told.iter().map(|element| element.as_ref().map(Cow::Borrowed)).chain(more)
+    }
+
+    fn more(&self) -> Option<String> {
+        (self.untold > 0).then(|| more(self.untold))
     }
 }
 
@@ -205,6 +341,10 @@ fn more(untold: usize) -> String {
         1 => "and 1 more violation".to_owned(),
         n => format!("and {n} more violations"),
     }
+}
+
+fn under(at: &str, name: &str) -> String {
+    if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") }
 }
 
 fn literal(text: &str) -> String {

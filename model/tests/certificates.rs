@@ -140,7 +140,7 @@ fn a_document_holds_certificates_with_their_names() {
             "client_certificate": "00000000-0000-4000-8000-000000000007",
         }],
     });
-    let config = declarative::load(document, NOW).expect("a configuration");
+    let config = declarative::load(document, NOW).expect("a configuration").config;
     for name in ["a.test", "*.a.test", "b.test"] {
         let sni = config.all::<Sni>().by_endpoint_key(name).expect("there");
         assert_eq!(references::dangling(&config, sni), []);

@@ -1,13 +1,15 @@
-//! What a client sends: JSON as it is, or a form typed by the schema.
+//! What a client sends: JSON as it is, a form typed by the schema, or the text
+//! of a document.
 
 mod room; // how much of it there may be at once
 mod form; // key=value pairs → an object
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
-use http_body_util::BodyExt;
+use http_body_util::{BodyDataStream, BodyExt, Full};
 use model::schema::{Object, Schema};
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -21,7 +23,8 @@ pub(crate) use room::{Room, Rooms};
 /// How long a body may take to arrive, and how long it waits for room.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Objects in a JSON body, at most: one takes some hundred times the memory of its two braces.
+/// Objects in an entity, at most: one takes some hundred times the memory of its two braces. A document
+/// may have more.
 const OBJECTS: usize = 100_000;
 
 /// The body of a request, not typed yet.
@@ -34,11 +37,25 @@ pub(super) enum Body {
     Json(Object),
     /// The pairs of a form, whose values are text.
     Form(Vec<(String, String)>),
+    /// A YAML document, not read yet.
+    Text(String),
+}
+
+/// What a body is read as.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Reads {
+    /// An entity.
+    Entity,
+    /// A whole configuration: it may be a file, sent as it is or in a form.
+    Document,
 }
 
 enum Type {
     Json,
     Form,
+    /// Parts, with what is between them.
+    Multipart(String),
+    Yaml,
 }
 
 impl Body {
@@ -48,8 +65,9 @@ impl Body {
         body: axum::body::Body,
         limit: Option<u64>,
         rooms: &Rooms,
+        reads: Reads,
     ) -> Result<(Self, Option<Room>), Problem> {
-        let of = type_of(headers)?;
+        let of = type_of(headers, reads)?;
         let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         let most = match announced(headers) {
             Some(length) => usize::try_from(length).unwrap_or(usize::MAX),
@@ -59,33 +77,46 @@ impl Body {
             return Err(Problem::TooLarge);
         }
         let (bytes, room) = collect(body, most, rooms).await?;
-        Ok((Self::parse(of, &bytes)?, room))
+        Ok((Self::parse(of, bytes, reads).await?, room))
     }
 
-    fn parse(of: Option<Type>, bytes: &[u8]) -> Result<Self, Problem> {
+    async fn parse(of: Option<Type>, bytes: Vec<u8>, reads: Reads) -> Result<Self, Problem> {
         match of {
             None if bytes.is_empty() => Ok(Body::None),
             None => Err(Problem::Unsupported),
-            Some(Type::Json) if objects(bytes) > OBJECTS => Err(Problem::TooLarge),
-            Some(Type::Json) => match serde_json::from_slice(bytes) {
+            Some(Type::Json) if reads == Reads::Entity && objects(&bytes) > OBJECTS => {
+                Err(Problem::TooLarge)
+            }
+            Some(Type::Json) => match serde_json::from_slice(&bytes) {
                 Ok(Value::Object(object)) => Ok(Body::Json(object)),
                 _ => Err(Problem::Malformed("Cannot parse JSON body")),
             },
             Some(Type::Form) => {
-                let pairs = form_urlencoded::parse(bytes).into_owned().take(ARGUMENTS + 1);
-                let pairs: Vec<_> = pairs.collect();
-                match pairs.len() {
-                    0..=ARGUMENTS => Ok(Body::Form(pairs)),
-                    _ => Err(Problem::Malformed("Too many arguments")),
-                }
+                let pairs = form_urlencoded::parse(&bytes).into_owned().take(ARGUMENTS + 1);
+                Self::of_pairs(pairs.collect())
             }
+            Some(Type::Multipart(boundary)) => {
+                let pairs = parts(bytes, boundary).await;
+                Self::of_pairs(pairs.map_err(|_| Problem::Malformed("Bad request"))?)
+            }
+            Some(Type::Yaml) => match String::from_utf8(bytes) {
+                Ok(text) => Ok(Body::Text(text)),
+                Err(_) => Err(Problem::Malformed("expected a declarative configuration")),
+            },
+        }
+    }
+
+    fn of_pairs(pairs: Vec<(String, String)>) -> Result<Self, Problem> {
+        match pairs.len() {
+            0..=ARGUMENTS => Ok(Body::Form(pairs)),
+            _ => Err(Problem::Malformed("Too many arguments")),
         }
     }
 
     /// The body as one object.
     pub(super) fn into_object(self, schema: &Schema) -> Object {
         match self {
-            Body::None => Object::new(),
+            Body::None | Body::Text(_) => Object::new(),
             Body::Json(object) => object,
             Body::Form(pairs) => form::decode(schema, pairs),
         }
@@ -136,7 +167,7 @@ fn objects(json: &[u8]) -> usize {
 }
 
 /// What the body is said to be. Case matters, as in Kong.
-fn type_of(headers: &HeaderMap) -> Result<Option<Type>, Problem> {
+fn type_of(headers: &HeaderMap, reads: Reads) -> Result<Option<Type>, Problem> {
     let mut types = headers.get_all(CONTENT_TYPE).iter().map(HeaderValue::as_bytes);
     let first = types.next();
     if types.next().is_some() {
@@ -146,8 +177,31 @@ fn type_of(headers: &HeaderMap) -> Result<Option<Type>, Problem> {
         None => Ok(None),
         Some(of) if of.starts_with(b"application/json") => Ok(Some(Type::Json)),
         Some(of) if of.starts_with(b"application/x-www-form-urlencoded") => Ok(Some(Type::Form)),
+        Some(of) if reads == Reads::Document => document_type(of).map(Some),
         Some(_) => Err(Problem::Unsupported),
     }
+}
+
+/// What only a whole configuration may come as.
+fn document_type(of: &[u8]) -> Result<Type, Problem> {
+    if [&b"application/yaml"[..], b"text/yaml"].iter().any(|yaml| of.starts_with(yaml)) {
+        return Ok(Type::Yaml);
+    }
+    let of = std::str::from_utf8(of).map_err(|_| Problem::Unsupported)?;
+    multer::parse_boundary(of).map(Type::Multipart).map_err(|_| Problem::Unsupported)
+}
+
+/// The named parts of a multipart body.
+async fn parts(bytes: Vec<u8>, boundary: String) -> multer::Result<Vec<(String, String)>> {
+    let whole = BodyDataStream::new(Full::new(Bytes::from(bytes)));
+    let mut parts = multer::Multipart::new(whole, boundary);
+    let mut pairs = Vec::new();
+    while let Some(part) = parts.next_field().await? {
+        if let Some(name) = part.name().map(str::to_owned) {
+            pairs.push((name, part.text().await?));
+        }
+    }
+    Ok(pairs)
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
@@ -213,6 +267,6 @@ mod tests {
         let headers =
             HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let body = axum::body::Body::new(Full::from(text));
-        Body::read(&headers, body, limit, rooms).await
+        Body::read(&headers, body, limit, rooms, Reads::Entity).await
     }
 }

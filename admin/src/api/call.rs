@@ -9,14 +9,16 @@ use model::id::Key;
 use model::schema::{Field, Object, Rule, Schema};
 use model::value::Timestamp;
 use model::{Config, Entity, Revision};
+use serde_json::Value;
 
 use super::Api;
-use super::body::{Body, Room};
+use super::body::{Body, Reads, Room};
 use super::problem::Problem;
 use super::query::Query;
+use crate::commit::Failure;
 use crate::serve::Peer;
 use crate::store::Author;
-use crate::write::Refusal;
+use crate::write::{Draft, Refusal};
 
 /// One request.
 pub(super) struct Call {
@@ -38,6 +40,17 @@ impl FromRequest<Arc<Api>> for Call {
         request: Request<axum::body::Body>,
         api: &Arc<Api>,
     ) -> Result<Self, Problem> {
+        Self::read(request, api, Reads::Entity).await
+    }
+}
+
+impl Call {
+    /// Takes a request whose body is to be read as this.
+    pub(super) async fn read(
+        request: Request<axum::body::Body>,
+        api: &Arc<Api>,
+        reads: Reads,
+    ) -> Result<Self, Problem> {
         use axum::extract::FromRequestParts;
         let (mut parts, body) = request.into_parts();
         // A segment that is not UTF-8 names nothing.
@@ -52,7 +65,7 @@ impl FromRequest<Arc<Api>> for Call {
         let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
         // What a GET or DELETE carries says nothing.
         let (body, room) = if has_body {
-            Body::read(&parts.headers, body, api.max_body, &api.rooms).await?
+            Body::read(&parts.headers, body, api.max_body, &api.rooms, reads).await?
         } else {
             (Body::None, None)
         };
@@ -66,9 +79,7 @@ impl FromRequest<Arc<Api>> for Call {
             author,
         })
     }
-}
 
-impl Call {
     pub(super) fn api(&self) -> &Api {
         &self.api
     }
@@ -99,17 +110,32 @@ impl Call {
         std::mem::take(&mut self.body).into_object(schema)
     }
 
+    /// The body as it is.
+    pub(super) fn take_body(&mut self) -> Body {
+        std::mem::take(&mut self.body)
+    }
+
+    /// The room that the body takes, for whoever goes on with it.
+    pub(super) fn room(&self) -> Option<Room> {
+        self.room.clone()
+    }
+
     /// Has a write applied and committed.
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut Config, Timestamp) -> Result<T, Refusal> + Send + 'static,
+        change: impl FnOnce(&mut Draft<'_>, Timestamp) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Problem> {
-        let room = self.room.clone();
+        let (room, is_kept) = (self.room(), self.api.has_database());
         let change = move |config: &mut Config, now| {
             let _room = room; // the body stays in memory until then, though its sender may leave
-            change(config, now)
+            change(&mut Draft::new(config, is_kept), now)
         };
         Ok(self.api.committer.write(self.author.clone(), change).await?)
+    }
+
+    /// Has a document put in the place of everything there is.
+    pub(super) async fn load(&self, document: Value) -> Result<Config, Failure> {
+        self.api.committer.load(self.author.clone(), document, self.room()).await
     }
 }
 

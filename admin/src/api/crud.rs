@@ -46,28 +46,28 @@ pub(super) async fn get<E: Entity>(call: Call) -> Reply {
 /// `POST /routes`
 pub(super) async fn create<E: Entity>(mut call: Call) -> Reply {
     let body = call.object(E::SCHEMA);
-    let created = call.write(|config, now| write::create::<E>(config, now, body)).await?;
+    let created = call.write(|draft, now| write::create::<E>(draft, now, body)).await?;
     Ok(json(StatusCode::CREATED, &created))
 }
 
 /// `PUT /routes/{id or name}`: 200 whether it was there or not.
 pub(super) async fn replace<E: Entity>(mut call: Call) -> Reply {
     let (key, body) = (call.key::<E>()?, call.object(E::SCHEMA));
-    let put = call.write(move |config, now| write::replace::<E>(config, now, &key, body)).await?;
+    let put = call.write(move |draft, now| write::replace::<E>(draft, now, &key, body)).await?;
     Ok(json(StatusCode::OK, &put))
 }
 
 /// `PATCH /routes/{id or name}`
 pub(super) async fn merge<E: Entity>(mut call: Call) -> Reply {
     let (key, body) = (call.key::<E>()?, call.object(E::SCHEMA));
-    let merged = call.write(move |config, now| write::merge::<E>(config, now, &key, body)).await?;
+    let merged = call.write(move |draft, now| write::merge::<E>(draft, now, &key, body)).await?;
     Ok(json(StatusCode::OK, &merged))
 }
 
 /// `DELETE /routes/{id or name}`: 204 whether it was there or not.
 pub(super) async fn delete<E: Entity>(call: Call) -> Reply {
     let key = call.key::<E>()?;
-    call.write(move |config, _| write::delete::<E>(config, &key)).await?;
+    call.write(move |draft, _| write::delete::<E>(draft, &key)).await?;
     Ok(no_content())
 }
 

@@ -32,9 +32,9 @@ pub(super) async fn list<P: Entity, E: Entity>(call: Call, field: &'static str) 
 /// `POST /services/{s}/routes`: whatever the body says, it belongs to the parent.
 pub(super) async fn create<P: Entity, E: Entity>(mut call: Call, field: &'static str) -> Reply {
     let (key, mut body) = (call.key::<P>()?, call.object(E::SCHEMA));
-    let created = call.write(move |config, now| {
-        adopt(&mut body, field, parent::<P>(config, &key)?);
-        write::create::<E>(config, now, body)
+    let created = call.write(move |draft, now| {
+        adopt(&mut body, field, parent::<P>(draft, &key)?);
+        write::create::<E>(draft, now, body)
     });
     Ok(json(StatusCode::CREATED, &created.await?))
 }
@@ -50,9 +50,9 @@ pub(super) async fn get<P: Entity, E: Entity>(call: Call, field: &'static str) -
 /// `PUT /services/{s}/routes/{r}`: it belongs to the parent from now on, wherever it was before.
 pub(super) async fn replace<P: Entity, E: Entity>(mut call: Call, field: &'static str) -> Reply {
     let (of, key, mut body) = (call.key::<P>()?, call.key::<E>()?, call.object(E::SCHEMA));
-    let put = call.write(move |config, now| {
-        adopt(&mut body, field, parent::<P>(config, &of)?);
-        write::replace::<E>(config, now, &key, body)
+    let put = call.write(move |draft, now| {
+        adopt(&mut body, field, parent::<P>(draft, &of)?);
+        write::replace::<E>(draft, now, &key, body)
     });
     Ok(json(StatusCode::OK, &put.await?))
 }
@@ -60,9 +60,9 @@ pub(super) async fn replace<P: Entity, E: Entity>(mut call: Call, field: &'stati
 /// `PATCH /services/{s}/routes/{r}`: it must belong to the parent, but may be given to another.
 pub(super) async fn merge<P: Entity, E: Entity>(mut call: Call, field: &'static str) -> Reply {
     let (of, key, body) = (call.key::<P>()?, call.key::<E>()?, call.object(E::SCHEMA));
-    let merged = call.write(move |config, now| {
-        child::<P, E>(config, &of, &key, field)?;
-        write::merge::<E>(config, now, &key, body)
+    let merged = call.write(move |draft, now| {
+        child::<P, E>(draft, &of, &key, field)?;
+        write::merge::<E>(draft, now, &key, body)
     });
     Ok(json(StatusCode::OK, &merged.await?))
 }
@@ -70,9 +70,9 @@ pub(super) async fn merge<P: Entity, E: Entity>(mut call: Call, field: &'static 
 /// `DELETE /services/{s}/routes/{r}`: unlike at the top level, it must be there.
 pub(super) async fn delete<P: Entity, E: Entity>(call: Call, field: &'static str) -> Reply {
     let (of, key) = (call.key::<P>()?, call.key::<E>()?);
-    call.write(move |config, _| {
-        child::<P, E>(config, &of, &key, field)?;
-        write::delete::<E>(config, &key)
+    call.write(move |draft, _| {
+        child::<P, E>(draft, &of, &key, field)?;
+        write::delete::<E>(draft, &key)
     })
     .await?;
     Ok(no_content())
@@ -93,14 +93,14 @@ pub(super) async fn replace_parent<P: Entity, E: Entity>(
     field: &'static str,
 ) -> Reply {
     let (key, body) = (call.key::<E>()?, call.object(P::SCHEMA));
-    let put = call.write(move |config, now| {
-        if let Some(parent) = parent_of::<P, E>(config, &key, field)? {
-            return write::replace::<P>(config, now, &Key::Id(parent.uuid()), body);
+    let put = call.write(move |draft, now| {
+        if let Some(parent) = parent_of::<P, E>(draft, &key, field)? {
+            return write::replace::<P>(draft, now, &Key::Id(parent.uuid()), body);
         }
-        let created = write::create::<P>(config, now, body)?;
+        let created = write::create::<P>(draft, now, body)?;
         let mut link = Object::new();
         adopt(&mut link, field, created.id());
-        write::merge::<E>(config, now, &key, link)?;
+        write::merge::<E>(draft, now, &key, link)?;
         Ok(created)
     });
     Ok(json(StatusCode::OK, &put.await?))
@@ -112,9 +112,9 @@ pub(super) async fn merge_parent<P: Entity, E: Entity>(
     field: &'static str,
 ) -> Reply {
     let (key, body) = (call.key::<E>()?, call.object(P::SCHEMA));
-    let merged = call.write(move |config, now| {
-        let parent = parent_of::<P, E>(config, &key, field)?.ok_or(Refusal::NotFound)?;
-        write::merge::<P>(config, now, &Key::Id(parent.uuid()), body)
+    let merged = call.write(move |draft, now| {
+        let parent = parent_of::<P, E>(draft, &key, field)?.ok_or(Refusal::NotFound)?;
+        write::merge::<P>(draft, now, &Key::Id(parent.uuid()), body)
     });
     Ok(json(StatusCode::OK, &merged.await?))
 }

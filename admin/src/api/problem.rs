@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use axum::response::IntoResponse;
-use http::header::{ALLOW, HeaderValue};
+use http::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use model::references::{Dangling, Taken};
 use model::violation::Violations;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::commit::Failure;
-use crate::write::{Named, Refusal, Unresolved};
+use crate::write::{Named, Operation, Refusal, Unresolved};
 
 /// Why a request does not get what it asked for.
 #[derive(Debug)]
@@ -32,6 +32,18 @@ pub(super) enum Problem {
     TooSlow,
     /// Only control planes have this.
     NotAControlPlane,
+    /// Only nodes without a database have this.
+    HasADatabase,
+    /// Another document is being loaded.
+    Loading,
+    /// The workers did not take up a document in time.
+    NotServed,
+    /// A document is not a configuration, or not one the engine would serve.
+    Document {
+        violations: Violations,
+        /// The same by entity, where it was asked for so.
+        flattened: Option<Vec<Value>>,
+    },
     /// There is no such schema.
     NoSuchSchema(String),
     /// No certificate is shown for this name.
@@ -77,8 +89,14 @@ impl IntoResponse for Problem {
             None => Response::new(Body::empty()),
         };
         *response.status_mut() = status;
-        if let Problem::NotAllowed(allow) = self {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+        match self {
+            Problem::NotAllowed(allow) => {
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+            }
+            Problem::Loading => {
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
         }
         response
     }
@@ -103,6 +121,20 @@ impl Problem {
                 StatusCode::BAD_REQUEST,
                 "this endpoint is only available when Kong is configured to run as Control Plane for the cluster",
             ),
+            Problem::HasADatabase => plain(
+                StatusCode::BAD_REQUEST,
+                "this endpoint is only available when Kong is configured to not use a database",
+            ),
+            Problem::Loading => {
+                plain(StatusCode::TOO_MANY_REQUESTS, "Currently loading previous configuration")
+            }
+            Problem::NotServed => plain(
+                StatusCode::GATEWAY_TIMEOUT,
+                "the configuration was taken, but is not served by every worker yet",
+            ),
+            Problem::Document { violations, flattened } => {
+                document(violations, flattened.as_deref())
+            }
             Problem::NoSuchSchema(name) => {
                 plain(StatusCode::NOT_FOUND, &format!("No entity named '{name}'"))
             }
@@ -172,7 +204,23 @@ fn refused(refusal: &Refusal) -> Told {
             }
             invalid(&violations)
         }
+        Refusal::Unsupported(Operation { verb, kind, by }) => {
+            let by = by.map_or(String::new(), |by| format!(" by '{by}'"));
+            let message = format!("cannot {verb} '{kind}' entities{by} when not using a database");
+            coded(12, "operation unsupported", message, Value::Null)
+        }
+        Refusal::Document(violations) => document(violations, None),
     }
+}
+
+fn document(violations: &Violations, flattened: Option<&[Value]>) -> Told {
+    let message = format!("declarative config is invalid: {}", violations.to_line());
+    let name = "invalid declarative configuration";
+    let mut told = coded(14, name, message, violations.to_json());
+    if let (Some(flattened), Some(body)) = (flattened, &mut told.body) {
+        body["flattened_errors"] = flattened.into();
+    }
+    told
 }
 
 fn invalid(violations: &Violations) -> Told {
@@ -239,6 +287,7 @@ fn coded(code: u8, name: &str, message: String, fields: Value) -> Told {
     let status = match code {
         5 => StatusCode::CONFLICT,
         6 => StatusCode::NOT_FOUND,
+        12 => StatusCode::METHOD_NOT_ALLOWED,
         _ => StatusCode::BAD_REQUEST,
     };
     let mut body = json!({ "code": code, "name": name, "message": message });

@@ -7,16 +7,16 @@ use model::testing::service;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::Keep;
+use crate::store::{Keep, Store};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
 async fn work(dir: &TempDir) -> Work {
     let keep = Keep { revisions: 10, audit: Duration::from_secs(60) };
-    let Opened { store, head, key, .. } =
-        Store::open(&dir.path().join("gateway.db"), keep, NOW).await.unwrap();
+    let opened = Store::open(&dir.path().join("gateway.db"), keep, NOW).await.unwrap();
+    let Kept { keeper, head, key, .. } = opened.into();
     let head = watch::Sender::new(head);
-    Work { store, key, head, judge: Arc::new(Lenient), clock: Clock::new(|| NOW) }
+    Work { keeper, key, head, judge: Arc::new(Lenient), clock: Clock::new(|| NOW) }
 }
 
 fn add(name: &'static str) -> (Write, oneshot::Receiver<Option<Refusal>>) {
@@ -24,7 +24,7 @@ fn add(name: &'static str) -> (Write, oneshot::Receiver<Option<Refusal>>) {
     let change = Box::new(move |config: &mut Config, _| {
         config.write(service(name).build());
         let answer = Box::new(move |refusal| drop(tell.send(refusal)));
-        Decided { accepted: true, answer }
+        Decided { accepted: true, is_about_one: true, answer }
     });
     let author = Author { who: "test".into(), what: name.into() };
     (Write::Change { author, change }, told)
@@ -34,7 +34,7 @@ fn add(name: &'static str) -> (Write, oneshot::Receiver<Option<Refusal>>) {
 async fn lost_sight(work: &mut Work, write: Write) -> (Arc<Revision>, Pending) {
     let before = work.head.borrow().clone();
     let judge = Judgement { key: &work.key, judge: &*work.judge, now: NOW };
-    let group = write_group(&mut work.store, &judge, Arc::clone(&before), vec![write]);
+    let group = write_group(&mut work.keeper, &judge, Arc::clone(&before), vec![write]);
     let (pending, committed) = group.await.unwrap();
     committed.unwrap();
     (before, pending)

@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use super::*;
 use crate::clock::Clock;
 use crate::commit::{Committer, Failure};
-use crate::write;
+use crate::write::{self, Draft};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
@@ -71,7 +71,7 @@ impl Running {
     fn start(opened: Opened) -> Self {
         let clock = Clock::new(|| NOW);
         let (committer, revisions, end) =
-            Committer::start(opened, Arc::new(Lenient), clock).unwrap();
+            Committer::start(opened.into(), Arc::new(Lenient), clock).unwrap();
         Self { committer, revisions, end }
     }
 
@@ -92,7 +92,11 @@ async fn add(committer: &Committer, name: &str) -> Result<Service, Failure> {
     let author = Author { who: "test".into(), what: format!("add {name}").into() };
     committer
         .write(author, move |config, now| {
-            write::create::<Service>(config, now, body.as_object().cloned().unwrap_or_default())
+            write::create::<Service>(
+                &mut Draft::new(config, true),
+                now,
+                body.as_object().cloned().unwrap_or_default(),
+            )
         })
         .await
 }
@@ -245,7 +249,7 @@ async fn old_steps_are_folded_away_and_old_notes_forgotten() {
 
     let opened = Store::open(&place.path(), place.keep, NOW).await.unwrap();
     let later = Clock::new(|| Timestamp::from_seconds(NOW.seconds() + 3601));
-    let (committer, _, end) = Committer::start(opened, Arc::new(Lenient), later).unwrap();
+    let (committer, _, end) = Committer::start(opened.into(), Arc::new(Lenient), later).unwrap();
     add(&committer, "late").await.unwrap();
     drop(committer);
     end.await.unwrap();
@@ -358,13 +362,15 @@ async fn what_changes_nothing_makes_no_revision() {
     let same = running
         .committer
         .write(author.clone(), move |config, now| {
-            write::merge::<Service>(config, now, &id, Default::default())
+            write::merge::<Service>(&mut Draft::new(config, true), now, &id, Default::default())
         })
         .await
         .unwrap();
     assert_eq!(same, made, "the clock stands still");
     let gone = Key::Name("nobody".to_owned());
-    let delete = move |config: &mut Config, _: Timestamp| write::delete::<Route>(config, &gone);
+    let delete = move |config: &mut Config, _: Timestamp| {
+        write::delete::<Route>(&mut Draft::new(config, true), &gone)
+    };
     running.committer.write(author, delete).await.unwrap();
     assert_eq!(running.stop().await.id.version, 2);
 }

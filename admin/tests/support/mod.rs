@@ -2,12 +2,13 @@
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub(crate) mod conversation; // requests in, responses out
 pub(crate) mod pem;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use admin::{Clock, Options, Server};
+use admin::{Clock, Options, Server, Storage};
 use model::judge::{Judge, Lenient};
 use model::value::Timestamp;
 use reqwest::{Method, Response, StatusCode};
@@ -80,6 +81,11 @@ impl Plane {
 
 /// Options with a listener on port 0 and a clock that counts.
 pub(crate) fn options(dir: &TempDir, judge: Arc<dyn Judge>) -> Options {
+    options_of(Storage::Sqlite(dir.path().join("gateway.db")), judge)
+}
+
+/// The same, with the configuration kept elsewhere.
+pub(crate) fn options_of(storage: Storage, judge: Arc<dyn Judge>) -> Options {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let seconds = AtomicI64::new(1000);
     Options {
@@ -87,7 +93,7 @@ pub(crate) fn options(dir: &TempDir, judge: Arc<dyn Judge>) -> Options {
         hostname: "cp.test".to_owned(),
         configuration: json!({ "role": "control_plane" }),
         clock: Clock::new(move || Timestamp::from_seconds(seconds.fetch_add(1, Ordering::Relaxed))),
-        ..Options::new(dir.path().join("gateway.db"), judge)
+        ..Options::new(storage, judge)
     }
 }
 

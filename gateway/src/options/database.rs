@@ -1,35 +1,30 @@
 //! Where a configuration is kept, and why there.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use model::{Config, declarative};
+use admin::Beginning;
+use model::declarative;
 
 use super::reader::Reader;
 use crate::bounded;
 
-/// Where a control plane keeps the configuration.
+/// Where the configuration of a node with an Admin API is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Database {
     /// One file; made if it is not there.
     Sqlite(PathBuf),
+    /// Nowhere: it is a document, and begins with this one, or empty.
+    Off(Option<Beginning>),
 }
 
-/// What a node starts from that has nothing better.
-#[derive(Clone, Debug)]
+/// A whole configuration as one document. It is read once, since what it is read from may be a pipe.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Declarative {
     /// Where it comes from: a path, or a property.
     pub name: String,
-    /// What it says, or why that is no configuration.
-    pub config: Result<Arc<Config>, String>,
-}
-
-impl PartialEq for Declarative {
-    fn eq(&self, other: &Self) -> bool {
-        let hash = |it: &Self| it.config.clone().map(|config| config.hash());
-        self.name == other.name && hash(self) == hash(other)
-    }
+    /// What it says, or why that is no configuration that could be served.
+    pub document: Result<Beginning, String>,
 }
 
 impl Reader<'_> {
@@ -46,11 +41,7 @@ impl Reader<'_> {
                     "in-memory storage can not be used when role = \"control_plane\"",
                 );
             }
-            Some("off") => self.wrong(
-                "database",
-                "a node without a database and without a control plane is not part of this version; \
-                 use sqlite, or role = data_plane",
-            ),
+            Some("off") => return self.no_database(),
             Some("postgres") => {
                 self.wrong("database", "PostgreSQL is not part of this version; use sqlite")
             }
@@ -69,6 +60,20 @@ impl Reader<'_> {
             }
         }
         Database::Sqlite(file)
+    }
+
+    /// A node by itself that is told what to serve, and forgets it.
+    fn no_database(&mut self) -> Database {
+        let found = self.declarative();
+        let begins = if found.is_some() { "with declarative_config" } else { "empty" };
+        self.inform(format!(
+            "database = off: as configured; the configuration begins {begins}, and POST /config replaces it"
+        ));
+        let document = found.map(|found| {
+            let property = self.declarative_property();
+            found.document.map_err(|error| self.wrong(property, error))
+        });
+        Database::Off(document.and_then(Result::ok))
     }
 
     /// A data plane has no database, whatever its environment says about PostgreSQL.
@@ -96,7 +101,18 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn declarative(&mut self) -> Option<Declarative> {
+    /// What a data plane falls back to. A document that is no configuration need not keep it from
+    /// starting: what is in its cache comes first.
+    pub(super) fn fallback(&mut self) -> Option<Declarative> {
+        let found = self.declarative()?;
+        if let Err(error) = &found.document {
+            let name = &found.name;
+            self.warn(format!("{name}: {error}\nwithout a cache this node does not start"));
+        }
+        Some(found)
+    }
+
+    fn declarative(&mut self) -> Option<Declarative> {
         let (file, text) =
             (self.path("declarative_config"), self.text("declarative_config_string"));
         match (file, text) {
@@ -108,27 +124,31 @@ impl Reader<'_> {
                 None
             }
             (Some(file), None) => match bounded::read(&file, bounded::DOCUMENT) {
-                Ok(text) => Some(self.document(file.display().to_string(), &text)),
+                Ok(text) => Some(read(file.display().to_string(), &text)),
                 Err(error) => {
                     let path = file.display();
                     self.wrong("declarative_config", format!("cannot read {path}: {error}"));
                     None
                 }
             },
-            (None, text) => {
-                text.map(|text| self.document("declarative_config_string".to_owned(), text))
-            }
+            (None, text) => text.map(|text| read("declarative_config_string".to_owned(), text)),
         }
     }
 
-    /// A document that is no configuration need not keep a node from starting: what is in its cache
-    /// comes first.
-    fn document(&mut self, name: String, text: &str) -> Declarative {
-        let config = declarative::parse(text, SystemTime::now().into());
-        let config = config.map(Arc::new).map_err(|error| error.to_string());
-        if let Err(error) = &config {
-            self.warn(format!("{name}: {error}; without a cache this node does not start"));
+    /// Which of the two brings the document.
+    fn declarative_property(&self) -> &'static str {
+        if self.is_set("declarative_config") {
+            "declarative_config"
+        } else {
+            "declarative_config_string"
         }
-        Declarative { name, config }
     }
+}
+
+fn read(name: String, text: &str) -> Declarative {
+    let document = declarative::parse(text, SystemTime::now().into())
+        .and_then(|document| document.judged(&*engine::judge()))
+        .map(|document| Beginning::new(text, document.config))
+        .map_err(|error| error.to_string());
+    Declarative { name, document }
 }

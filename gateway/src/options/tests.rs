@@ -2,6 +2,7 @@ use std::fs;
 use std::sync::LazyLock;
 
 use ::cluster::{KeyPairPem, gen_cert};
+use rustix::fs::{self as unix, mkfifoat};
 use serde_json::json;
 
 use super::*;
@@ -356,11 +357,11 @@ fn without_a_database_the_configuration_is_a_document() {
         data_plane("database = off\ndeclarative_config_string = '_format_version: \"3.0\"'");
     let Role::DataPlane { fallback: Some(document), .. } = good(&lines).role else { panic!() };
     assert_eq!(document.name, "declarative_config_string");
-    assert!(document.config.is_ok_and(|config| config.is_empty()));
+    assert!(document.document.is_ok_and(|document| document.config().is_empty()));
     // Its cache may be better.
     let lines = data_plane("declarative_config = DIR/c.crt");
     let Role::DataPlane { fallback: Some(document), .. } = good(&lines).role else { panic!() };
-    assert!(document.config.is_err());
+    assert!(document.document.is_err());
     bad(
         &data_plane("declarative_config = DIR/none.yml"),
         &[
@@ -368,11 +369,59 @@ fn without_a_database_the_configuration_is_a_document() {
         ],
     );
     bad(
-        "database = off",
+        "database = off\ndeclarative_config = DIR/none.yml",
         &[
-            r#"database = "off" (g.conf:1): a node without a database and without a control plane is not part of this version; use sqlite, or role = data_plane"#,
+            r#"declarative_config = "none.yml" (g.conf:2): cannot read none.yml: No such file or directory (os error 2)"#,
         ],
     );
+    let Role::Traditional { admin, .. } = good("database = off").role else { panic!() };
+    assert_eq!(admin.database, Database::Off(None));
+    let options = good("database = off\ndeclarative_config_string = '_format_version: \"3.0\"'");
+    assert_eq!(options.effective["database"], "off");
+    assert_eq!(options.effective["declarative_config_string"], "******");
+    let Role::Traditional { admin, .. } = options.role else { panic!() };
+    let Database::Off(Some(document)) = admin.database else { panic!() };
+    assert!(document.config().is_empty());
+}
+
+#[test]
+fn a_document_is_judged_before_a_node_begins_with_it() {
+    let said = |document: &str, mistakes: &[&str]| {
+        let lines = format!("declarative_config_string = '{document}'");
+        let mistakes = format!(
+            "declarative_config_string = \"******\" (g.conf:2): the declarative configuration is invalid:{}",
+            mistakes.iter().map(|line| format!("\n  {line}")).collect::<String>()
+        );
+        bad(&format!("database = off\n{lines}"), &[&mistakes]);
+        let Role::DataPlane { fallback: Some(document), .. } = good(&data_plane(&lines)).role
+        else {
+            panic!()
+        };
+        let error = document.document.unwrap_err();
+        assert!(mistakes.ends_with(&error), "{error}");
+    };
+    said(
+        r#"{"_format_version": "3.0", "services": [{"name": "a"}], "colour": "blue"}"#,
+        &["colour: unknown field", "services.1.host: required field missing"],
+    );
+    said(
+        r#"{"_format_version": "3.0", "services": [{"name": "a", "url": "https://a.test", "tls_verify": true}]}"#,
+        &["services.1: this version does not verify certificates of upstreams yet"],
+    );
+}
+
+#[test]
+fn a_document_may_come_through_a_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    mkfifoat(unix::CWD, &pipe, unix::Mode::RUSR | unix::Mode::WUSR).unwrap();
+    let lines = format!("database = off\ndeclarative_config = {}", pipe.display());
+    let text = "_format_version: '3.0'\nservices: [{name: a, host: a.test}]";
+    let writer = std::thread::spawn(move || fs::write(pipe, text));
+    let Role::Traditional { admin, .. } = good(&lines).role else { panic!() };
+    writer.join().unwrap().unwrap();
+    let Database::Off(Some(document)) = admin.database else { panic!() };
+    assert_eq!(document.config().len(), 1);
 }
 
 #[test]

@@ -70,8 +70,8 @@ pub static TABLE: &[Property] = &[
     only("stream_listen", Listen, "off", &["off"], "Where TCP, TLS and UDP clients are served.", NO_STREAMS),
     effective("port_maps", List, "", "`public:listening` pairs of ports, for forwarding headers behind a port mapping."),
 
-    // The database of a control plane.
-    effective("database", Text, "", "postgres, sqlite or off: where a control plane keeps the configuration; unset, what the role and pg_* suggest."),
+    // The database, or what is there in place of one.
+    effective("database", Text, "", "postgres, sqlite or off: where the configuration is kept; off, it is a document; unset, what the role and pg_* suggest."),
     effective("revision_log_keep", Whole, "1000", "Revisions whose steps the database keeps (ours)."),
     effective("audit_keep_days", Whole, "90", "Days that who changed what is kept (ours)."),
     effective("declarative_config", Path, "", "A file with the whole configuration, where there is no database."),

@@ -22,7 +22,10 @@ pub(super) fn admin(
     listeners: Vec<TcpListener>,
     telemetry: &Telemetry,
 ) -> admin::Options {
-    let Database::Sqlite(file) = &admin.database;
+    let storage = match &admin.database {
+        Database::Sqlite(file) => admin::Storage::Sqlite(file.clone()),
+        Database::Off(document) => admin::Storage::Nowhere(document.clone()),
+    };
     let access = telemetry.admin_access().clone();
     let log = move |request: &admin::Access<'_>| access.line(access_line(request));
     admin::Options {
@@ -36,7 +39,7 @@ pub(super) fn admin(
         server_tokens: admin.headers.contains(&Header::Server),
         latency_tokens: admin.headers.contains(&Header::AdminLatency),
         access_log: telemetry.admin_access().is_open().then(|| Box::new(log) as _),
-        ..admin::Options::new(file.clone(), engine::judge())
+        ..admin::Options::new(storage, engine::judge())
     }
 }
 

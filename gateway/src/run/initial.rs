@@ -11,7 +11,7 @@ use anyhow::Context;
 use cluster::cache::{self, Aside, Cache, CacheError};
 use cluster::client::Keep;
 use cluster::trust::Trust;
-use model::{Config, Revision, RevisionId, severity};
+use model::{Revision, RevisionId, severity};
 
 use crate::options::{ClusterClient, Declarative, Options};
 
@@ -108,11 +108,12 @@ impl Keep for Unmade {
 
 /// A revision that any control plane's replaces: it is of no epoch.
 fn revision_of(document: &Declarative) -> anyhow::Result<Arc<Revision>> {
-    let Declarative { name, config } = document;
-    let config = config.clone().map_err(anyhow::Error::msg).with_context(|| name.clone())?;
+    let Declarative { name, document } = document;
+    let document = document.as_ref().map_err(|error| anyhow::anyhow!("{error}"));
+    let config = document.with_context(|| name.clone())?.config().clone();
     tracing::info!("starting from {name}: {} entities", config.len());
     let id = RevisionId { epoch: 0, version: 1, hash: config.hash() };
-    Ok(Arc::new(Revision { id, signature: None, config: Config::clone(&config) }))
+    Ok(Arc::new(Revision { id, signature: None, config }))
 }
 
 #[cfg(test)]

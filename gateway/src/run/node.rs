@@ -58,12 +58,12 @@ impl status::Node for DataPlane {
 pub(super) struct Traditional {
     meter: Meter,
     verdicts: watch::Receiver<Verdict>,
-    reachable: watch::Receiver<bool>,
+    reachable: Option<watch::Receiver<bool>>,
 }
 
 impl Traditional {
-    /// The node whose engine this is, and whose database is `reachable`.
-    pub(super) fn new(reachable: watch::Receiver<bool>, engine: &engine::Handle) -> Self {
+    /// The node whose engine this is, and whose database, if it has one, is `reachable`.
+    pub(super) fn new(reachable: Option<watch::Receiver<bool>>, engine: &engine::Handle) -> Self {
         let (meter, verdicts) = (engine.meter(), engine.verdicts());
         Self { meter, verdicts, reachable }
     }
@@ -73,13 +73,17 @@ impl status::Node for Traditional {
     fn status(&self) -> Value {
         let mut status = traffic(&self.meter.stats());
         status["configuration_hash"] = served(&self.verdicts).to_string().into();
-        status["database"] = database(&self.reachable);
+        show_database(&mut status, self.reachable.as_ref());
         status
     }
 
-    /// An empty configuration is one, where its owner is in the same process.
+    /// An empty configuration is one where a database has it; without a database somebody has yet to
+    /// bring one.
     fn ready(&self) -> Result<(), String> {
-        reachable(&self.reachable)?;
+        if self.reachable.is_none() {
+            return configured(&self.verdicts);
+        }
+        reachable(self.reachable.as_ref())?;
         match &*self.verdicts.borrow() {
             Verdict { effective: Some(_), .. } => Ok(()),
             _ => Err("no configuration available (the first is not being served yet)".to_owned()),
@@ -90,7 +94,7 @@ impl status::Node for Traditional {
 /// A control plane.
 pub(super) struct ControlPlane {
     revisions: watch::Receiver<Arc<Revision>>,
-    reachable: watch::Receiver<bool>,
+    reachable: Option<watch::Receiver<bool>>,
     vitals: Arc<dyn Vitals>,
 }
 
@@ -103,17 +107,18 @@ impl ControlPlane {
 
 impl status::Node for ControlPlane {
     fn status(&self) -> Value {
-        json!({
-            "database": database(&self.reachable),
+        let mut status = json!({
             "configuration_hash": self.revisions.borrow().id.hash,
             "data_planes": self.vitals.count(),
             "server": server(&Stats::default()),
             "memory": memory(),
-        })
+        });
+        show_database(&mut status, self.reachable.as_ref());
+        status
     }
 
     fn ready(&self) -> Result<(), String> {
-        reachable(&self.reachable)
+        reachable(self.reachable.as_ref())
     }
 }
 
@@ -132,13 +137,16 @@ fn configured(verdicts: &watch::Receiver<Verdict>) -> Result<(), String> {
     Err(format!("no configuration available ({reason})"))
 }
 
-fn reachable(reachable: &watch::Receiver<bool>) -> Result<(), String> {
-    let reachable = *reachable.borrow();
+/// What is not there need not be reached.
+fn reachable(database: Option<&watch::Receiver<bool>>) -> Result<(), String> {
+    let reachable = database.is_none_or(|reachable| *reachable.borrow());
     reachable.then_some(()).ok_or_else(|| "failed to connect to database".to_owned())
 }
 
-fn database(reachable: &watch::Receiver<bool>) -> Value {
-    json!({ "reachable": *reachable.borrow() })
+fn show_database(status: &mut Value, database: Option<&watch::Receiver<bool>>) {
+    if let Some(reachable) = database {
+        status["database"] = json!({ "reachable": *reachable.borrow() });
+    }
 }
 
 /// What the workers did.

@@ -16,6 +16,7 @@ mod support;
 mod proxying; // a request through the cluster
 mod tls; // and over TLS
 mod sync; // a change on its way
+mod dbless; // no database: a document is the configuration
 mod outage; // either side gone
 mod cache; // the files that outlive a restart, damaged
 mod identity; // who may join

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::Options;
+use admin::{Options, Storage};
 use cluster::ed25519::PublicKey;
 use model::judge::Lenient;
 use serde_json::{Value, json};
@@ -29,7 +29,10 @@ impl Careless {
         let (at, link) = (free_port(), free_port());
         let admin = admin::Server::start(Options {
             listeners: vec![TcpListener::bind(at).unwrap()],
-            ..Options::new(site.place("careless").join("gateway.db"), Arc::new(Lenient))
+            ..Options::new(
+                Storage::Sqlite(site.place("careless").join("gateway.db")),
+                Arc::new(Lenient),
+            )
         })
         .await
         .unwrap();

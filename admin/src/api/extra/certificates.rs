@@ -19,7 +19,7 @@ use super::super::call::Call;
 use super::super::crud::{listed, no_content};
 use super::super::json;
 use super::super::problem::Problem;
-use crate::write::{self, Refusal, find};
+use crate::write::{self, Draft, Refusal, find};
 
 type Reply = Result<Response<Body>, Problem>;
 
@@ -41,11 +41,11 @@ pub(in super::super) async fn get(call: Call) -> Reply {
 /// `POST /certificates`
 pub(in super::super) async fn create(mut call: Call) -> Reply {
     let body = call.object(Certificate::SCHEMA);
-    let created = call.write(|config, now| {
+    let created = call.write(|draft, now| {
         let (body, names) = split(body)?;
-        let certificate = write::create::<Certificate>(config, now, body)?;
-        write_names(config, now, certificate.id, &names.unwrap_or_default())?;
-        Ok(show(config, &certificate))
+        let certificate = write::create::<Certificate>(draft, now, body)?;
+        write_names(draft, now, certificate.id, &names.unwrap_or_default())?;
+        Ok(show(draft, &certificate))
     });
     Ok(json(StatusCode::CREATED, &created.await?))
 }
@@ -54,10 +54,10 @@ pub(in super::super) async fn create(mut call: Call) -> Reply {
 /// a new certificate.
 pub(in super::super) async fn replace(mut call: Call) -> Reply {
     let (key, body) = (call.key::<Certificate>()?, call.object(Certificate::SCHEMA));
-    let put = call.write(move |config, now| {
+    let put = call.write(move |draft, now| {
         let (body, names) = split(body)?;
         let mut names = names.unwrap_or_default();
-        let id = match (find::<Certificate>(config, &key), &key) {
+        let id = match (find::<Certificate>(draft, &key), &key) {
             (Some(found), _) => found.id.uuid(),
             (None, Key::Id(id)) => *id,
             (None, Key::Name(name)) => {
@@ -67,9 +67,9 @@ pub(in super::super) async fn replace(mut call: Call) -> Reply {
                 Uuid::new_v4()
             }
         };
-        let certificate = write::replace::<Certificate>(config, now, &Key::Id(id), body)?;
-        write_names(config, now, certificate.id, &names)?;
-        Ok(show(config, &certificate))
+        let certificate = write::replace::<Certificate>(draft, now, &Key::Id(id), body)?;
+        write_names(draft, now, certificate.id, &names)?;
+        Ok(show(draft, &certificate))
     });
     Ok(json(StatusCode::OK, &put.await?))
 }
@@ -78,13 +78,13 @@ pub(in super::super) async fn replace(mut call: Call) -> Reply {
 pub(in super::super) async fn merge(mut call: Call) -> Reply {
     let key = key(&call, &call.revision().config)?;
     let body = call.object(Certificate::SCHEMA);
-    let merged = call.write(move |config, now| {
+    let merged = call.write(move |draft, now| {
         let (body, names) = split(body)?;
-        let certificate = write::merge::<Certificate>(config, now, &key, body)?;
+        let certificate = write::merge::<Certificate>(draft, now, &key, body)?;
         if let Some(names) = names {
-            write_names(config, now, certificate.id, &names)?;
+            write_names(draft, now, certificate.id, &names)?;
         }
-        Ok(show(config, &certificate))
+        Ok(show(draft, &certificate))
     });
     Ok(json(StatusCode::OK, &merged.await?))
 }
@@ -92,7 +92,7 @@ pub(in super::super) async fn merge(mut call: Call) -> Reply {
 /// `DELETE /certificates/{id or name}`: its names go with it.
 pub(in super::super) async fn delete(call: Call) -> Reply {
     let key = key(&call, &call.revision().config)?;
-    call.write(move |config, _| write::delete::<Certificate>(config, &key)).await?;
+    call.write(move |draft, _| write::delete::<Certificate>(draft, &key)).await?;
     Ok(no_content())
 }
 
@@ -158,20 +158,20 @@ fn split(mut body: Object) -> Result<(Object, Option<Vec<String>>), Refusal> {
 
 /// Makes these the names of a certificate, and no others.
 fn write_names(
-    config: &mut Config,
+    draft: &mut Draft<'_>,
     now: Timestamp,
     certificate: Id<Certificate>,
     wanted: &[String],
 ) -> Result<(), Refusal> {
-    let others: Vec<_> = names(config, certificate)
+    let others: Vec<_> = names(draft, certificate)
         .filter(|sni| !wanted.iter().any(|name| name == sni.name.as_str()))
-        .map(|sni| sni.id)
+        .map(|sni| sni.id.uuid())
         .collect();
     for other in others {
-        config.remove::<Sni>(other);
+        write::delete::<Sni>(draft, &Key::Id(other))?;
     }
     for name in wanted {
-        match Sni::by_key(config, name).map(|sni| sni.certificate.id) {
+        match Sni::by_key(draft, name).map(|sni| sni.certificate.id) {
             Some(holder) if holder == certificate => {}
             Some(holder) => {
                 return Err(invalid(format!(
@@ -181,7 +181,7 @@ fn write_names(
             None => {
                 let body = value!({ "name": name, "certificate": { "id": certificate } });
                 let Value::Object(body) = body else { continue };
-                write::create::<Sni>(config, now, body)?;
+                write::create::<Sni>(draft, now, body)?;
             }
         }
     }

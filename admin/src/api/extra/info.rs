@@ -42,12 +42,10 @@ pub(crate) async fn root(call: Call) -> Response<Body> {
 pub(crate) async fn status(call: Call) -> Result<Response<Body>, Problem> {
     let unit = Unit::asked(&call.query)?;
     let api = call.api();
-    let reachable = timeout(PATIENCE, api.committer.is_database_reachable()).await.unwrap_or(false);
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let (accepted, active) = (read(&api.traffic.accepted), read(&api.traffic.active));
     let writing = read(&api.traffic.in_flight);
-    let body = value!({
-        "database": { "reachable": reachable },
+    let mut body = value!({
         "server": {
             "connections_accepted": accepted,
             "connections_handled": accepted,
@@ -65,6 +63,10 @@ pub(crate) async fn status(call: Call) -> Result<Response<Body>, Problem> {
         },
         "configuration_hash": call.revision().id.hash,
     });
+    if api.has_database() {
+        let answer = timeout(PATIENCE, api.committer.is_database_reachable()).await;
+        body["database"] = value!({ "reachable": answer.unwrap_or(false) });
+    }
     Ok(json(StatusCode::OK, &body))
 }
 

@@ -1,4 +1,4 @@
-//! Control planes and data planes, as an operator meets them.
+//! Control planes, data planes and nodes by themselves, as an operator meets them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +21,67 @@ pub struct DataPlane {
     pub proxy: SocketAddr,
     pub status: SocketAddr,
     http: Http,
+}
+
+/// Both planes in one process, without a database.
+pub struct DbLess {
+    pub process: Process,
+    pub admin: SocketAddr,
+    pub proxy: SocketAddr,
+    pub status: SocketAddr,
+    http: Http,
+}
+
+impl DbLess {
+    /// Not started yet, and with nothing to begin with.
+    pub fn new(site: &Site) -> Self {
+        let (admin, proxy, status) = (free_port(), free_port(), free_port());
+        let mut process = Process::new(site.place("traditional"));
+        process.set("database", "off");
+        process.set("admin_listen", admin);
+        process.set("proxy_listen", proxy);
+        process.set("status_listen", status);
+        Self { process, admin, proxy, status, http: site.http.clone() }
+    }
+
+    /// Starts it, the first time or again; returns once all of it answers.
+    pub async fn start(&mut self) {
+        self.process.start();
+        within(PATIENCE, async || {
+            self.process.assert_alive();
+            self.http.get(self.status, "/status").await?.with_status(200)?;
+            self.http.get(self.admin, "/status").await?.with_status(200)?;
+            self.get("/").await
+        })
+        .await;
+    }
+
+    /// `POST /config` with this YAML.
+    pub async fn load(&self, yaml: &str) -> Reply {
+        let headers = [("content-type", "text/yaml")];
+        let sent = self.http.send("POST", self.admin, "/config", &headers, Some(yaml.to_owned()));
+        sent.await.unwrap()
+    }
+
+    /// A request of an operator.
+    pub async fn ask(&self, path: &str) -> Reply {
+        self.http.get(self.admin, path).await.unwrap()
+    }
+
+    /// A request of a client.
+    pub async fn get(&self, path: &str) -> Result<Reply, String> {
+        self.http.get(self.proxy, path).await
+    }
+
+    /// What `GET /status/ready` says.
+    pub async fn ready(&self) -> Reply {
+        self.http.get(self.status, "/status/ready").await.unwrap()
+    }
+
+    /// The body of `GET /status` of the status listener.
+    pub async fn report(&self) -> Value {
+        self.http.get(self.status, "/status").await.unwrap().json()
+    }
 }
 
 impl ControlPlane {

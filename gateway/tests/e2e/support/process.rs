@@ -114,6 +114,11 @@ impl Process {
         Self::program().arg(command).arg("-c").arg(self.conf()).output().unwrap()
     }
 
+    /// What `check` says of its configuration file.
+    pub fn check(&self) -> Output {
+        Self::program().arg("check").arg(self.conf()).output().unwrap()
+    }
+
     /// All it has said since it was started last.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file(self.starts)).unwrap_or_default()

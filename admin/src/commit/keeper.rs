@@ -1,0 +1,133 @@
+//! Where revisions are kept before they are published: in the database, or
+//! nowhere. Whoever decides does not know which.
+
+use std::sync::Arc;
+
+use boring::error::ErrorStack;
+use model::delta::Touched;
+use model::revision::Signature;
+use model::value::Timestamp;
+use model::{Config, Revision, RevisionId};
+use uuid::Uuid;
+
+use crate::signing::SigningKey;
+use crate::store::{Appended, Author, Group, OpenError, Opened, Store, StoreError};
+
+/// What the committer hands its revisions to.
+pub(crate) enum Keeper {
+    /// The database.
+    Store(Store),
+    /// Nobody: a revision is gone with the process, and the next one begins with its document.
+    Nobody,
+}
+
+/// What a committer starts from.
+pub(crate) struct Kept {
+    pub(crate) keeper: Keeper,
+    /// The newest revision, signed.
+    pub(crate) head: Arc<Revision>,
+    /// The steps to it that are kept, oldest first.
+    pub(crate) steps: Vec<Touched>,
+    /// The key that signs revisions.
+    pub(crate) key: SigningKey,
+    /// This node's id.
+    pub(crate) node_id: Uuid,
+}
+
+impl From<Opened> for Kept {
+    fn from(opened: Opened) -> Self {
+        let Opened { store, head, steps, key, node_id } = opened;
+        Self { keeper: Keeper::Store(store), head, steps, key, node_id }
+    }
+}
+
+impl Kept {
+    /// A history that begins here and now, with a key and a node id of its own.
+    pub(crate) fn by_nobody(config: Config) -> Result<Self, ErrorStack> {
+        let key = SigningKey::from_seed(&SigningKey::new_seed()?)?;
+        let id = RevisionId { epoch: 1, version: 1, hash: config.hash() };
+        let head = Revision { id, signature: Some(key.sign(&id)?), config };
+        let (keeper, node_id) = (Keeper::Nobody, Uuid::new_v4());
+        Ok(Self { keeper, head: Arc::new(head), steps: Vec::new(), key, node_id })
+    }
+}
+
+/// A group of revisions on its way to the keeper.
+pub(super) enum Keeping<'a> {
+    Store(Group<'a>),
+    Nobody,
+}
+
+impl Keeper {
+    pub(super) async fn begin(&mut self) -> Result<Keeping<'_>, StoreError> {
+        match self {
+            Keeper::Store(store) => store.begin().await.map(Keeping::Store),
+            Keeper::Nobody => Ok(Keeping::Nobody),
+        }
+    }
+
+    /// Lets go of a connection that failed.
+    pub(super) async fn reset(&mut self) {
+        if let Keeper::Store(store) = self {
+            store.reset().await;
+        }
+    }
+
+    /// Which revision is kept, if any is.
+    pub(super) async fn head(&mut self) -> Result<Option<RevisionId>, StoreError> {
+        match self {
+            Keeper::Store(store) => store.head().await,
+            Keeper::Nobody => Ok(None),
+        }
+    }
+
+    /// The newest revision that is kept, if any is.
+    pub(super) async fn load(&mut self, key: &SigningKey) -> Result<Option<Revision>, OpenError> {
+        match self {
+            Keeper::Store(store) => store.load(key).await,
+            Keeper::Nobody => Ok(None),
+        }
+    }
+
+    /// Whether the database, where there is one, answers.
+    pub(super) async fn is_reachable(&mut self) -> bool {
+        match self {
+            Keeper::Store(store) => store.is_reachable().await,
+            Keeper::Nobody => true,
+        }
+    }
+
+    pub(super) async fn close(self) {
+        if let Keeper::Store(store) = self {
+            store.close().await;
+        }
+    }
+}
+
+impl Keeping<'_> {
+    /// Adds the step from `from` to `to`.
+    ///
+    /// # Errors
+    /// If the whole group is lost.
+    pub(super) async fn append(
+        &mut self,
+        from: &Revision,
+        to: &Revision,
+        signature: Signature,
+        by: &Author,
+        at: Timestamp,
+    ) -> Result<Appended, StoreError> {
+        match self {
+            Keeping::Store(group) => group.append(from, to, signature, by, at).await,
+            Keeping::Nobody => Ok(Appended::Yes),
+        }
+    }
+
+    /// Makes the group last.
+    pub(super) async fn commit(self, now: Timestamp) -> Result<(), StoreError> {
+        match self {
+            Keeping::Store(group) => group.commit(now).await,
+            Keeping::Nobody => Ok(()),
+        }
+    }
+}

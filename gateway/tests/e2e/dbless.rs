@@ -1,0 +1,130 @@
+//! A node without a database: what it serves is a document, from a file or from `POST /config`.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{DbLess, Origin, PATIENCE, Site};
+
+/// A service at this origin, with a route to it.
+fn document(name: &str, origin: &Origin) -> String {
+    let url = origin.url("/");
+    format!(
+        "_format_version: '3.0'\nservices:\n- name: {name}\n  url: {url}\n  routes:\n  - name: {name}\n    paths: [/{name}]\n"
+    )
+}
+
+#[tokio::test]
+async fn the_file_is_served_and_a_document_replaces_it() {
+    let site = Site::new().await;
+    let origin = Origin::start("shop").await;
+    let file = site.path().join("kong.yml");
+    fs::write(&file, document("shop", &origin)).unwrap();
+    let mut node = DbLess::new(&site);
+    node.process.set("declarative_config", file.display());
+    node.start().await;
+
+    assert_eq!(node.get("/shop").await.unwrap().status, 200);
+    assert_eq!(node.ready().await.status, 200);
+    let report = node.report().await;
+    assert_eq!(report.get("database"), None);
+    let shown = node.ask("/status").await.json();
+    assert_eq!(shown["configuration_hash"], report["configuration_hash"]);
+    assert_eq!(node.ask("/services/shop").await.status, 200);
+    let root = node.ask("/").await.json();
+    assert_eq!(root["configuration"]["database"], "off");
+    assert_eq!(root["configuration"]["declarative_config"], file.display().to_string());
+
+    // Loaded means served: no request after the answer meets what was before.
+    for round in 0..20 {
+        let (comes, goes) = if round % 2 == 0 { ("users", "shop") } else { ("shop", "users") };
+        let reply = node.load(&document(comes, &origin)).await;
+        assert_eq!(reply.status, 201, "{reply:?}");
+        assert_eq!(node.get(&format!("/{comes}")).await.unwrap().status, 200);
+        assert_eq!(node.get(&format!("/{goes}")).await.unwrap().status, 404);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_document_changes_nothing() {
+    let site = Site::new().await;
+    let origin = Origin::start("shop").await;
+    let mut node = DbLess::new(&site);
+    node.start().await;
+    assert_eq!(node.load(&document("shop", &origin)).await.status, 201);
+    let before = node.ask("/status").await.json()["configuration_hash"].clone();
+
+    // Half of it is sound; the engine of this version verifies no upstream.
+    for wrong in [
+        format!(
+            "{}routes: [{{name: other, paths: [/other], service: nowhere}}]",
+            document("other", &origin)
+        ),
+        format!(
+            "{}- {{name: strict, url: 'https://a.test', tls_verify: true}}",
+            document("other", &origin)
+        ),
+        "a: [".to_owned(),
+    ] {
+        let reply = node.load(&wrong).await;
+        assert_eq!((reply.status, &reply.json()["code"]), (400, &json!(14)), "{reply:?}");
+        assert_eq!(node.ask("/status").await.json()["configuration_hash"], before);
+        assert_eq!(node.get("/shop").await.unwrap().status, 200);
+        assert_eq!(node.get("/other").await.unwrap().status, 404);
+    }
+}
+
+#[tokio::test]
+async fn without_a_document_it_waits_for_one_and_forgets_it() {
+    let site = Site::new().await;
+    let origin = Origin::start("shop").await;
+    let mut node = DbLess::new(&site);
+    node.start().await;
+    assert_eq!(node.get("/shop").await.unwrap().status, 404);
+    let unready = node.ready().await;
+    assert_eq!(unready.status, 503);
+    assert_eq!(
+        unready.json()["message"],
+        "no configuration available (empty configuration present)"
+    );
+
+    assert_eq!(node.load(&document("shop", &origin)).await.status, 201);
+    assert_eq!(node.ready().await.status, 200);
+    assert_eq!(node.get("/shop").await.unwrap().status, 200);
+    node.process.signal(Signal::TERM);
+    assert!(node.process.exited(PATIENCE).await.success());
+    node.start().await;
+    assert_eq!(node.get("/shop").await.unwrap().status, 404);
+    assert_eq!(node.ask("/services").await.json()["data"], Value::Array(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_served_is_no_start() {
+    let site = Site::new().await;
+    let file = site.path().join("kong.yml");
+    fs::write(
+        &file,
+        "_format_version: '3.0'\nservices: [{name: a}, {name: b, host: h, port: x}]\ncolour: blue\n",
+    )
+    .unwrap();
+    let mut node = DbLess::new(&site);
+    node.process.set("declarative_config", file.display());
+    node.process.start();
+    let status = node.process.exited(Duration::from_secs(20)).await;
+    assert_eq!(status.code(), Some(1));
+    let (log, checked) = (node.process.log(), node.process.check());
+    assert!(!checked.status.success());
+    let checked = String::from_utf8(checked.stderr).unwrap();
+    for line in [
+        "kong.yml\" (",
+        "the declarative configuration is invalid:",
+        "  colour: unknown field",
+        "  services.1.host: required field missing",
+        "  services.2.port: expected an integer",
+    ] {
+        assert!(log.contains(line), "{line}\n{log}");
+        assert!(checked.contains(line), "{line}\n{checked}");
+    }
+}
