@@ -155,11 +155,12 @@ impl Options {
         reader.into_result(options)
     }
 
-    /// What this node should be from now on: `reload` has checked it and left it in the prefix.
-    pub fn reread(&self) -> Result<Self, RereadError> {
+    /// What the node in `prefix` should be from now on: `reload` has checked it and left it there. Reads
+    /// files, which may take as long as it likes where they are pipes.
+    pub fn reread(prefix: &Path, mode: Mode) -> Result<Self, RereadError> {
         let saved =
-            Saved::read(&self.prefix).map_err(RereadError::Unreadable)?.ok_or(RereadError::Gone)?;
-        Ok(Self::read(&saved.settings(), self.mode)?)
+            Saved::read(prefix).map_err(RereadError::Unreadable)?.ok_or(RereadError::Gone)?;
+        Ok(Self::read(&saved.settings(), mode)?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -552,6 +552,20 @@ fn a_reload_names_what_waits_until_it_is_as_it_was() {
     let said = node.run(&["reload"]);
     assert_eq!(said.err, "", "{said:?}");
     node.run(&["stop"]).well();
+}
+
+/// One of its files has become a pipe that nobody writes to.
+#[test]
+fn a_node_that_rereads_its_files_ends_when_told() {
+    let node = Node::new();
+    node.run(&["start", "--daemon"]).well();
+    fs::remove_file(node.path("c.crt")).unwrap();
+    assert!(Command::new("mkfifo").arg(node.path("c.crt")).status().unwrap().success());
+    let pid = fs::read_to_string(node.path("prefix/pids/gateway.pid")).unwrap();
+    assert!(Command::new("kill").args(["-HUP", pid.trim()]).status().unwrap().success());
+    // Opened by whoever reads it: from now on the node waits for what never comes.
+    let _writer = File::options().write(true).open(node.path("c.crt")).unwrap();
+    assert_eq!(gateway(&["stop", "-p", &node.prefix()]).well(), "Gateway stopped\n");
 }
 
 /// A directory stands where the file would be written, as a full disk would.

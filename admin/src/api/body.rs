@@ -23,6 +23,9 @@ pub(crate) use room::{Room, Rooms};
 /// How long a body may take to arrive, and how long it waits for room.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a large body may pause.
+const PAUSE: Duration = Duration::from_secs(10);
+
 /// Objects in an entity, at most: one takes some hundred times the memory of its two braces. A document
 /// may have more.
 const OBJECTS: usize = 100_000;
@@ -59,7 +62,7 @@ enum Type {
 }
 
 impl Body {
-    /// Reads a body of at most `limit` bytes, and says what room it takes if it is not small.
+    /// Reads a body of at most `limit` bytes, and says what room it takes.
     pub(super) async fn read(
         headers: &HeaderMap,
         body: axum::body::Body,
@@ -123,7 +126,9 @@ impl Body {
     }
 }
 
-/// All of a body, and its room. What is announced takes none: what arrives does.
+/// All of a body, and its room: that of a small one from its first byte on, that of one of `most`
+/// bytes, which is what was announced or else the limit, once it is no longer small. A large one
+/// must go on coming, since others wait for its room.
 async fn collect(
     mut body: axum::body::Body,
     most: usize,
@@ -131,18 +136,22 @@ async fn collect(
 ) -> Result<(Vec<u8>, Option<Room>), Problem> {
     let mut deadline = Instant::now() + TIMEOUT;
     let (mut bytes, mut room) = (Vec::new(), None);
-    while let Some(frame) =
-        timeout_at(deadline, body.frame()).await.map_err(|_| Problem::TooSlow)?
-    {
+    loop {
+        let is_large = bytes.len() > SMALL;
+        let by = if is_large { deadline.min(Instant::now() + PAUSE) } else { deadline };
+        let frame = timeout_at(by, body.frame()).await.map_err(|_| Problem::TooSlow)?;
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|_| Problem::Malformed("Bad request"))?;
         let Ok(data) = frame.into_data() else { continue }; // trailers
         let length = bytes.len() + data.len();
         if length > most {
             return Err(Problem::TooLarge);
         }
-        if length > SMALL && room.is_none() {
+        let needed = if length > SMALL { most } else { most.min(SMALL) };
+        if room.is_none() || length > SMALL && !is_large {
+            drop(room.take()); // a small one's, before more is asked for
             let asked = Instant::now();
-            let taken = timeout(TIMEOUT, rooms.take(most)).await;
+            let taken = timeout(TIMEOUT, rooms.take(needed)).await;
             room = Some(taken.map_err(|_| Problem::TooSlow)?);
             deadline += asked.elapsed();
         }
@@ -210,7 +219,11 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use futures::{StreamExt, stream};
     use http_body_util::Full;
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -221,14 +234,13 @@ mod tests {
         let rooms = Rooms::default();
         let (_, first) = read(LARGE, &rooms).await.unwrap();
         assert!(first.is_some());
-        let (_, small) = read(SMALL, &rooms).await.unwrap();
-        assert!(small.is_none());
 
         let mut second = std::pin::pin!(read(LARGE, &rooms));
         let early = timeout(TIMEOUT / 2, second.as_mut()).await;
         assert!(early.is_err(), "both do not fit");
-        let (_, small) = read(SMALL, &rooms).await.unwrap();
-        assert!(small.is_none(), "it waits for nobody");
+        let asked = Instant::now();
+        read(SMALL, &rooms).await.unwrap();
+        assert_eq!(asked.elapsed(), Duration::ZERO, "a small one waits for nobody");
         drop(first);
         assert!(second.await.unwrap().1.is_some());
     }
@@ -242,6 +254,28 @@ mod tests {
         assert_eq!(start.elapsed(), TIMEOUT);
         drop(all);
         read(LARGE, &rooms).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_body_must_go_on_coming() {
+        let pausing = |begun: usize, pause: Duration| {
+            let parts = [(begun, Duration::ZERO), (1, pause)];
+            let parts = stream::iter(parts).then(async |(length, pause)| {
+                sleep(pause).await;
+                Ok::<_, Infallible>(vec![b' '; length])
+            });
+            axum::body::Body::from_stream(Box::pin(parts))
+        };
+        let rooms = Rooms::default();
+        let short = Duration::from_millis(1);
+        for (begun, pause, arrives) in [
+            (SMALL - 1, TIMEOUT - short, true),
+            (SMALL + 1, PAUSE - short, true),
+            (SMALL + 1, PAUSE + short, false),
+        ] {
+            let collected = collect(pausing(begun, pause), LARGE, &rooms).await;
+            assert_eq!(collected.is_ok(), arrives, "{begun} bytes, then {pause:?}");
+        }
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ use crate::telemetry::Telemetry;
 use crate::{daemon, notify, run};
 
 /// How long `restart` waits for the old process.
-const RESTART_PATIENCE: Duration = Duration::from_secs(5);
+const RESTART_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn start(args: &StartArgs, starting: Starting, console: &Console) -> anyhow::Result<()> {
     args.kongs.nginx.refuse()?;
@@ -84,8 +84,8 @@ fn go_on_detached(path: &Path, starting: Starting, console: &Console) -> anyhow:
 }
 
 fn live(mut options: Options, saved: &Saved, lock: Lock, starting: Starting) -> anyhow::Result<()> {
-    options.notices.extend(leave_traces(saved, &options.prefix, &lock));
     starting.leaves(lock.pid_file());
+    options.notices.extend(leave_traces(saved, &options.prefix, &lock));
     let telemetry = Telemetry::start(&options.logs)?;
     for notice in &options.notices {
         match notice {
@@ -110,8 +110,8 @@ fn live(mut options: Options, saved: &Saved, lock: Lock, starting: Starting) -> 
 fn leave_traces(saved: &Saved, prefix: &Path, lock: &Lock) -> Vec<Notice> {
     let unsaved = saved.write_or_remove(prefix).err().map(|error| {
         format!(
-            "could not write the prefix: {error}; `reload` and `restart` will go by what they are given, \
-             not by what this node was started with"
+            "could not write the prefix: {error}; until there is room, `reload` fails, and `restart` goes \
+             by what it is given, not by what this node was started with"
         )
     });
     let unnumbered =

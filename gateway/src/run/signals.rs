@@ -4,17 +4,19 @@
 //! They are taken from the first moment on, see [`Starting`]: until the node serves, those that stop
 //! end the process wherever it is, and the others wait until then.
 
+use std::future::pending;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::{fs, process};
+use std::{fs, process, thread};
 
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::notify;
-use crate::options::{self, Options, Texts};
+use crate::options::{self, Options, RereadError, Texts};
 use crate::telemetry::Telemetry;
 
 /// How to end.
@@ -107,6 +109,7 @@ impl Signals {
         tracing::info!("gateway {} started as {}", model::VERSION, options.role.name());
         notify::ready();
         let mut running = options.texts.clone();
+        let mut rereading = Rereading::default();
         loop {
             tokio::select! {
                 _ = self.term.recv() => return Stop::AtOnce,
@@ -115,11 +118,12 @@ impl Signals {
                 _ = self.usr1.recv() => telemetry.reopen(),
                 _ = self.hup.recv() => {
                     telemetry.reopen();
-                    match options.reread() {
-                        Ok(next) => running = reload(&running, &next, telemetry),
-                        Err(error) => tracing::error!("reload: nothing changes: {error}"),
-                    }
+                    rereading = Rereading::begin(options);
                 }
+                read = rereading.done() => match read {
+                    Ok(next) => running = reload(&running, &next, telemetry),
+                    Err(error) => tracing::error!("reload: nothing changes: {error}"),
+                },
             }
         }
     }
@@ -130,6 +134,36 @@ impl Signals {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}
         }
+    }
+}
+
+/// Options on their way: a file they name may be a pipe that nobody writes to, and a node that waits for
+/// it must still end when it is told to.
+#[derive(Default)]
+struct Rereading(Option<oneshot::Receiver<Result<Options, RereadError>>>);
+
+impl Rereading {
+    /// Reads on a thread that nobody waits for. One that was under way no longer counts.
+    fn begin(options: &Options) -> Self {
+        let (tell, told) = oneshot::channel();
+        let (prefix, mode) = (options.prefix.clone(), options.mode);
+        let read = move || drop(tell.send(Options::reread(&prefix, mode)));
+        if let Err(error) = thread::Builder::new().name("reload".to_owned()).spawn(read) {
+            tracing::error!("reload: nothing changes: no thread to read with: {error}");
+        }
+        Self(Some(told))
+    }
+
+    /// Resolves once, when it has been read.
+    async fn done(&mut self) -> Result<Options, RereadError> {
+        if let Some(told) = &mut self.0
+            && let Ok(read) = told.await
+        {
+            self.0 = None;
+            return read;
+        }
+        self.0 = None;
+        pending().await
     }
 }
 

@@ -71,8 +71,8 @@ impl Sinks {
         self.queues.iter().for_each(|(_, queue)| queue.reopen());
     }
 
-    /// Waits until everything queued so far is written or lost, and said to be. A destination that
-    /// takes nothing for long is given up: what it has is lost, and what is logged to it from now on.
+    /// Waits until everything queued so far is written or lost, and said to be. A destination that has
+    /// not taken it all in time is given up: the rest is lost, and what is logged to it from now on.
     pub fn flush(&self) {
         let Some((first, others)) = self.queues.split_first() else { return };
         flush(others);

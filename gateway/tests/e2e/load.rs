@@ -20,9 +20,11 @@ const EVERY: Duration = Duration::from_millis(100);
 const BLOCK: Duration = Duration::from_secs(1);
 const BLOCKS: u32 = 40;
 
-/// What a push may add on top of half as much again. The measured node has one core, on which it also
-/// reads, compiles and stores each push: requests that arrive meanwhile wait for the scheduler, whose
-/// slice is 3 ms, and in a debug build the compiling itself takes longer than a request.
+/// What a push may add on top of half as much again, in a debug build beside other tests. The measured
+/// node has one core, on which it also reads, compiles and stores each push: requests that arrive
+/// meanwhile wait for the scheduler, whose slice is 3 ms, and in a debug build the compiling itself
+/// takes longer than a request. A release build on a machine that does nothing else needs none of it
+/// (docs/benchmarks.md).
 const SLICE: Duration = Duration::from_millis(3);
 
 /// The variants a push chooses from. Each is three things of a service and three of the route, seen by
@@ -45,7 +47,8 @@ async fn run(cores: Cores) {
     let (control_plane, data_plane) = cluster(&site, &cores).await;
     let variants = Variants::configure(&control_plane, &origins).await;
     variants.push(&control_plane, 0).await;
-    data_plane.answers(&variants.target(), 200).await;
+    // Every worker, not just the one that is asked.
+    within(PATIENCE, async || data_plane.is_up_to_date(&control_plane).await).await;
 
     let load = Load { at: data_plane.proxy, host: HOST, path: variants.target(), connections: 16 };
     let saturation = load.saturation(Duration::from_secs(2)).await;
@@ -72,18 +75,30 @@ async fn run(cores: Cores) {
     within(PATIENCE, async || data_plane.is_joined(&control_plane).await).await;
 
     let (quiet, busy) = (p99(&samples, start, is_quiet), p99(&samples, start, is_busy));
-    eprintln!("{rate:.0} requests/s, p99 {quiet:?} without pushes, {busy:?} with 10 pushes/s");
+    let all = |belongs| quantile(0.99, taken(&samples, start, belongs));
+    eprintln!(
+        "{rate:.0} requests/s, p99 {quiet:?} without pushes, {busy:?} with 10 pushes/s; \
+         of all 20 s, the worst included: {:?} and {:?}",
+        all(&is_quiet),
+        all(&is_busy)
+    );
     assert!(busy <= quiet.mul_f64(1.5) + SLICE, "p99 {quiet:?} without pushes, {busy:?} with");
 }
 
 /// The p99 of the usual one of these blocks: one that another process has spoilt does not count.
 fn p99(samples: &[Sample], start: Instant, belongs: fn(u32) -> bool) -> Duration {
-    let of = |block| {
-        let begin = start + BLOCK * block;
-        let within = samples.iter().filter(move |s| (begin..begin + BLOCK).contains(&s.due));
-        quantile(0.99, within.map(|sample| sample.took))
-    };
+    let of = |block| quantile(0.99, taken(samples, start, &move |other| other == block));
     quantile(0.5, (0..BLOCKS).filter(|block| belongs(*block)).map(of))
+}
+
+/// How long the requests took that were due in these blocks.
+fn taken(
+    samples: &[Sample],
+    start: Instant,
+    belongs: &dyn Fn(u32) -> bool,
+) -> impl Iterator<Item = Duration> {
+    let block = move |sample: &Sample| (sample.due - start).div_duration_f64(BLOCK) as u32;
+    samples.iter().filter(move |sample| belongs(block(sample))).map(|sample| sample.took)
 }
 
 fn is_busy(block: u32) -> bool {
@@ -102,7 +117,8 @@ async fn cluster(site: &Site, cores: &Cores) -> (ControlPlane, DataPlane) {
     }
     data_plane.process.set("proxy_access_log", "off");
     data_plane.process.set("workers", 2); // on one core: each must be told of each push
-    control_plane.process.launch_by(&["taskset", "-c", &cores.other_list()]);
+    // On another machine it would not keep the client or the origin waiting.
+    control_plane.process.launch_by(&["nice", "-n", "19", "taskset", "-c", &cores.other_list()]);
     data_plane.process.launch_by(&["taskset", "-c", &cores.measured.to_string()]);
     control_plane.start().await;
     data_plane.start().await;

@@ -1,8 +1,9 @@
-//! Room for large bodies: what a few clients send must not fill the memory.
+//! Room for bodies: what clients send must not fill the memory.
 //!
 //! What is parsed takes several times what was sent, so a body keeps its room
-//! until it has been dealt with, by the committer too. Small ones need none:
-//! there are as many as there are connections, and they wait for nobody.
+//! until it has been dealt with, by the committer too. Large ones share little;
+//! small ones have room of their own, as much as all connections of HTTP/1 can
+//! use, so that they never wait for large ones.
 
 use std::sync::Arc;
 
@@ -12,11 +13,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) const SMALL: usize = 64 * 1024;
 
 /// Bytes of large bodies at a time: one of the largest by default, and several others.
-const ALL: u32 = 16 << 20;
+const ALL_LARGE: u32 = 16 << 20;
 
-/// The room that all large bodies share.
+/// Bytes of small bodies at a time.
+const ALL_SMALL: u32 = 256 << 20;
+
+/// The room that all bodies share.
 #[derive(Debug)]
-pub(crate) struct Rooms(Arc<Semaphore>);
+pub(crate) struct Rooms {
+    large: Arc<Semaphore>,
+    small: Arc<Semaphore>,
+}
 
 /// The room of one body, until the last of these is dropped.
 #[derive(Clone, Debug)]
@@ -28,14 +35,17 @@ impl Rooms {
     /// Waits until there is room for this many bytes. A body that is larger than all the room there is
     /// gets all of it.
     pub(super) async fn take(&self, bytes: usize) -> Room {
-        let bytes = u32::try_from(bytes).map_or(ALL, |bytes| bytes.min(ALL));
-        let room = Arc::clone(&self.0).acquire_many_owned(bytes).await;
+        let (rooms, all) =
+            if bytes > SMALL { (&self.large, ALL_LARGE) } else { (&self.small, ALL_SMALL) };
+        let bytes = u32::try_from(bytes).map_or(all, |bytes| bytes.min(all));
+        let room = Arc::clone(rooms).acquire_many_owned(bytes).await;
         Room(Arc::new(room.expect("the semaphore is never closed")))
     }
 }
 
 impl Default for Rooms {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(ALL as usize)))
+        let rooms = |bytes: u32| Arc::new(Semaphore::new(bytes as usize));
+        Self { large: rooms(ALL_LARGE), small: rooms(ALL_SMALL) }
     }
 }

@@ -12,6 +12,7 @@ pub struct ControlPlane {
     pub process: Process,
     pub admin: SocketAddr,
     pub cluster: SocketAddr,
+    pub status: SocketAddr,
     pub http: Http,
 }
 
@@ -87,12 +88,12 @@ impl DbLess {
 impl ControlPlane {
     /// Not started yet.
     pub fn new(site: &Site) -> Self {
-        let (admin, cluster) = (free_port(), free_port());
+        let (admin, cluster, status) = (free_port(), free_port(), free_port());
         let mut process = node(site, "control_plane");
         process.set("admin_listen", admin);
         process.set("cluster_listen", cluster);
-        process.set("status_listen", free_port());
-        Self { process, admin, cluster, http: site.http.clone() }
+        process.set("status_listen", status);
+        Self { process, admin, cluster, status, http: site.http.clone() }
     }
 
     /// Starts it, the first time or again; returns once its Admin API answers.
@@ -132,6 +133,11 @@ impl ControlPlane {
         self.post("/services", json!({ "name": name, "url": url })).await;
         let route = json!({ "name": name, "paths": [path] });
         self.post(&format!("/services/{name}/routes"), route).await;
+    }
+
+    /// The hash of the newest configuration.
+    pub async fn hash(&self) -> Result<String, String> {
+        hash_of(&self.http, self.status).await
     }
 
     /// The rows of `/clustering/data-planes`.
@@ -195,8 +201,13 @@ impl DataPlane {
 
     /// The hash of the configuration it serves.
     pub async fn hash(&self) -> Result<String, String> {
-        let report = self.report().await?;
-        Ok(report["configuration_hash"].as_str().ok_or("no configuration_hash")?.to_owned())
+        hash_of(&self.http, self.status).await
+    }
+
+    /// Whether every one of its workers serves the newest configuration.
+    pub async fn is_up_to_date(&self, control_plane: &ControlPlane) -> Result<(), String> {
+        let (newest, served) = (control_plane.hash().await?, self.hash().await?);
+        if newest == served { Ok(()) } else { Err(format!("serves {served}, not {newest}")) }
     }
 
     /// Its node id, from its own mouth.
@@ -230,4 +241,10 @@ fn node(site: &Site, role: &'static str) -> Process {
     process.set("cluster_cert_key", site.pair.key.display());
     process.set("log_level", "debug");
     process
+}
+
+/// What a node says on its status listener.
+async fn hash_of(http: &Http, status: SocketAddr) -> Result<String, String> {
+    let report = http.get(status, "/status").await?.with_status(200)?.json();
+    Ok(report["configuration_hash"].as_str().ok_or("no configuration_hash")?.to_owned())
 }
