@@ -123,6 +123,15 @@ impl Step<'_> {
 
     /// The pattern of a route, unless it cannot be served.
     fn pattern_of(&mut self, route: &Route) -> Option<Arc<Pattern>> {
+        // Its requests would pass as any others, unasked whether they are gRPC, and over TLS.
+        let is_grpc = |protocol: &&Protocol| matches!(protocol, Protocol::Grpc | Protocol::Grpcs);
+        if let Some(protocol) = route.protocols.iter().find(is_grpc) {
+            let message =
+                format!("this version does not serve routes for protocol `{protocol}` yet");
+            let problem = Problem::of(EntityKind::Route, route.id, NOT_SERVED, message);
+            self.problems.push(problem.at("protocols"));
+            return None;
+        }
         let Snapshot { options, regexes, .. } = self.previous;
         match Pattern::of(route, options.router_priority, regexes) {
             Ok(pattern) => Some(Arc::new(pattern)),
