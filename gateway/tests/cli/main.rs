@@ -1,0 +1,16 @@
+//! The command line as an operator meets it: the real binary, its output and its exit codes.
+
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test that cannot go on fails; a test program has no other callers"
+)]
+
+mod support;
+
+mod words;
+mod gen_cert;
+mod check;
+mod process;
+mod reload;
+mod packaged;
