@@ -1,0 +1,101 @@
+//! Which database, and the document of a node without one.
+
+use std::fs;
+
+use rustix::fs::{self as unix, mkfifoat};
+
+use super::*;
+
+#[test]
+fn a_database_that_is_not_there_is_refused() {
+    bad(
+        "database = postgres",
+        &[
+            r#"database = "postgres" (g.conf:1): PostgreSQL is not part of this version; use sqlite"#,
+        ],
+    );
+    bad(
+        "database = cassandra",
+        &[r#"database = "cassandra" (g.conf:1): Cassandra is not supported; use sqlite"#],
+    );
+    bad(
+        "pg_host = db",
+        &[
+            r#"pg_host = "db" (g.conf:1): it asks for PostgreSQL, which is not part of this version; remove it, or say database = sqlite"#,
+        ],
+    );
+    good("pg_host = db\ndatabase = sqlite");
+}
+
+#[test]
+fn without_a_database_the_configuration_is_a_document() {
+    let lines =
+        data_plane("database = off\ndeclarative_config_string = '_format_version: \"3.0\"'");
+    let Role::DataPlane { fallback: Some(document), .. } = good(&lines).role else { panic!() };
+    assert_eq!(document.name, "declarative_config_string");
+    assert!(document.document.is_ok_and(|document| document.config().is_empty()));
+    // Its cache may be better.
+    let lines = data_plane("declarative_config = DIR/c.crt");
+    let Role::DataPlane { fallback: Some(document), .. } = good(&lines).role else { panic!() };
+    assert!(document.document.is_err());
+    bad(
+        &data_plane("declarative_config = DIR/none.yml"),
+        &[
+            r#"declarative_config = "none.yml" (g.conf:4): cannot read none.yml: No such file or directory (os error 2)"#,
+        ],
+    );
+    bad(
+        "database = off\ndeclarative_config = DIR/none.yml",
+        &[
+            r#"declarative_config = "none.yml" (g.conf:2): cannot read none.yml: No such file or directory (os error 2)"#,
+        ],
+    );
+    let Role::Traditional { admin, .. } = good("database = off").role else { panic!() };
+    assert_eq!(admin.database, Database::Off(None));
+    let options = good("database = off\ndeclarative_config_string = '_format_version: \"3.0\"'");
+    assert_eq!(options.effective["database"], "off");
+    assert_eq!(options.effective["declarative_config_string"], "******");
+    let Role::Traditional { admin, .. } = options.role else { panic!() };
+    let Database::Off(Some(document)) = admin.database else { panic!() };
+    assert!(document.config().is_empty());
+}
+
+#[test]
+fn a_document_is_judged_before_a_node_begins_with_it() {
+    let said = |document: &str, mistakes: &[&str]| {
+        let lines = format!("declarative_config_string = '{document}'");
+        let mistakes = format!(
+            "declarative_config_string = \"******\" (g.conf:2): the declarative configuration is invalid:{}",
+            mistakes.iter().map(|line| format!("\n  {line}")).collect::<String>()
+        );
+        bad(&format!("database = off\n{lines}"), &[&mistakes]);
+        let Role::DataPlane { fallback: Some(document), .. } = good(&data_plane(&lines)).role
+        else {
+            panic!()
+        };
+        let error = document.document.unwrap_err();
+        assert!(mistakes.ends_with(&error), "{error}");
+    };
+    said(
+        r#"{"_format_version": "3.0", "services": [{"name": "a"}], "colour": "blue"}"#,
+        &["colour: unknown field", "services.1.host: required field missing"],
+    );
+    said(
+        r#"{"_format_version": "3.0", "services": [{"name": "a", "url": "https://a.test", "tls_verify": true}]}"#,
+        &["services.1: this version does not verify certificates of upstreams yet"],
+    );
+}
+
+#[test]
+fn a_document_may_come_through_a_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    mkfifoat(unix::CWD, &pipe, unix::Mode::RUSR | unix::Mode::WUSR).unwrap();
+    let lines = format!("database = off\ndeclarative_config = {}", pipe.display());
+    let text = "_format_version: '3.0'\nservices: [{name: a, host: a.test}]";
+    let writer = std::thread::spawn(move || fs::write(pipe, text));
+    let Role::Traditional { admin, .. } = good(&lines).role else { panic!() };
+    writer.join().unwrap().unwrap();
+    let Database::Off(Some(document)) = admin.database else { panic!() };
+    assert_eq!(document.config().len(), 1);
+}

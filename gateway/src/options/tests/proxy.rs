@@ -1,0 +1,107 @@
+//! What the data plane is told about traffic.
+
+use super::*;
+
+#[test]
+fn a_suite_decides_about_versions_unless_it_is_custom() {
+    let tls = |text: &str| {
+        let Role::Traditional { proxy, .. } = good(text).role else { panic!() };
+        proxy.tls
+    };
+    let range = |tls: &Tls| (tls.versions.oldest, tls.versions.newest);
+    let intermediate = tls("ssl_protocols = TLSv1.3");
+    assert_eq!(range(&intermediate), (Version::V1_2, Version::V1_3));
+    assert_eq!(intermediate.ciphers, Ciphers::Intermediate);
+    assert!(intermediate.session_tickets && intermediate.certificates.is_empty());
+    assert_eq!(range(&tls("ssl_cipher_suite = modern")), (Version::V1_3, Version::V1_3));
+    assert_eq!(range(&tls("ssl_cipher_suite = old")), (Version::V1_0, Version::V1_3));
+    let custom = tls(
+        "ssl_cipher_suite = custom\nssl_ciphers = A:B\nssl_protocols = TLSv1.1 TLSv1.2\nssl_session_tickets = off",
+    );
+    assert_eq!(range(&custom), (Version::V1_1, Version::V1_2));
+    assert_eq!(custom.ciphers, Ciphers::Custom("A:B".to_owned()));
+    assert!(custom.prefer_server_ciphers && !custom.session_tickets);
+    bad(
+        "ssl_cipher_suite = custom",
+        &["ssl_ciphers: must be specified when ssl_cipher_suite = custom"],
+    );
+    let told = notices(&good("ssl_ciphers = A"));
+    assert!(told.iter().any(|line| line.starts_with("ssl_ciphers has no effect")), "{told:?}");
+}
+
+#[test]
+fn nginx_names_lead_to_ours() {
+    let Role::Traditional { proxy, .. } =
+        good("nginx_worker_processes = 3\nnginx_proxy_real_ip_recursive = on").role
+    else {
+        panic!()
+    };
+    assert_eq!(proxy.workers.count, Some(3));
+    assert!(proxy.forwarding.recursive);
+    assert_eq!(good("nginx_main_daemon = on").daemon, Some(true));
+    bad(
+        "nginx_main_worker_processes = 0",
+        &[
+            r#"nginx_main_worker_processes = "0" (g.conf:1): expected auto, or a number from 1 to 1024"#,
+        ],
+    );
+}
+
+#[test]
+fn cores_are_numbers_and_ranges() {
+    let Role::Traditional { proxy, .. } = good("worker_cores = 2-4, 9,3").role else { panic!() };
+    assert_eq!(proxy.workers.cores, Some(vec![2, 3, 4, 9]));
+    for text in ["4-2", "a", "1-", "5000"] {
+        bad(
+            &format!("worker_cores = {text}"),
+            &[&format!(
+                "worker_cores = \"{text}\" (g.conf:1): expected CPU numbers and ranges, such as 2-7,9"
+            )],
+        );
+    }
+}
+
+#[test]
+fn header_tokens_stand_for_headers() {
+    let Role::Traditional { proxy, .. } =
+        good("headers = Server_Tokens, x-kong-upstream-status\nheaders_upstream = off").role
+    else {
+        panic!()
+    };
+    assert_eq!(
+        proxy.headers.into_iter().collect::<Vec<_>>(),
+        [Header::Server, Header::Via, Header::UpstreamStatus]
+    );
+    assert!(proxy.headers_upstream.is_empty());
+    bad("headers = x-other", &[r#"headers = "x-other" (g.conf:1): invalid entry 'x-other'"#]);
+}
+
+#[test]
+fn limits_have_units_and_a_zero_that_means_none() {
+    let lines = "nginx_http_client_max_body_size = 8K\nupstream_keepalive_idle_timeout = 0.5";
+    let Role::Traditional { proxy, .. } = good(lines).role else { panic!() };
+    assert_eq!(proxy.max_body, Some(8 << 10));
+    assert_eq!(proxy.keepalive.idle_timeout, Some(Duration::from_millis(500)));
+    bad(
+        "nginx_http_client_max_body_size = big",
+        &[
+            r#"nginx_http_client_max_body_size = "big" (g.conf:1): expected bytes, such as 512k, 10m or 0"#,
+        ],
+    );
+    bad(
+        "cluster_data_plane_purge_delay = 59",
+        &[r#"cluster_data_plane_purge_delay = "59" (g.conf:1): must be 60 or greater"#],
+    );
+}
+
+#[test]
+fn ports_are_mapped_from_the_outside() {
+    let Role::Traditional { proxy, .. } = good("port_maps = 80:8000, 443:8443").role else {
+        panic!()
+    };
+    assert_eq!(proxy.public_ports.into_iter().collect::<Vec<_>>(), [(8000, 80), (8443, 443)]);
+    bad(
+        "port_maps = 80",
+        &[r#"port_maps = "80" (g.conf:1): invalid port mapping (`port_maps`): 80"#],
+    );
+}
