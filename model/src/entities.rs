@@ -15,10 +15,10 @@ pub use route::Route;
 pub use service::Service;
 pub use sni::Sni;
 
-use crate::Config;
 use crate::config::Table;
-use crate::entity::Entity;
+use crate::entity::{Entity, Listed};
 use crate::schema::{Record, Schema};
+use crate::{Config, Id};
 
 /// Something to do with one kind of entity, chosen at run time.
 pub trait Visit {
@@ -68,12 +68,18 @@ macro_rules! entities {
         }
 
         $(
-            impl $entity {
-                pub(crate) fn table_of(config: &Config) -> &Table<Self> {
+            impl Listed for $entity {
+                const KIND: EntityKind = EntityKind::$entity;
+
+                fn id(&self) -> Id<Self> {
+                    self.id
+                }
+
+                fn table(config: &Config) -> &Table<Self> {
                     &config.tables.$table
                 }
 
-                pub(crate) fn table_of_mut(config: &mut Config) -> &mut Table<Self> {
+                fn table_mut(config: &mut Config) -> &mut Table<Self> {
                     &mut config.tables.$table
                 }
             }

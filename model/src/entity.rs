@@ -1,7 +1,7 @@
 //! What every entity has. An entity is declared once, as a [`Record`]; the
 //! store, the API, sync and the cache are written for any `E: Entity`.
 //!
-//! To add one: a file under `entities/` and a line in `entities.rs`.
+//! To add one: a file under `entities/`, a line in `entities.rs`, and its table in the store.
 
 use std::fmt::Debug;
 
@@ -12,18 +12,15 @@ use crate::config::Table;
 use crate::schema::{Field, Kind, OnDelete, Record};
 use crate::{Config, EntityKind, Id};
 
-/// An entity of the configuration.
+/// What an entity has by being in the list of `entities.rs`, which implements this.
 ///
 /// `Record` (derived) carries what the schema knows: the fields, which of them
 /// are unique and which point at other entities.
-pub trait Entity:
+pub trait Listed:
     Record + Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send + Sync + 'static
 {
     /// Which of the kinds this is.
     const KIND: EntityKind;
-
-    /// The field that may stand for the id in a URL, such as `name`.
-    const ENDPOINT_KEY: Option<&'static str>;
 
     /// Its identity.
     fn id(&self) -> Id<Self>;
@@ -33,6 +30,12 @@ pub trait Entity:
 
     /// The same, to be changed.
     fn table_mut(config: &mut Config) -> &mut Table<Self>;
+}
+
+/// An entity of the configuration, and how it is named in URLs.
+pub trait Entity: Listed {
+    /// The field that may stand for the id in a URL, such as `name`.
+    const ENDPOINT_KEY: Option<&'static str>;
 
     /// The value of the endpoint key, where it has one.
     fn endpoint_key(&self) -> Option<String> {

@@ -30,7 +30,7 @@ pub mod testing; // builders and the .case runner
 pub use config::Config;
 pub use delta::Delta;
 pub use entities::EntityKind;
-pub use entity::Entity;
+pub use entity::{Entity, Listed};
 pub use id::Id;
 pub use revision::{Revision, RevisionId};
 

@@ -10,7 +10,7 @@ use model::config::Difference;
 use model::entities::{CaCertificate, Route, Service};
 use model::value::{Host, IpRange, Millis, Protocol};
 use model::vitals::Problem;
-use model::{Config, Entity, EntityKind, Id, Revision};
+use model::{Config, EntityKind, Id, Listed, Revision};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;

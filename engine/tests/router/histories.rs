@@ -7,7 +7,7 @@ use engine::snapshot::{Snapshot, compile};
 use model::entities::{Route, Service};
 use model::testing::{revision, service};
 use model::value::{HostMatch, Reference, RoutePath};
-use model::{Config, Entity, Id};
+use model::{Config, Id, Listed};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use regex::{Regex, RegexBuilder};

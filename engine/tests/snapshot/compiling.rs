@@ -6,7 +6,7 @@ use engine::snapshot::{CompileOptions, Snapshot, compile, judge};
 use model::entities::{Route, Service};
 use model::testing::{RouteBuilder, ServiceBuilder, revision, route, service};
 use model::vitals::Problem;
-use model::{Config, Entity};
+use model::{Config, Listed};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;

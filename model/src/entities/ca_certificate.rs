@@ -2,11 +2,10 @@
 
 use serde_json::Value;
 
-use crate::config::Table;
 use crate::schema::{Check, Object, Record};
 use crate::value::{CertificatePem, Tags, Timestamp, pem};
 use crate::violation::Violations;
-use crate::{Config, Entity, EntityKind, Id};
+use crate::{Entity, Id};
 
 /// A certificate authority that a service may trust.
 #[derive(Clone, Debug, PartialEq, Record)]
@@ -55,18 +54,5 @@ fn check_authority(authority: &Object, found: &mut Violations) {
 }
 
 impl Entity for CaCertificate {
-    const KIND: EntityKind = EntityKind::CaCertificate;
     const ENDPOINT_KEY: Option<&'static str> = None;
-
-    fn id(&self) -> Id<Self> {
-        self.id
-    }
-
-    fn table(config: &Config) -> &Table<Self> {
-        Self::table_of(config)
-    }
-
-    fn table_mut(config: &mut Config) -> &mut Table<Self> {
-        Self::table_of_mut(config)
-    }
 }

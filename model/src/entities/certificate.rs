@@ -3,12 +3,11 @@
 
 use serde_json::Value;
 
-use crate::config::Table;
 use crate::entities::Sni;
 use crate::schema::{Check, Field, Object, Record};
 use crate::value::{CertificatePem, KeyPem, Tags, Timestamp, pem};
 use crate::violation::Violations;
-use crate::{Config, Entity, EntityKind, Id};
+use crate::{Config, Entity, Id};
 
 /// A certificate, perhaps a second one with a key of another type, and their keys.
 ///
@@ -53,20 +52,7 @@ fn differ_in_type(certificate: &Object, found: &mut Violations) {
 }
 
 impl Entity for Certificate {
-    const KIND: EntityKind = EntityKind::Certificate;
     const ENDPOINT_KEY: Option<&'static str> = None;
-
-    fn id(&self) -> Id<Self> {
-        self.id
-    }
-
-    fn table(config: &Config) -> &Table<Self> {
-        Self::table_of(config)
-    }
-
-    fn table_mut(config: &mut Config) -> &mut Table<Self> {
-        Self::table_of_mut(config)
-    }
 
     /// A certificate has no name of its own: it goes by those it is shown for.
     fn key_field() -> Option<&'static Field> {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::config::Table;
 use crate::entities::Service;
 use crate::schema::{Check, Literal, Object, Record, Rule, is_set, quoted};
 use crate::value::{
@@ -12,7 +11,7 @@ use crate::value::{
     RoutePath, Set, SniPattern, Tags, Timestamp,
 };
 use crate::violation::Violations;
-use crate::{Config, Entity, EntityKind, Id};
+use crate::{Entity, Id};
 
 /// What a request or connection must look like to be served, and by what.
 #[derive(Clone, Debug, PartialEq, Record)]
@@ -189,18 +188,5 @@ fn words(route: &Object) -> impl Iterator<Item = &str> {
 }
 
 impl Entity for Route {
-    const KIND: EntityKind = EntityKind::Route;
     const ENDPOINT_KEY: Option<&'static str> = Some("name");
-
-    fn id(&self) -> Id<Self> {
-        self.id
-    }
-
-    fn table(config: &Config) -> &Table<Self> {
-        Self::table_of(config)
-    }
-
-    fn table_mut(config: &mut Config) -> &mut Table<Self> {
-        Self::table_of_mut(config)
-    }
 }

@@ -3,11 +3,10 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::config::Table;
 use crate::entities::Certificate;
 use crate::schema::{Check, Literal, Object, Record, Rule, Shorthand};
 use crate::value::{Host, Millis, Name, Path, Protocol, Reference, Tags, Timestamp, url};
-use crate::{Config, Entity, EntityKind, Id};
+use crate::{Entity, Id};
 
 /// An upstream API: where requests go once a route has matched.
 #[derive(Clone, Debug, PartialEq, Record)]
@@ -110,18 +109,5 @@ fn expand_url(text: &str, service: &mut Object) {
 }
 
 impl Entity for Service {
-    const KIND: EntityKind = EntityKind::Service;
     const ENDPOINT_KEY: Option<&'static str> = Some("name");
-
-    fn id(&self) -> Id<Self> {
-        self.id
-    }
-
-    fn table(config: &Config) -> &Table<Self> {
-        Self::table_of(config)
-    }
-
-    fn table_mut(config: &mut Config) -> &mut Table<Self> {
-        Self::table_of_mut(config)
-    }
 }

@@ -1,10 +1,9 @@
 //! A server name of TLS handshakes, and the certificate that is shown for it.
 
-use crate::config::Table;
 use crate::entities::Certificate;
 use crate::schema::Record;
 use crate::value::{Reference, SniPattern, Tags, Timestamp};
-use crate::{Config, Entity, EntityKind, Id};
+use crate::{Entity, Id};
 
 /// A name that clients ask for in a TLS handshake (RFC 6066 §3).
 #[derive(Clone, Debug, PartialEq, Record)]
@@ -30,18 +29,5 @@ pub struct Sni {
 }
 
 impl Entity for Sni {
-    const KIND: EntityKind = EntityKind::Sni;
     const ENDPOINT_KEY: Option<&'static str> = Some("name");
-
-    fn id(&self) -> Id<Self> {
-        self.id
-    }
-
-    fn table(config: &Config) -> &Table<Self> {
-        Self::table_of(config)
-    }
-
-    fn table_mut(config: &mut Config) -> &mut Table<Self> {
-        Self::table_of_mut(config)
-    }
 }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::Response;
 use model::entities::{CaCertificate, Service};
-use model::{Config, Entity as _};
+use model::{Config, Listed as _};
 use uuid::Uuid;
 
 use super::super::call::Call;
