@@ -54,14 +54,14 @@ pub(crate) struct Store {
     db: Option<SqliteConnection>,
 }
 
-/// What was found in the database.
-pub(crate) struct Opened {
-    pub(crate) store: Store,
+/// Where a history goes on: what its keeper has, and the keeper, by default the database.
+pub(crate) struct Opened<K = Store> {
+    pub(crate) keeper: K,
     /// The newest revision, signed.
     pub(crate) head: Arc<Revision>,
     /// The steps to it that are kept, oldest first.
     pub(crate) steps: Vec<Touched>,
-    /// The cluster's key.
+    /// The cluster's key, which signs revisions.
     pub(crate) key: SigningKey,
     /// This control plane's id.
     pub(crate) node_id: Uuid,
@@ -161,7 +161,7 @@ impl Store {
             None => store.found(&key, now).await?,
         };
         let steps = store.steps(head.id).await?;
-        Ok(Opened { store, head: Arc::new(head), steps, key, node_id })
+        Ok(Opened { keeper: store, head: Arc::new(head), steps, key, node_id })
     }
 
     /// Begins to write a group of revisions.

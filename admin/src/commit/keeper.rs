@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use boring::error::ErrorStack;
-use model::delta::Touched;
 use model::revision::Signature;
 use model::value::Timestamp;
 use model::{Config, Revision, RevisionId};
@@ -22,22 +21,11 @@ pub(crate) enum Keeper {
 }
 
 /// What a committer starts from.
-pub(crate) struct Kept {
-    pub(crate) keeper: Keeper,
-    /// The newest revision, signed.
-    pub(crate) head: Arc<Revision>,
-    /// The steps to it that are kept, oldest first.
-    pub(crate) steps: Vec<Touched>,
-    /// The key that signs revisions.
-    pub(crate) key: SigningKey,
-    /// This node's id.
-    pub(crate) node_id: Uuid,
-}
+pub(crate) type Kept = Opened<Keeper>;
 
 impl From<Opened> for Kept {
-    fn from(opened: Opened) -> Self {
-        let Opened { store, head, steps, key, node_id } = opened;
-        Self { keeper: Keeper::Store(store), head, steps, key, node_id }
+    fn from(Opened { keeper, head, steps, key, node_id }: Opened) -> Self {
+        Self { keeper: Keeper::Store(keeper), head, steps, key, node_id }
     }
 }
 

@@ -124,7 +124,7 @@ async fn what_was_committed_is_there_even_if_nobody_was_told() {
     let next = Revision { id, signature: None, config };
     let signature = opened.key.sign(&id).unwrap();
     let by = Author { who: "test".into(), what: "all at once".into() };
-    let mut group = opened.store.begin().await.unwrap();
+    let mut group = opened.keeper.begin().await.unwrap();
     group.append(&opened.head, &next, signature, &by, NOW).await.unwrap();
     group.commit(NOW).await.unwrap();
     drop(opened); // the process is killed before it can publish
@@ -146,7 +146,7 @@ async fn what_was_not_committed_is_not() {
     let next = Revision { id, signature: None, config };
     let signature = opened.key.sign(&id).unwrap();
     let by = Author { who: "test".into(), what: "half".into() };
-    let mut group = opened.store.begin().await.unwrap();
+    let mut group = opened.keeper.begin().await.unwrap();
     group.append(&opened.head, &next, signature, &by, NOW).await.unwrap();
     drop(group);
     let head = Arc::clone(&opened.head);
@@ -283,7 +283,7 @@ async fn steps_outlive_the_process() {
 async fn a_full_disk_loses_nothing_and_publishes_nothing() {
     let place = Place::new();
     let mut opened = place.open().await;
-    let db = opened.store.db.as_mut().unwrap();
+    let db = opened.keeper.db.as_mut().unwrap();
     let pages: i64 = sqlx::query_scalar("pragma page_count").fetch_one(&mut *db).await.unwrap();
     let full = format!("pragma max_page_count = {}", pages + 2);
     db.execute(sqlx::raw_sql(AssertSqlSafe(full))).await.unwrap();
@@ -305,8 +305,8 @@ async fn a_full_disk_loses_nothing_and_publishes_nothing() {
 async fn a_locked_database_refuses_and_recovers() {
     let place = Place::new();
     let mut opened = place.open().await;
-    opened.store.busy = Duration::from_millis(20);
-    opened.store.reset().await;
+    opened.keeper.busy = Duration::from_millis(20);
+    opened.keeper.reset().await;
     let running = Running::start(opened);
     let mut backup = place.intruder().await;
     backup.execute("begin immediate").await.unwrap();
