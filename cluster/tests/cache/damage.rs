@@ -112,6 +112,18 @@ fn flip(path: &Path, at: u64, bit: u64) {
     fs::write(path, bytes).unwrap();
 }
 
+/// Changes a bit of the generation's file, anywhere, so many times: it is done without, and nothing is
+/// lost.
+#[track_caller]
+fn flip_any(template: &Prefix, generation: &str, file: &str, times: u32, dice: &mut Dice) {
+    let file = format!("{generation}/{file}");
+    let size = length(&template.cache().join(&file));
+    for _ in 0..times {
+        let (at, bit) = (dice.below(size), dice.below(8));
+        check(template, Left::All, &[generation], |dir| flip(&dir.join(&file), at, bit));
+    }
+}
+
 fn truncate(path: &Path, length: u64) {
     OpenOptions::new().write(true).open(path).unwrap().set_len(length).unwrap();
 }
@@ -126,12 +138,7 @@ fn zero_page(path: &Path, page: u64) {
 fn a_base_with_any_bit_changed_is_done_without() {
     let (template, mut dice) = (template(), Dice(1));
     for generation in ["2", "3"] {
-        let file = format!("{generation}/data.mdb");
-        let size = length(&template.cache().join(&file));
-        for _ in 0..30 {
-            let (at, bit) = (dice.below(size), dice.below(8));
-            check(&template, Left::All, &[generation], |dir| flip(&dir.join(&file), at, bit));
-        }
+        flip_any(&template, generation, "data.mdb", 30, &mut dice);
     }
 }
 
@@ -159,12 +166,8 @@ fn a_base_with_a_blank_page_is_done_without() {
 fn a_seal_with_any_bit_changed_does_not_vouch_for_its_base() {
     let (template, mut dice) = (template(), Dice(3));
     for generation in ["2", "3"] {
+        flip_any(&template, generation, "seal", 10, &mut dice);
         let seal = format!("{generation}/seal");
-        let size = length(&template.cache().join(&seal));
-        for _ in 0..10 {
-            let (at, bit) = (dice.below(size), dice.below(8));
-            check(&template, Left::All, &[generation], |dir| flip(&dir.join(&seal), at, bit));
-        }
         check(&template, Left::All, &[generation], |dir| truncate(&dir.join(&seal), 0));
     }
 }
@@ -173,12 +176,7 @@ fn a_seal_with_any_bit_changed_does_not_vouch_for_its_base() {
 fn a_log_with_any_bit_changed_is_done_without() {
     let (template, mut dice) = (template(), Dice(4));
     for generation in ["2", "3"] {
-        let log = format!("{generation}/log");
-        let size = length(&template.cache().join(&log));
-        for _ in 0..15 {
-            let (at, bit) = (dice.below(size), dice.below(8));
-            check(&template, Left::All, &[generation], |dir| flip(&dir.join(&log), at, bit));
-        }
+        flip_any(&template, generation, "log", 15, &mut dice);
     }
 }
 

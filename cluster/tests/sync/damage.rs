@@ -8,6 +8,12 @@ use tokio::io::AsyncWriteExt;
 use crate::script::*;
 use crate::support::*;
 
+/// All that this end says before it is gone.
+async fn only(end: &mut Script, bytes: &[u8]) {
+    end.writer.write_all(bytes).await.unwrap();
+    end.writer.shutdown().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn garbage_ends_a_link_and_nothing_else() {
     let cp = ControlPlane::new();
@@ -21,8 +27,7 @@ async fn garbage_ends_a_link_and_nothing_else() {
     ];
     for bytes in garbage {
         let (mut node, ended) = scripted_node(&cp, PIPE);
-        node.writer.write_all(bytes).await.unwrap();
-        node.writer.shutdown().await.unwrap();
+        only(&mut node, bytes).await;
         let ended = ended.await.unwrap();
         assert!(
             !matches!(ended, server::Ended::Left(_) | server::Ended::Stopped),
@@ -31,8 +36,7 @@ async fn garbage_ends_a_link_and_nothing_else() {
 
         let (source, dp) = (Source::new(), DataPlane::new());
         let (mut hub, ended) = scripted_hub(&dp, &source).await;
-        hub.writer.write_all(bytes).await.unwrap();
-        hub.writer.shutdown().await.unwrap();
+        only(&mut hub, bytes).await;
         let ended = ended.await.unwrap();
         assert!(
             !matches!(ended, client::Ended::Left(_) | client::Ended::Stopped),
@@ -54,8 +58,7 @@ async fn damaged_messages_never_panic_either_end() {
         let mut damaged = said.clone();
         damaged[at] ^= 1 << (at % 8);
         let (mut node, ended) = scripted_node(&cp, PIPE);
-        node.writer.write_all(&damaged).await.unwrap();
-        node.writer.shutdown().await.unwrap();
+        only(&mut node, &damaged).await;
         ended.await.expect("does not panic");
     }
 
@@ -74,8 +77,7 @@ async fn damaged_messages_never_panic_either_end() {
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let ended = run_node(&dp.node, theirs);
         let mut hub = Script::new(ours);
-        hub.writer.write_all(&damaged).await.unwrap();
-        hub.writer.shutdown().await.unwrap();
+        only(&mut hub, &damaged).await;
         ended.await.expect("does not panic");
         let taken = dp.revision();
         assert!(taken == Revision::empty().id || taken == revision.id, "{at}: {taken}");

@@ -1,5 +1,7 @@
 //! What only a newer version can read freezes a data plane, and does no more harm than that.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use cluster::protocol::{Message, Nack, Step};
 use model::delta::Change;
@@ -23,6 +25,23 @@ fn newer(source: &Source, version: u64) -> Revision {
     Revision { id, signature: Some(sign(&source.key, &id)), config: source.head().config.clone() }
 }
 
+/// A data plane that serves the first revision of a control plane the test speaks for.
+struct Linked {
+    source: Source,
+    dp: DataPlane,
+    hub: Script,
+    first: Arc<Revision>,
+}
+
+async fn linked() -> Linked {
+    let (source, dp) = (Source::new(), DataPlane::new());
+    let first = source.put(1, "one.test");
+    let (mut hub, _ended) = scripted_hub(&dp, &source).await;
+    hub.say(full(&first)).await;
+    until("the first arrived", || dp.revision() == first.id).await;
+    Linked { source, dp, hub, first }
+}
+
 async fn hear_refusal(hub: &mut Script, id: RevisionId) -> Nack {
     let message = hub.hear().await;
     let Message::Nack(nack) = message else { panic!("{message:?}") };
@@ -32,11 +51,7 @@ async fn hear_refusal(hub: &mut Script, id: RevisionId) -> Nack {
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_kind_costs_steps_and_no_snapshot() {
-    let (source, dp) = (Source::new(), DataPlane::new());
-    let first = source.put(1, "one.test");
-    let (mut hub, _ended) = scripted_hub(&dp, &source).await;
-    hub.say(full(&first)).await;
-    until("the first arrived", || dp.revision() == first.id).await;
+    let Linked { source, dp, mut hub, first } = linked().await;
 
     let second = newer(&source, 2);
     hub.say(Step { changes: vec![quota(Some(b"\x80"))], ..step(&first, &second) }).await;
@@ -96,11 +111,7 @@ async fn a_node_that_has_nothing_yet_goes_on_from_what_it_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn so_does_an_entity_with_a_content_of_a_newer_version() {
-    let (source, dp) = (Source::new(), DataPlane::new());
-    let first = source.put(1, "one.test");
-    let (mut hub, _ended) = scripted_hub(&dp, &source).await;
-    hub.say(full(&first)).await;
-    until("the first arrived", || dp.revision() == first.id).await;
+    let Linked { source, dp, mut hub, first } = linked().await;
 
     let second = newer(&source, 2);
     let unread =
@@ -117,11 +128,7 @@ async fn so_does_an_entity_with_a_content_of_a_newer_version() {
 /// A control plane that knows nothing of what was refused may start over.
 #[tokio::test(start_paused = true)]
 async fn a_step_from_what_is_served_helps_as_well() {
-    let (source, dp) = (Source::new(), DataPlane::new());
-    let first = source.put(1, "one.test");
-    let (mut hub, _ended) = scripted_hub(&dp, &source).await;
-    hub.say(full(&first)).await;
-    until("the first arrived", || dp.revision() == first.id).await;
+    let Linked { source, dp, mut hub, first } = linked().await;
     let second = newer(&source, 2);
     hub.say(Step { changes: vec![quota(Some(b"\x80"))], ..step(&first, &second) }).await;
     hear_refusal(&mut hub, second.id).await;
