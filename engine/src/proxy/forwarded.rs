@@ -76,11 +76,10 @@ pub(crate) fn host_name(host: &[u8]) -> &[u8] {
 pub(crate) fn write(exchange: &mut Exchange, target: &[u8], prefix: Option<&[u8]>) {
     let client = exchange.client().clone();
     let client_ip = exchange.client_ip();
-    let believed = |head: &Head, known| client.trusted && head.get(known).is_some();
     let head = exchange.head_mut();
 
     let mut printed = Printed::new();
-    match head.get(Known::XForwardedFor) {
+    match head.get(Known::XForwardedFor).filter(|before| !before.is_empty()) {
         Some(before) => {
             let mut hops = Text::from_slice(before);
             hops.extend_from_slice(b", ");
@@ -91,27 +90,46 @@ pub(crate) fn write(exchange: &mut Exchange, target: &[u8], prefix: Option<&[u8]
     }
     head.set(Known::XRealIp, printed.print(client_ip));
 
-    if !believed(head, Known::XForwardedProto) {
+    if !stands(&client, head, Known::XForwardedProto) {
         head.set(Known::XForwardedProto, client.scheme().as_bytes());
     }
-    if !believed(head, Known::XForwardedHost) {
+    if !stands(&client, head, Known::XForwardedHost) {
         match own_host(head) {
             host if host.is_empty() => head.remove(Known::XForwardedHost),
             host => head.set(Known::XForwardedHost, &host),
         }
     }
-    if !believed(head, Known::XForwardedPort) {
+    if !stands(&client, head, Known::XForwardedPort) {
         head.set(Known::XForwardedPort, printed.print(client.port));
     }
-    if !believed(head, Known::XForwardedPath) {
+    if !stands(&client, head, Known::XForwardedPath) {
         head.set(Known::XForwardedPath, path::split_target(target).0);
     }
-    if !believed(head, Known::XForwardedPrefix) {
+    if !stands(&client, head, Known::XForwardedPrefix) {
         match prefix.filter(|prefix| *prefix != b"/" && !prefix.is_empty()) {
             Some(prefix) => head.set(Known::XForwardedPrefix, prefix),
             None => head.remove(Known::XForwardedPrefix),
         }
     }
+}
+
+/// Whether a trusted peer says this itself. Of several words the first stands; an
+/// empty one is not passed on.
+fn stands(client: &Client, head: &mut Head, known: Known) -> bool {
+    if !client.trusted {
+        return false;
+    }
+    let mut told = head.get_all(known);
+    let (Some(first), repeated) = (told.next(), told.next().is_some()) else { return false };
+    if first.is_empty() {
+        drop(told);
+        head.remove(known);
+    } else if repeated {
+        let first = Text::from_slice(first);
+        drop(told);
+        head.set(known, &first);
+    }
+    true
 }
 
 #[cfg(test)]
