@@ -3,6 +3,10 @@
 //! Plain values, filled in by whoever reads the properties. What an operator may
 //! change while running is configuration and arrives as a revision instead.
 
+mod errors; // how errors look
+
+pub use errors::{Errors, Media, Template, TemplateError};
+
 use crate::door;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -24,6 +28,8 @@ pub struct Options {
     pub door: door::Options,
     /// What is added to responses and to upstream requests.
     pub headers: Headers,
+    /// How errors are told to clients.
+    pub errors: Errors,
     /// Whom to believe about where a request came from.
     pub forwarding: Forwarding,
     /// Idle connections to upstreams.
@@ -214,6 +220,9 @@ pub struct Headers {
     pub request_id: bool,
     /// `X-Kong-Request-Id` towards the upstream, over whatever the client sent.
     pub upstream_request_id: bool,
+    /// `Kong-Route-Id`, `Kong-Service-Id` and the names beside them, for clients that
+    /// send `Kong-Debug`.
+    pub debug: bool,
 }
 
 impl Headers {
@@ -227,6 +236,7 @@ impl Headers {
         upstream_status: false,
         request_id: false,
         upstream_request_id: false,
+        debug: false,
     };
 }
 
@@ -241,6 +251,7 @@ impl Default for Headers {
             upstream_status: false,
             request_id: true,
             upstream_request_id: true,
+            debug: false,
         }
     }
 }

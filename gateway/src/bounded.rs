@@ -13,6 +13,9 @@ pub const SETTINGS: u64 = 4 << 20;
 /// A certificate, a chain of them, or a key.
 pub const PEM: u64 = 1 << 20;
 
+/// The body of an error.
+pub const TEMPLATE: u64 = 1 << 20;
+
 /// What a process was started with: a configuration file and an environment, as JSON.
 pub const SAVED: u64 = 32 << 20;
 

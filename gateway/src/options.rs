@@ -7,6 +7,7 @@
 mod cluster;
 mod database;
 mod effective;
+mod errors;
 mod listen;
 mod live;
 mod log;

@@ -7,6 +7,7 @@
 
 use super::head::{Head, Known};
 use super::hygiene::Refusal;
+use crate::options::{Errors, Media};
 use bytes::{BufMut, BytesMut};
 
 /// A response without an upstream.
@@ -24,7 +25,7 @@ enum Origin {
     /// Routing, balancing, plugins: JSON.
     Pipeline,
     /// The server underneath, and failed upstream connections: the type of the
-    /// request's own body, else plain text.
+    /// request's own body, else the one that is set, plain text if none is.
     Server,
 }
 
@@ -106,29 +107,32 @@ impl Reply {
     }
 
     /// The head's fields and the body, for a request with this `head`, if one was read.
-    pub(crate) fn render(&self, head: Option<&Head>, request_id: &str) -> Rendered {
-        let media = self.media(head);
+    pub(crate) fn render(
+        &self,
+        head: Option<&Head>,
+        request_id: &str,
+        errors: &Errors,
+    ) -> Rendered {
+        let media = self.media(head, errors.default_type);
         let mut fields = Vec::with_capacity(8);
         let empty = self.message.is_empty();
         if !empty {
-            fields.push(("Content-Type", media.name().to_owned()));
+            fields.push(("Content-Type", name_of(media).to_owned()));
         }
         fields.extend(self.headers.iter().cloned());
-        let body = if empty { String::new() } else { media.body(self.message, request_id) };
+        let body =
+            if empty { String::new() } else { body_of(media, self.message, request_id, errors) };
         Rendered { status: self.status, fields, body }
     }
 
-    fn media(&self, head: Option<&Head>) -> Media {
-        let ours = match self.origin {
-            Origin::Pipeline => Media::Json,
-            Origin::Server => Media::Plain,
-        };
-        let Some(head) = head else { return ours };
-        let wanted = match (head.get(Known::Accept), self.origin) {
-            (None, Origin::Server) => head.get(Known::ContentType),
-            (accept, _) => accept,
-        };
-        wanted.and_then(Media::preferred).unwrap_or(ours)
+    fn media(&self, head: Option<&Head>, default: Media) -> Media {
+        let field = |known| head.and_then(|head| head.get(known)).map(preferred);
+        match self.origin {
+            Origin::Pipeline => field(Known::Accept).unwrap_or(Media::Json),
+            Origin::Server => {
+                field(Known::Accept).or_else(|| field(Known::ContentType)).unwrap_or(default)
+            }
+        }
     }
 }
 
@@ -175,69 +179,65 @@ impl Rendered {
     }
 }
 
-/// The types a body can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Media {
-    Json,
-    Plain,
-    Html,
-    Xml,
+/// The field that says so.
+const fn name_of(media: Media) -> &'static str {
+    match media {
+        Media::Json => "application/json; charset=utf-8",
+        Media::Plain => "text/plain; charset=utf-8",
+        Media::Html => "text/html; charset=utf-8",
+        Media::Xml => "application/xml; charset=utf-8",
+    }
 }
 
-impl Media {
-    const fn name(self) -> &'static str {
-        match self {
-            Media::Json => "application/json; charset=utf-8",
-            Media::Plain => "text/plain; charset=utf-8",
-            Media::Html => "text/html; charset=utf-8",
-            Media::Xml => "application/xml; charset=utf-8",
+/// The client's favourite: the highest weight, and among equals the first. As in Kong
+/// 3.10, what it likes best and we do not have is JSON, whatever else it would take.
+fn preferred(accept: &[u8]) -> Media {
+    let mut best = (0, Media::Json);
+    for range in accept.split(|&byte| byte == b',') {
+        let mut parts = range.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+        let Some(name) = parts.next().filter(|name| name.contains(&b'/')) else { continue };
+        let weight = parts.find_map(weight).unwrap_or(1000);
+        if weight > best.0 {
+            best = (weight, media_of(name));
         }
     }
+    best.1
+}
 
-    /// The client's favourite of those there are: the highest weight, and among
-    /// equals the first.
-    fn preferred(accept: &[u8]) -> Option<Media> {
-        let mut best = (0, None);
-        for range in accept.split(|&byte| byte == b',') {
-            let mut parts = range.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-            let media = parts.next().and_then(Media::of);
-            let weight = parts.find_map(weight).unwrap_or(1000);
-            if media.is_some() && weight > best.0 {
-                best = (weight, media);
-            }
-        }
-        best.1
+fn media_of(range: &[u8]) -> Media {
+    if range.eq_ignore_ascii_case(b"text/*") {
+        return Media::Plain;
     }
+    let known = Media::ALL.iter().find(|(name, _)| range.eq_ignore_ascii_case(name.as_bytes()));
+    known.map_or(Media::Json, |(_, media)| *media)
+}
 
-    fn of(range: &[u8]) -> Option<Media> {
-        let is = |text: &[u8]| range.eq_ignore_ascii_case(text);
-        match () {
-            () if is(b"application/json") || is(b"application/*") || is(b"*/*") => {
-                Some(Media::Json)
-            }
-            () if is(b"text/plain") || is(b"text/*") => Some(Media::Plain),
-            () if is(b"text/html") => Some(Media::Html),
-            () if is(b"application/xml") => Some(Media::Xml),
-            () => None,
-        }
+/// The words of the operator, else Kong's. The message stands as it is: all there are
+/// need no escaping in any of the types.
+fn body_of(media: Media, message: &str, id: &str, errors: &Errors) -> String {
+    let template = match media {
+        Media::Json => &errors.json,
+        Media::Plain => &errors.plain,
+        Media::Html => &errors.html,
+        Media::Xml => &errors.xml,
+    };
+    if let Some(template) = template {
+        return template.fill(message, id);
     }
-
-    fn body(self, message: &str, id: &str) -> String {
-        match self {
-            Media::Json => {
-                format!("{{\n  \"message\":\"{message}\",\n  \"request_id\":\"{id}\"\n}}")
-            }
-            Media::Plain => format!("{message}\nrequest_id: {id}\n"),
-            Media::Html => format!(
-                "<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    \
-                 <title>Error</title>\n  </head>\n  <body>\n    <h1>Error</h1>\n    \
-                 <p>{message}.</p>\n    <p>request_id: {id}</p>\n  </body>\n</html>\n"
-            ),
-            Media::Xml => format!(
-                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  \
-                 <message>{message}</message>\n  <requestid>{id}</requestid>\n</error>\n"
-            ),
+    match media {
+        Media::Json => {
+            format!("{{\n  \"message\":\"{message}\",\n  \"request_id\":\"{id}\"\n}}")
         }
+        Media::Plain => format!("{message}\nrequest_id: {id}\n"),
+        Media::Html => format!(
+            "<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    \
+             <title>Error</title>\n  </head>\n  <body>\n    <h1>Error</h1>\n    \
+             <p>{message}.</p>\n    <p>request_id: {id}</p>\n  </body>\n</html>\n"
+        ),
+        Media::Xml => format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  \
+             <message>{message}</message>\n  <requestid>{id}</requestid>\n</error>\n"
+        ),
     }
 }
 
@@ -266,7 +266,7 @@ mod tests {
 
     #[track_caller]
     fn body(reply: &Reply, fields: &[(&str, &str)], media: &str, expected: &str) {
-        let rendered = reply.render(Some(&head(fields)), ID);
+        let rendered = reply.render(Some(&head(fields)), ID, &Errors::default());
         assert_eq!(rendered.fields.first(), Some(&("Content-Type", media.to_owned())));
         assert_eq!(rendered.body, expected, "{fields:?}");
     }
@@ -292,39 +292,46 @@ mod tests {
         let reply = Reply::gateway_timeout();
         let text = format!("The upstream server is timing out\nrequest_id: {ID}\n");
         body(&reply, &[], PLAIN, &text);
-        body(&reply, &[("accept", "image/png")], PLAIN, &text);
         let json = format!(
             "{{\n  \"message\":\"The upstream server is timing out\",\n  \"request_id\":\"{ID}\"\n}}"
         );
         body(&reply, &[("content-type", "application/json")], JSON, &json);
         body(&reply, &[("accept", "*/*"), ("content-type", "text/html")], JSON, &json);
+        // What is asked for and not to be had is JSON, for all that text would do.
+        body(&reply, &[("accept", "image/png")], JSON, &json);
+        body(&reply, &[("content-type", "application/x-www-form-urlencoded")], JSON, &json);
     }
 
     #[test]
     fn the_best_weight_wins_and_among_equals_the_first() {
         for (accept, expected) in [
-            ("text/html, application/json", Some(Media::Html)),
-            ("application/json;q=0.5, application/xml;q=0.9", Some(Media::Xml)),
-            ("image/*, text/*;q=0.1", Some(Media::Plain)),
-            ("text/plain; charset=utf-8; q=0.2, TEXT/HTML;Q=0.3", Some(Media::Html)),
-            ("", None),
-            ("text/html;q=0", None),
+            ("text/html, application/json", Media::Html),
+            ("application/json;q=0.5, application/xml;q=0.9", Media::Xml),
+            ("text/*;q=0.1", Media::Plain),
+            ("text/plain; charset=utf-8; q=0.2, TEXT/HTML;Q=0.3", Media::Html),
+            ("text/html;q=0.9, image/png", Media::Json),
+            ("text/html, image/png", Media::Html),
+            ("nonsense, text/html;q=0.1", Media::Html),
+            ("text/html;q=nonsense, text/plain", Media::Html),
+            ("", Media::Json),
+            ("text/html;q=0", Media::Json),
         ] {
-            assert_eq!(Media::preferred(accept.as_bytes()), expected, "{accept}");
+            assert_eq!(preferred(accept.as_bytes()), expected, "{accept}");
         }
     }
 
     #[test]
     fn html_and_xml_are_laid_out_as_kongs() {
         let html = "<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    <title>Error</title>\n  </head>\n  <body>\n    <h1>Error</h1>\n    <p>M.</p>\n    <p>request_id: R</p>\n  </body>\n</html>\n";
-        assert_eq!(Media::Html.body("M", "R"), html);
+        let body = |media| body_of(media, "M", "R", &Errors::default());
+        assert_eq!(body(Media::Html), html);
         let xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>M</message>\n  <requestid>R</requestid>\n</error>\n";
-        assert_eq!(Media::Xml.body("M", "R"), xml);
+        assert_eq!(body(Media::Xml), xml);
     }
 
     #[test]
     fn head_is_answered_without_the_body_but_with_its_length() {
-        let rendered = Reply::no_route().render(None, ID);
+        let rendered = Reply::no_route().render(None, ID, &Errors::default());
         let mut whole = BytesMut::new();
         rendered.write(true, true, &mut whole);
         let text = String::from_utf8(whole.to_vec()).unwrap();

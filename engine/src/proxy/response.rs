@@ -80,7 +80,26 @@ pub(crate) fn prepare(exchange: &Exchange, head: &mut ResponseHead) -> Result<()
     if shown.upstream_status {
         head.set(Known::XKongUpstreamStatus, printed.print(head.status()));
     }
+    debug(exchange, |name, value| head.set(name, value.as_bytes()));
     Ok(())
+}
+
+/// Says which route and service a request took, to a client that asks in `Kong-Debug`
+/// where that is allowed.
+fn debug(exchange: &Exchange, mut field: impl FnMut(&'static str, &str)) {
+    if !exchange.options().headers.debug || exchange.head().get(Known::KongDebug).is_none() {
+        return;
+    }
+    let Some(route) = exchange.route() else { return };
+    field("Kong-Route-Id", &route.id.to_string());
+    if let Some(name) = &route.name {
+        field("Kong-Route-Name", name.as_str());
+    }
+    let Some(service) = &route.service else { return };
+    field("Kong-Service-Id", &service.id.to_string());
+    if let Some(name) = &service.name {
+        field("Kong-Service-Name", name.as_str());
+    }
 }
 
 /// To WebSocket, which is all that is ever asked for, and to nothing else.
@@ -147,6 +166,10 @@ fn strip(exchange: &Exchange, head: &mut ResponseHead) {
     if !exchange.terms().te_trailers {
         head.remove(Known::Trailer);
     }
+    // It is for this hop only, and a response that does not switch ends the matter.
+    if head.status() != SWITCHING {
+        head.remove(Known::Upgrade);
+    }
     let accel =
         |name: &[u8]| name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"x-accel-"));
     if head.iter().any(|(name, _)| name.known().is_none() && accel(name.as_bytes())) {
@@ -185,8 +208,11 @@ pub(crate) fn continue_via<L>(head: &mut Head<L>, version: Version) {
 
 /// A reply with the fields that every response of the gateway's own carries.
 pub(crate) fn own(exchange: &Exchange, reply: &Reply) -> Rendered {
-    let rendered = reply.render(Some(exchange.head()), exchange.id().as_str());
-    signed(rendered, exchange.options().headers, exchange.latency(), exchange.id())
+    let options = exchange.options();
+    let rendered = reply.render(Some(exchange.head()), exchange.id().as_str(), &options.errors);
+    let mut rendered = signed(rendered, options.headers, exchange.latency(), exchange.id());
+    debug(exchange, |name, value| rendered.fields.push((name, value.to_owned())));
+    rendered
 }
 
 /// The whole answer to a request that got no further than the door.
@@ -200,7 +226,7 @@ pub(crate) fn refused(client: &Client, reply: &Reply, said: Said<'_>) -> Rendere
     let station = &client.station;
     station.counters.count_request();
     let id = station.ids.next();
-    let rendered = reply.render(said.head(), id.as_str());
+    let rendered = reply.render(said.head(), id.as_str(), &station.options.errors);
     let rendered = signed(rendered, station.options.headers, Duration::ZERO, &id);
     if let Some(log) = &station.access_log {
         let sent = if said.is_head() { 0 } else { rendered.body.len() as u64 };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use engine::options::Errors;
 use ipnet::IpNet;
 
 use super::listen::Listen;
@@ -23,6 +24,10 @@ pub struct Proxy {
     pub headers: BTreeSet<Header>,
     /// What is added to upstream requests.
     pub headers_upstream: BTreeSet<UpstreamHeader>,
+    /// Whether clients that ask are told which route and service they got.
+    pub debug_header: bool,
+    /// How errors look.
+    pub errors: Errors,
     /// Who may say where a request came from.
     pub forwarding: Forwarding,
     /// Idle connections to upstreams.
@@ -103,6 +108,8 @@ impl Reader<'_> {
             workers: Workers { count: self.worker_count(), cores: self.worker_cores() },
             headers: self.headers(),
             headers_upstream: self.headers_upstream(),
+            debug_header: self.flag("allow_debug_header"),
+            errors: self.errors(),
             forwarding: self.forwarding(),
             keepalive: self.keepalive(),
             max_body: self.size("nginx_http_client_max_body_size"),
@@ -137,26 +144,28 @@ impl Reader<'_> {
     }
 
     pub(super) fn headers(&mut self) -> BTreeSet<Header> {
+        let tokens = self.list("headers");
         let mut headers = BTreeSet::new();
-        for token in self.list("headers") {
+        for token in &tokens {
             match header(token) {
                 Some(added) => headers.extend(added),
                 None => self.wrong("headers", format!("invalid entry '{token}'")),
             }
         }
-        headers
+        if is_off(&tokens) { BTreeSet::new() } else { headers }
     }
 
     fn headers_upstream(&mut self) -> BTreeSet<UpstreamHeader> {
+        let tokens = self.list("headers_upstream");
         let mut headers = BTreeSet::new();
-        for token in self.list("headers_upstream") {
+        for token in &tokens {
             match token.to_ascii_lowercase().as_str() {
                 "off" => {}
                 "x-kong-request-id" => drop(headers.insert(UpstreamHeader::RequestId)),
                 _ => self.wrong("headers_upstream", format!("invalid entry '{token}'")),
             }
         }
-        headers
+        if is_off(&tokens) { BTreeSet::new() } else { headers }
     }
 
     fn forwarding(&mut self) -> Forwarding {
@@ -219,6 +228,11 @@ fn range(text: &str) -> Option<Vec<usize>> {
     let (from, to) = text.split_once('-').unwrap_or((text, text));
     let (from, to): (usize, usize) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
     (from <= to && to < 4096).then(|| (from..=to).collect())
+}
+
+/// `off` counts where it comes first, and then for everything after it.
+fn is_off(tokens: &[&str]) -> bool {
+    tokens.first().is_some_and(|first| first.eq_ignore_ascii_case("off"))
 }
 
 fn header(token: &str) -> Option<Vec<Header>> {

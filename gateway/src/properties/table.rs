@@ -18,7 +18,6 @@ const NO_PLUGINS: &str = "plugins are not part of this version";
 const NO_VAULTS: &str = "vaults are not part of this version";
 const NO_STREAMS: &str =
     "TCP, TLS and UDP proxying are not part of this version; remove it or set it to off";
-const NO_TEMPLATES: &str = "error bodies follow the client's Accept header and have no templates";
 const NO_WASM: &str = "WebAssembly filters are not supported; set wasm = off";
 const NO_TRACING: &str = "tracing is not part of this version";
 const NO_TELEMETRY: &str = "the telemetry link is not part of this version";
@@ -158,20 +157,20 @@ pub static TABLE: &[Property] = &[
     effective("upstream_keepalive_pool_size", Whole, "512", "Idle connections a worker keeps to one upstream address; 0 for none."),
     inert("upstream_keepalive_max_requests", Whole, "10000", "Requests after which an upstream connection is closed.", "connections to upstreams are kept until they have been idle for upstream_keepalive_idle_timeout"),
     effective("upstream_keepalive_idle_timeout", Number, "60", "Seconds an upstream connection may be idle; 0 is no limit."),
-    inert("error_default_type", Choice(&["application/json", "application/xml", "text/html", "text/plain"]), "text/plain", "Type of an error body where the client has no preference.", NO_TEMPLATES),
-    inert("error_template_html", Path, "", "Template of HTML errors.", NO_TEMPLATES),
-    inert("error_template_json", Path, "", "Template of JSON errors.", NO_TEMPLATES),
-    inert("error_template_xml", Path, "", "Template of XML errors.", NO_TEMPLATES),
-    inert("error_template_plain", Path, "", "Template of plain errors.", NO_TEMPLATES),
+    effective("error_default_type", Choice(&["application/json", "application/xml", "text/html", "text/plain"]), "text/plain", "Type of the body of an error of the server's own where the request names none."),
+    effective("error_template_html", Path, "", "File with the body of HTML errors; %s stands for the message, then for the request's id."),
+    effective("error_template_json", Path, "", "File with the body of JSON errors; %s stands for the message, then for the request's id."),
+    effective("error_template_xml", Path, "", "File with the body of XML errors; %s stands for the message, then for the request's id."),
+    effective("error_template_plain", Path, "", "File with the body of plain errors; %s stands for the message, then for the request's id."),
     only("router_flavor", Choice(&["traditional_compatible", "traditional", "expressions"]), "traditional_compatible", &["traditional_compatible", "traditional"], "How routes are written.", "routes written as expressions are not part of this version"),
-    inert("allow_debug_header", Flag, "off", "Whether a client may ask for debug headers.", "there are no debug headers"),
+    effective("allow_debug_header", Flag, "off", "Whether a client that sends Kong-Debug is told its route and service."),
     inert("request_debug", Flag, "on", "Whether a client may ask for timings.", "there are no debug timings"),
     inert("request_debug_token", Secret, "", "What such a client must know.", "there are no debug timings"),
     inert("client_body_buffer_size", Size, "8k", "Memory for a request body.", "bodies are streamed"),
     inert("nginx_http_client_body_buffer_size", Size, "8k", "Memory for a request body.", "bodies are streamed"),
     inert("nginx_admin_client_body_buffer_size", Size, "10m", "Memory for a request body of the Admin API.", "bodies are held in memory up to nginx_admin_client_max_body_size"),
     inert("nginx_http_keepalive_requests", Whole, "10000", "Requests on one client connection.", "a client connection ends after 10000 requests, Kong's default"),
-    inert("nginx_http_charset", Text, "UTF-8", "Character set added to responses.", "responses pass as the upstream sent them"),
+    inert("nginx_http_charset", Text, "UTF-8", "Character set added to responses.", "text without a charset is marked as UTF-8, Kong's default"),
 
     // TLS.
     effective("ssl_cert", Pem, "", "Certificates clients are shown by default: one, or two with keys of different types."),

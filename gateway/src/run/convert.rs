@@ -63,6 +63,7 @@ pub(super) fn engine(proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
         tls: tls(&proxy.tls),
         workers: engine::options::Workers { count, cores },
         headers: headers(proxy),
+        errors: proxy.errors.clone(),
         forwarding: forwarding(&proxy.forwarding),
         keepalive: engine::options::Keepalive { pool_size, idle_timeout },
         max_body: proxy.max_body,
@@ -177,6 +178,7 @@ fn headers(proxy: &Proxy) -> engine::options::Headers {
         upstream_status: has(Header::UpstreamStatus),
         request_id: has(Header::RequestId),
         upstream_request_id: proxy.headers_upstream.contains(&UpstreamHeader::RequestId),
+        debug: proxy.debug_header,
     }
 }
 

@@ -143,7 +143,6 @@ pub(super) fn response(
     prepared.map_err(|failure| named(failure, ErrorSource::Upstream))?;
     repeat(&head, header)?;
     if header.status != SWITCHING {
-        header.remove_header("upgrade");
         header.set_version(http::Version::HTTP_11);
         unframe_for_old_clients(session, exchange, header);
     }

@@ -1,5 +1,7 @@
 //! What the data plane is told about traffic.
 
+use engine::options::Media;
+
 use super::*;
 
 #[test]
@@ -103,5 +105,56 @@ fn ports_are_mapped_from_the_outside() {
     bad(
         "port_maps = 80",
         &[r#"port_maps = "80" (g.conf:1): invalid port mapping (`port_maps`): 80"#],
+    );
+}
+
+#[test]
+fn off_counts_where_it_comes_first() {
+    let headers = |lines: &str| {
+        let Role::Traditional { proxy, .. } = good(lines).role else { panic!() };
+        (proxy.headers.into_iter().collect::<Vec<_>>(), proxy.headers_upstream.len())
+    };
+    assert_eq!(headers("headers = off, via\nheaders_upstream = OFF, X-Kong-Request-Id").0, []);
+    assert_eq!(headers("headers = via, off"), (vec![Header::Via], 1));
+    assert_eq!(headers("headers = off\nheaders_upstream = off, x-kong-request-id"), (vec![], 0));
+    bad(
+        "headers = off, x-other",
+        &[r#"headers = "off, x-other" (g.conf:1): invalid entry 'x-other'"#],
+    );
+}
+
+#[test]
+fn errors_have_a_type_and_words_of_the_operators_choice() {
+    let errors = |lines: &str| {
+        let Role::Traditional { proxy, .. } = good(lines).role else { panic!() };
+        proxy.errors
+    };
+    assert_eq!(errors("").default_type, Media::Plain);
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| dir.path().join(name).display().to_string();
+    fs::write(place("e.html"), "<b>%s</b> %s, 100%%\n").unwrap();
+    fs::write(place("e.txt"), "one %s\ntwo %s %s\n").unwrap();
+    let set = errors(&format!(
+        "error_default_type = text/html\nerror_template_html = {}",
+        place("e.html")
+    ));
+    assert_eq!(set.default_type, Media::Html);
+    assert_eq!(set.html.unwrap().fill("M", "R"), "<b>M</b> R, 100%\n");
+    assert_eq!((set.json, set.xml, set.plain), (None, None, None));
+
+    let (plain, none) = (place("e.txt"), place("none"));
+    bad(
+        &format!(
+            "error_default_type = text/csv\nerror_template_plain = {plain}\nerror_template_xml = {none}"
+        ),
+        &[
+            r#"error_default_type = "text/csv" (g.conf:1): expected one of: application/json, application/xml, text/html, text/plain"#,
+            &format!(
+                r#"error_template_plain = "{plain}" (g.conf:2): failed reading the template: it has more than two %s: one is for the message, one for the request's id"#
+            ),
+            &format!(
+                r#"error_template_xml = "{none}" (g.conf:3): failed reading the template: No such file or directory (os error 2)"#
+            ),
+        ],
     );
 }
