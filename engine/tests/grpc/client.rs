@@ -15,7 +15,9 @@ pub(crate) struct Client(SendRequest<Bytes>);
 impl Client {
     pub(crate) async fn in_clear(gateway: &Gateway) -> Client {
         let addr = gateway.handle.addresses()[0];
-        Client::over(within(TcpStream::connect(addr)).await.unwrap()).await
+        let stream = within(TcpStream::connect(addr)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client::over(stream).await
     }
 
     pub(crate) async fn over_tls(gateway: &Gateway) -> Client {

@@ -63,6 +63,7 @@ impl Origin {
         tokio::spawn(async move {
             for connection in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
                 let (answer, tls, seen) = (answer.clone(), tls.clone(), seen.clone());
                 tokio::spawn(async move {
                     let answer = &*answer;
