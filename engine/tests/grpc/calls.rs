@@ -134,6 +134,7 @@ async fn a_service_that_says_nothing_runs_out_of_time() {
         let answer = Client::in_clear(&gateway).await.call(method("/p.S/M"), b"hi").await;
         let status = if after == 0 { 504 } else { 200 };
         assert_eq!((answer.head.status.as_u16(), answer.body.len()), (status, after));
+        assert_eq!(answer.is_head_only, after == 0);
         assert_eq!(
             (answer.code(), answer.message()),
             (Some("4"), Some("The upstream server is timing out"))
@@ -156,6 +157,7 @@ async fn a_service_that_goes_away_is_unavailable() {
     let client = Client::in_clear(&gateway).await;
     let answer = client.call(method("/p.S/AtOnce"), b"hi").await;
     assert_eq!((answer.head.status.as_u16(), answer.code()), (502, Some("14")));
+    assert!(answer.is_head_only);
 
     let mut call = client.begin(method("/p.S/Midway")).await;
     let mut answer = within(call.response).await.unwrap();

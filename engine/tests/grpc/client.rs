@@ -77,6 +77,8 @@ impl Call {
 pub(crate) struct Answer {
     pub(crate) head: response::Parts,
     pub(crate) body: Vec<u8>,
+    /// Nothing came behind its head, as gRPC wants it of a call that fails at once.
+    pub(crate) is_head_only: bool,
     /// None if the stream broke off.
     pub(crate) trailers: Option<HeaderMap>,
 }
@@ -104,11 +106,12 @@ pub(crate) fn text<'h>(fields: &'h HeaderMap, name: &str) -> Option<&'h str> {
 
 pub(crate) async fn read(response: http::Response<RecvStream>) -> Answer {
     let (head, mut stream) = response.into_parts();
+    let is_head_only = stream.is_end_stream();
     let mut body = Vec::new();
     while let Some(Ok(data)) = within(stream.data()).await {
         stream.flow_control().release_capacity(data.len()).unwrap();
         body.extend_from_slice(&data);
     }
     let trailers = within(stream.trailers()).await.ok().map(Option::unwrap_or_default);
-    Answer { head, body, trailers }
+    Answer { head, body, is_head_only, trailers }
 }

@@ -269,11 +269,20 @@ pub(super) async fn give_up(
     let rendered = response::own(exchange, &reply);
     part_if_last(session, exchange);
     let (status, head) = (rendered.status, http2::header(&rendered));
+    let is_head = exchange.head().method() == b"HEAD";
     let sent = async {
-        let head = head?;
-        let session = session.as_downstream_mut();
-        session.write_response_header(Box::new(head)).await?;
-        session.write_response_body(rendered.body.into(), true).await
+        let head = Box::new(head?);
+        match session.as_downstream_mut() {
+            // What has no body ends with its head: clients of gRPC look for its status there only if
+            // nothing follows.
+            ServerSession::H2(client) if is_head || rendered.body.is_empty() => {
+                client.write_response_header(head, true)
+            }
+            client => {
+                client.write_response_header(head).await?;
+                client.write_response_body(rendered.body.into(), true).await
+            }
+        }
     };
     match sent.await {
         Ok(()) if exchange.keeps_alive() => exchange.client().note_answered(),
