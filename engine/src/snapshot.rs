@@ -72,6 +72,8 @@ pub struct CompiledRoute {
     pub preserve_host: bool,
     /// The status that answers a request without TLS, where the route demands TLS.
     pub https_only: Option<u16>,
+    /// Over what it serves gRPC, if it serves nothing else.
+    pub grpc: Option<GrpcOver>,
     /// Where requests go; without one there is nobody to send them to.
     pub service: Option<Arc<CompiledService>>,
     /// Which requests it serves, in the router's terms.
@@ -85,7 +87,7 @@ pub struct CompiledService {
     pub id: Id<Service>,
     /// What it is called.
     pub name: Option<Name>,
-    /// How it is spoken to: `http` or `https`.
+    /// How it is spoken to: any of HTTP's, those of gRPC included.
     pub protocol: Protocol,
     /// Its host, as written.
     pub host: Host,
@@ -105,6 +107,23 @@ pub struct CompiledService {
     pub retries: u16,
     /// How much of its certificate is believed.
     pub tls: UpstreamTls,
+}
+
+impl CompiledService {
+    /// Whether it is spoken to over HTTP/2, and has its requests with their target as it came:
+    /// that of gRPC. Any other is spoken to over HTTP/1.1, whatever it could.
+    pub fn is_grpc(&self) -> bool {
+        matches!(self.protocol, Protocol::Grpc | Protocol::Grpcs)
+    }
+}
+
+/// What a route for gRPC is reached over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrpcOver {
+    /// HTTP/2 with TLS or without.
+    Any,
+    /// HTTP/2 with TLS only.
+    Tls,
 }
 
 /// Demands on the certificate of an upstream.

@@ -5,6 +5,7 @@
 //! arrives in its final form, replayed by the door, so Pingora parses exactly what
 //! the pipeline prepared.
 
+mod grpc; // upstreams over HTTP/2
 mod progress; // of a request that came by HTTP/2
 mod relay;
 
@@ -14,6 +15,7 @@ use crate::proxy::exchange::Exchange;
 use crate::proxy::log::Outcome;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora::apps::HttpServerApp as _;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
@@ -245,6 +247,16 @@ impl ProxyHttp for Phases {
         relay::response(session, ctx.exchange()?, response)
     }
 
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        _ctx: &mut Carried,
+    ) -> Result<Option<Bytes>> {
+        grpc::settle_trailers(trailers);
+        Ok(None)
+    }
+
     fn fail_to_connect(
         &self,
         session: &mut Session,
@@ -252,7 +264,7 @@ impl ProxyHttp for Phases {
         ctx: &mut Carried,
         error: BError,
     ) -> BError {
-        relay::failed(session, ctx.exchange().ok(), error.into_up(), false)
+        relay::unconnected(session, ctx.exchange().ok(), error.into_up())
     }
 
     fn error_while_proxy(

@@ -1,15 +1,16 @@
 //! Which route a request takes, and whether it is answered here.
 //!
 //! The order of the checks is Kong's: what is wrong with the message, then no
-//! route, then the wrong scheme, then no service.
+//! route, then the wrong scheme, then no gRPC where there should be, then no service.
 
 use super::exchange::Exchange;
 use super::forwarded;
-use super::head::{Head, Known};
+use super::head::{Head, Known, Version};
 use super::hygiene::Framing;
 use super::path;
 use super::reply::Reply;
 use crate::router::{Fields, RequestView, RouteIndex, Scheme, split_host};
+use crate::snapshot::GrpcOver;
 use model::value::path::normal_form;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -31,10 +32,14 @@ pub(crate) fn decide(exchange: &mut Exchange) -> Flow {
         return Flow::Reply(Reply::no_route());
     };
     exchange.take(route, prefix);
-    if let Some(reply) = wrong_scheme(exchange) {
+    if let Some(reply) = wrong_scheme(exchange).or_else(|| wrong_protocol(exchange)) {
         return Flow::Reply(reply);
     }
     match exchange.service() {
+        // Where the answer of one ends could not be told to a client without chunks.
+        Some(service) if service.is_grpc() && exchange.head().version() == Version::Http10 => {
+            Flow::Reply(Reply::http2_required())
+        }
         Some(_) => Flow::Next,
         None => Flow::Reply(Reply::no_service()),
     }
@@ -90,4 +95,17 @@ fn wrong_scheme(exchange: &Exchange) -> Option<Reply> {
     let host = forwarded::host(exchange);
     let location = [b"https://", host.as_slice(), exchange.head().target()].concat();
     Some(Reply::redirect(status, String::from_utf8_lossy(&location).into_owned()))
+}
+
+/// A route for gRPC serves nothing else, and not over cleartext if it is for TLS only.
+fn wrong_protocol(exchange: &Exchange) -> Option<Reply> {
+    let over = exchange.route()?.grpc?;
+    if !exchange.head().names_grpc() {
+        return Some(Reply::not_grpc());
+    }
+    if !exchange.head().is_grpc() {
+        return Some(Reply::http2_required());
+    }
+    let in_clear = forwarded::scheme(exchange) != b"https";
+    (over == GrpcOver::Tls && in_clear).then(Reply::grpcs_required)
 }

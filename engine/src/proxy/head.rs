@@ -211,6 +211,17 @@ impl Head<RequestLine> {
         self.line.version
     }
 
+    /// Whether its body is of gRPC, by its own word.
+    pub fn names_grpc(&self) -> bool {
+        let media = self.get(Known::ContentType);
+        media.is_some_and(|media| media.starts_with(b"application/grpc"))
+    }
+
+    /// Whether it is a request of gRPC, which there is over HTTP/2 only.
+    pub fn is_grpc(&self) -> bool {
+        self.version() == Version::Http2 && self.names_grpc()
+    }
+
     /// Replaces path and query. Bytes that would end the request line early, white
     /// space and control characters, are percent-encoded.
     pub fn set_target(&mut self, target: &[u8]) {

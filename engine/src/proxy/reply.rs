@@ -5,10 +5,13 @@
 //! different fallbacks. Statuses and words live here and in
 //! [`hygiene`](super::hygiene), nowhere else.
 
+mod grpc;
+
 use super::head::{Head, Known};
 use super::hygiene::Refusal;
 use crate::options::{Errors, Media};
 use bytes::{BufMut, BytesMut};
+use grpc::Code;
 
 /// A response without an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub(crate) struct Reply {
     message: &'static str,
     origin: Origin,
     headers: Vec<(&'static str, String)>,
+    /// gRPC's, where it does not follow from the status.
+    code: Option<Code>,
 }
 
 /// Who answers: it decides the type of the body when the client has no preference.
@@ -31,11 +36,11 @@ enum Origin {
 
 impl Reply {
     const fn pipeline(status: u16, message: &'static str) -> Reply {
-        Reply { status, message, origin: Origin::Pipeline, headers: Vec::new() }
+        Reply { status, message, origin: Origin::Pipeline, headers: Vec::new(), code: None }
     }
 
     const fn server(status: u16, message: &'static str) -> Reply {
-        Reply { status, message, origin: Origin::Server, headers: Vec::new() }
+        Reply { status, message, origin: Origin::Server, headers: Vec::new(), code: None }
     }
 
     /// No route matches.
@@ -64,6 +69,25 @@ impl Reply {
     pub(crate) fn redirect(status: u16, location: String) -> Reply {
         let mut reply = Reply::pipeline(status, "");
         reply.headers.push(("Location", location));
+        reply
+    }
+
+    /// The route is for gRPC, which there is over HTTP/2 only.
+    pub(crate) fn http2_required() -> Reply {
+        let mut reply = Reply::pipeline(426, "Please use HTTP2 protocol");
+        reply.headers.push(("Upgrade", "HTTP/2".to_owned()));
+        reply
+    }
+
+    /// The route is for gRPC, and this is none.
+    pub(crate) const fn not_grpc() -> Reply {
+        Reply::pipeline(415, "Non-gRPC request matched gRPC route")
+    }
+
+    /// The route is for gRPC over TLS only: told to a client of gRPC, in its terms alone.
+    pub(crate) const fn grpcs_required() -> Reply {
+        let mut reply = Reply::server(200, "gRPC request matched gRPCs route");
+        reply.code = Some(Code::CANCELED);
         reply
     }
 
@@ -113,6 +137,9 @@ impl Reply {
         request_id: &str,
         errors: &Errors,
     ) -> Rendered {
+        if head.is_some_and(Head::is_grpc) {
+            return self.render_grpc();
+        }
         let media = self.media(head, errors.default_type);
         let mut fields = Vec::with_capacity(8);
         let empty = self.message.is_empty();
@@ -123,6 +150,24 @@ impl Reply {
         let body =
             if empty { String::new() } else { body_of(media, self.message, request_id, errors) };
         Rendered { status: self.status, fields, body }
+    }
+
+    fn render_grpc(&self) -> Rendered {
+        let mut fields = vec![("Content-Type", "application/grpc".to_owned())];
+        fields.extend(self.grpc());
+        fields.extend(self.headers.iter().cloned());
+        Rendered { status: self.status, fields, body: String::new() }
+    }
+
+    /// What it says to gRPC: fields of a head, or of trailers if a response has begun.
+    pub(crate) fn grpc(&self) -> [(&'static str, String); 2] {
+        let code = self.code.unwrap_or(Code::of(self.status));
+        // Kong's first generator has no words of its own for gRPC.
+        let message = match self.origin {
+            Origin::Pipeline => code.name(),
+            Origin::Server => self.message,
+        };
+        [("grpc-status", code.number()), ("grpc-message", message.to_owned())]
     }
 
     fn media(&self, head: Option<&Head>, default: Media) -> Media {
@@ -318,6 +363,32 @@ mod tests {
         ] {
             assert_eq!(preferred(accept.as_bytes()), expected, "{accept}");
         }
+    }
+
+    #[test]
+    fn grpc_is_told_in_the_head_alone_and_over_http2_only() {
+        let asked = [(&b"content-type"[..], &b"application/grpc+proto"[..]), (b"accept", b"*/*")];
+        let over = |version| Head::request(b"POST", b"/", version, asked);
+        let rendered =
+            |reply: Reply| reply.render(Some(&over(Version::Http2)), ID, &Errors::default());
+        for (reply, status, code, message) in [
+            (Reply::no_route(), 404, "5", "NotFound"),
+            (Reply::no_service(), 503, "14", "Unavailable"),
+            (Reply::gateway_timeout(), 504, "4", "The upstream server is timing out"),
+            (Reply::grpcs_required(), 200, "1", "gRPC request matched gRPCs route"),
+        ] {
+            let rendered = rendered(reply);
+            let fields = [
+                ("Content-Type", "application/grpc"),
+                ("grpc-status", code),
+                ("grpc-message", message),
+            ];
+            assert_eq!(rendered.fields, fields.map(|(name, value)| (name, value.to_owned())));
+            assert_eq!((rendered.status, rendered.body.as_str()), (status, ""));
+        }
+        let over_http1 = Reply::no_route();
+        let over_http1 = over_http1.render(Some(&over(Version::Http11)), ID, &Errors::default());
+        assert_eq!(over_http1.fields, [("Content-Type", JSON.to_owned())]);
     }
 
     #[test]

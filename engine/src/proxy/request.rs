@@ -9,7 +9,6 @@ use super::head::Known;
 use super::printed::Printed;
 use super::{Text, forwarded, path, response};
 use crate::snapshot::CompiledService;
-use model::value::Protocol;
 use model::value::path::normal_form;
 
 /// Edits the head of a request on its way to its service.
@@ -21,7 +20,10 @@ pub(crate) fn prepare(exchange: &mut Exchange) {
 
     let taken = prefix.and_then(|len| normal.get(..len));
     forwarded::write(exchange, &target, taken);
-    write_target(exchange, &normal, query);
+    // Methods of gRPC are paths, and Kong leaves them alone.
+    if !exchange.service().is_some_and(CompiledService::is_grpc) {
+        write_target(exchange, &normal, query);
+    }
     write_host(exchange);
 
     let version = exchange.head().version();
@@ -54,7 +56,7 @@ fn write_host(exchange: &mut Exchange) {
 /// The service's host, and its port where that is not the protocol's.
 fn authority(service: &CompiledService) -> Text {
     let host = service.host.as_str();
-    let usual = if service.protocol == Protocol::Https { 443 } else { 80 };
+    let usual = if service.protocol.is_tls() { 443 } else { 80 };
     let mut text = Text::new();
     // Two colons are an IPv6 address, which needs brackets to have a port.
     let bare = host.contains(':') && !host.starts_with('[');

@@ -13,6 +13,7 @@ use super::printed::Printed;
 use super::reply::{Rendered, Reply};
 use super::upstream::Failure;
 use crate::options::Headers;
+use crate::snapshot::CompiledService;
 use bytes::BytesMut;
 use model::VERSION;
 use std::time::Duration;
@@ -69,7 +70,9 @@ pub(crate) fn prepare(exchange: &Exchange, head: &mut ResponseHead) -> Result<()
         head.set(Known::XKongProxyLatency, printed.print(exchange.proxy_latency().as_millis()));
     }
     if shown.via {
-        continue_via(head, Version::Http11);
+        // The version Kong speaks to such services, whatever this one came by.
+        let grpc = exchange.service().is_some_and(CompiledService::is_grpc);
+        continue_via(head, if grpc { Version::Http2 } else { Version::Http11 });
     }
     if shown.server && head.get(Known::Server).is_none() {
         head.set(Known::Server, product().as_bytes());

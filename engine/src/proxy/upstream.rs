@@ -2,7 +2,8 @@
 //!
 //! Only what went wrong with a connection is retried, never a status the upstream
 //! sent. A request that may already have had its effect is not sent twice: `POST`,
-//! `PATCH` and `LOCK` are retried only where nothing of them had been sent.
+//! `PATCH` and `LOCK` are retried only where nothing of them had been sent, or where an
+//! HTTP/2 upstream says that it has done nothing with what was (RFC 9113 §8.7).
 
 use super::exchange::Exchange;
 use super::forwarded::host_name;
@@ -29,6 +30,15 @@ pub(crate) enum Failure {
         /// It had been idle before: the upstream may have closed it meanwhile.
         reused: bool,
     },
+    /// It said that it has not begun with the request.
+    #[error("the upstream did not take the request")]
+    Untouched {
+        /// The connection had been there before: it was about to end.
+        reused: bool,
+    },
+    /// gRPC cannot be spoken to it.
+    #[error("the upstream does not speak HTTP/2")]
+    NotHttp2,
     /// Reading or writing took too long.
     #[error("the upstream is timing out")]
     Timeout,
@@ -74,6 +84,8 @@ impl Failure {
             Failure::Unresolved => Reply::no_address(),
             Failure::Connect
             | Failure::Broken { .. }
+            | Failure::Untouched { .. }
+            | Failure::NotHttp2
             | Failure::Garbage
             | Failure::Misframed
             | Failure::Unasked => Reply::bad_gateway(),
@@ -110,6 +122,11 @@ pub(crate) fn retries(exchange: &mut Exchange, failure: Failure, replayable: boo
     let once_only = matches!(exchange.head().method(), b"POST" | b"PATCH" | b"LOCK");
     match failure {
         Failure::Connect | Failure::ConnectTimeout => may_go_on(exchange),
+        Failure::Untouched { reused: true } => {
+            exchange.forgive_try();
+            true
+        }
+        Failure::Untouched { reused: false } => may_go_on(exchange),
         // A connection that went stale in the pool says nothing of the upstream.
         Failure::Broken { reused: true } if !once_only => {
             exchange.forgive_try();

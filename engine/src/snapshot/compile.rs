@@ -4,7 +4,7 @@
 //! shared. A route holds its service, so a changed service touches the routes that
 //! point at it; their patterns stay, and with them the table's trees.
 
-use super::{CompiledRoute, CompiledService, Snapshot, UpstreamTls};
+use super::{CompiledRoute, CompiledService, GrpcOver, Snapshot, UpstreamTls};
 use crate::router::{Change, Pattern, RouterPriority, Unserved};
 use model::config::Difference;
 use model::entities::{CaCertificate, Route, Service};
@@ -123,15 +123,6 @@ impl Step<'_> {
 
     /// The pattern of a route, unless it cannot be served.
     fn pattern_of(&mut self, route: &Route) -> Option<Arc<Pattern>> {
-        // Its requests would pass as any others, unasked whether they are gRPC, and over TLS.
-        let is_grpc = |protocol: &&Protocol| matches!(protocol, Protocol::Grpc | Protocol::Grpcs);
-        if let Some(protocol) = route.protocols.iter().find(is_grpc) {
-            let message =
-                format!("this version does not serve routes for protocol `{protocol}` yet");
-            let problem = Problem::of(EntityKind::Route, route.id, NOT_SERVED, message);
-            self.problems.push(problem.at("protocols"));
-            return None;
-        }
         let Snapshot { options, regexes, .. } = self.previous;
         match Pattern::of(route, options.router_priority, regexes) {
             Ok(pattern) => Some(Arc::new(pattern)),
@@ -164,6 +155,11 @@ fn compile_route(
         strip_path: route.strip_path,
         preserve_host: route.preserve_host,
         https_only: demands_tls.then_some(route.https_redirect_status_code),
+        grpc: match (has(Protocol::Grpc), has(Protocol::Grpcs)) {
+            (true, _) => Some(GrpcOver::Any),
+            (false, true) => Some(GrpcOver::Tls),
+            (false, false) => None,
+        },
         service,
         pattern,
     }
@@ -173,7 +169,7 @@ fn compile_route(
 fn problems_of(service: &Service, config: &Config) -> Vec<Problem> {
     let problem = |code: &str, message| Problem::of(Service::KIND, service.id, code, message);
     let mut problems = Vec::new();
-    if !matches!(service.protocol, Protocol::Http | Protocol::Https) {
+    if !service.protocol.is_http() {
         let message = format!("this version does not serve protocol `{}` yet", service.protocol);
         problems.push(problem(NOT_SERVED, message));
     }

@@ -6,7 +6,7 @@ use boring::ec::{EcGroup, EcKey};
 use boring::hash::MessageDigest;
 use boring::nid::Nid;
 use boring::pkey::PKey;
-use boring::ssl::{SslAcceptor, SslMethod};
+use boring::ssl::{SslAcceptor, SslAcceptorBuilder, SslMethod};
 use boring::x509::X509;
 use engine::options::Listen;
 use engine::{Engine, Handle, Options};
@@ -177,7 +177,7 @@ impl Origin {
 
     /// One that speaks TLS, with a certificate of its own making.
     pub(crate) async fn secure(act: impl Fn(&Received) -> Act + Send + Sync + 'static) -> Origin {
-        let acceptor = Arc::new(acceptor());
+        let acceptor = Arc::new(acceptor().build());
         let handshake = move |stream| {
             let acceptor = acceptor.clone();
             async move { tokio_boring::accept(&acceptor, stream).await.ok() }
@@ -229,7 +229,8 @@ impl Origin {
     }
 }
 
-fn acceptor() -> SslAcceptor {
+/// With a certificate of its own making.
+pub(crate) fn acceptor() -> SslAcceptorBuilder {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
     let mut certificate = X509::builder().unwrap();
@@ -240,7 +241,7 @@ fn acceptor() -> SslAcceptor {
     let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
     acceptor.set_certificate(&certificate.build()).unwrap();
     acceptor.set_private_key(&key).unwrap();
-    acceptor.build()
+    acceptor
 }
 
 async fn serve(

@@ -90,7 +90,8 @@ const ASKED_VALUES: &[&str] = &["1", "2", "3", "v1", "V1", "V22", "ABC", "b"];
 const NAMES: &[&str] = &["x-a", "X_B", "c"];
 const SNIS: &[&str] = &["a.io", "b.io.", "*.a.io", "*.io", "x.*"];
 const ASKED_SNIS: &[&str] = &["a.io", "b.io", "x.a.io", "x.y.a.io", "c.io"];
-const PROTOCOLS: &[&[&str]] = &[&["http", "https"], &["http", "https"], &["http"], &["https"]];
+const PROTOCOLS: &[&[&str]] =
+    &[&["http", "https"], &["http", "https"], &["http"], &["https"], &["grpc", "grpcs"]];
 
 /// SplitMix64: numbers that look random and are the same every time.
 #[derive(Clone, Debug)]
@@ -153,6 +154,8 @@ pub(crate) fn some_route(random: &mut Random, id: Uuid, variety: Variety) -> Rou
     let mut fields = Map::new();
     let protocols = if variety == Variety::All { random.pick(PROTOCOLS) } else { PROTOCOLS[0] };
     fields.insert("protocols".to_owned(), json!(protocols));
+    let is_grpc = protocols[0] == "grpc";
+    fields.insert("strip_path".to_owned(), json!(!is_grpc));
     let mut set = |field: &str, value: Value| fields.insert(field.to_owned(), value);
     match variety {
         Variety::All => {
@@ -174,7 +177,7 @@ pub(crate) fn some_route(random: &mut Random, id: Uuid, variety: Variety) -> Rou
         }
     }
     let is_likely = if variety == Variety::Lists { 2 } else { 4 };
-    if random.one_in(is_likely) {
+    if !is_grpc && random.one_in(is_likely) {
         set("methods", json!(random.some(METHODS, 1, 2)));
     }
     if random.one_in(is_likely) {

@@ -143,18 +143,6 @@ fn the_order_of_routes_may_be_the_documented_one() {
 }
 
 #[test]
-fn a_route_for_grpc_is_refused_until_it_is_served_as_such() {
-    let route =
-        route("r").path("/r").with("protocols", ["grpc", "grpcs"]).with("strip_path", false);
-    let mut config = Config::default();
-    config.write(route.build());
-    let problems = compile(&revision(1, config), &Snapshot::empty()).unwrap_err();
-    let told: Vec<_> =
-        problems.iter().map(|problem| (&*problem.code, problem.field.as_deref())).collect();
-    assert_eq!(told, [("not_served", Some("protocols"))]);
-}
-
-#[test]
 fn services_that_are_not_served_yet_are_refused() {
     let https = service("s").with("protocol", "https");
     for (service, expected) in [

@@ -5,6 +5,7 @@ mod process; // a gateway that is started, told, killed and started again
 mod nodes; // control planes, data planes and nodes by themselves made of it
 mod by_hand; // a control plane that says what the test wants said
 mod origin; // what requests are proxied to
+mod python; // programs that others have written
 mod relay; // a link that can be watched
 mod http; // requests and replies
 pub mod load; // many requests, measured
@@ -15,6 +16,7 @@ pub use http::{Http, Reply, raw};
 pub use nodes::{ControlPlane, DataPlane, DbLess};
 pub use origin::{Origin, closing};
 pub use process::Process;
+pub use python::{Python, Running};
 pub use relay::Relay;
 pub use site::{Pair, Site, free_port};
 pub use wait::{PATIENCE, within};

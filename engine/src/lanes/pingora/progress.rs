@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until};
 /// Shared by a request's phases and its task.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// How long the client may be silent within the body.
-    limit: Duration,
+    /// How long the client may be silent within the body, if that alone is a fault.
+    limit: Option<Duration>,
     /// When something was last heard of the body; `None` once it has ended.
     heard: Mutex<Option<Instant>>,
     answered: AtomicBool,
@@ -20,7 +20,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// `ended`: there is no body to wait for.
-    pub(super) fn new(limit: Duration, ended: bool) -> Progress {
+    pub(super) fn new(limit: Option<Duration>, ended: bool) -> Progress {
         let heard = Mutex::new((!ended).then(Instant::now));
         Progress { limit, heard, answered: AtomicBool::new(false) }
     }
@@ -33,8 +33,9 @@ impl Progress {
     /// Waits until the client has been silent for too long; for ever once its body has ended.
     pub(super) async fn silence(&self) {
         loop {
-            let Some(heard) = *self.heard() else { return std::future::pending().await };
-            let end = heard + self.limit;
+            let heard = *self.heard();
+            let end = heard.and_then(|heard| heard.checked_add(self.limit?));
+            let Some(end) = end else { return std::future::pending().await };
             if end <= Instant::now() {
                 return;
             }
@@ -65,7 +66,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_is_measured_from_the_last_byte_and_not_behind_the_end() {
         let second = Duration::from_secs(1);
-        let progress = Progress::new(10 * second, false);
+        let progress = Progress::new(Some(10 * second), false);
         assert!(timeout(9 * second, progress.silence()).await.is_err());
         progress.hear(false);
         assert!(timeout(9 * second, progress.silence()).await.is_err());

@@ -4,6 +4,7 @@
 //! lane's to write, from the request's terms; everything else of a head is a
 //! repetition of the pipeline's edits.
 
+use super::grpc;
 use super::progress::Progress;
 use crate::door::{self, framing::ChunkError};
 use crate::lanes::http2;
@@ -12,8 +13,10 @@ use crate::proxy::exchange::Exchange;
 use crate::proxy::head::{Edit, Known, Name, ResponseHead, Version};
 use crate::proxy::hygiene::Framing;
 use crate::proxy::log::Outcome;
+use crate::proxy::reply::Reply;
 use crate::proxy::response;
 use crate::proxy::upstream::{self, Failure};
+use crate::snapshot::CompiledService;
 use bytes::{Bytes, BytesMut};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
@@ -32,7 +35,7 @@ const SWITCHING: http::StatusCode = http::StatusCode::SWITCHING_PROTOCOLS;
 const NAMED: ErrorType = ErrorType::new("pipeline");
 
 /// A failure of the pipeline's on its way through Pingora.
-fn named(failure: Failure, source: ErrorSource) -> BError {
+pub(super) fn named(failure: Failure, source: ErrorSource) -> BError {
     let mut error = Error::create(NAMED, source, None, Some(Box::new(failure)));
     error.set_retry(false);
     error
@@ -55,10 +58,11 @@ pub(super) fn begin(session: &mut Session, exchange: &Exchange) {
 }
 
 /// How long a client may be silent within a body. What Pingora waits for is not to be seen from
-/// here, so the upstream's time to accept more is on top.
+/// here, so the upstream's time to accept more is on top. A call of gRPC may have its client say
+/// nothing for long: it ends with its upstream's silence.
 pub(super) fn progress(exchange: &Exchange, ended: bool) -> Progress {
-    let write = exchange.service().map(|service| service.write_timeout).unwrap_or_default();
-    Progress::new(PAUSE.saturating_add(write), ended)
+    let service = exchange.service().filter(|service| !service.is_grpc());
+    Progress::new(service.map(|service| PAUSE.saturating_add(service.write_timeout)), ended)
 }
 
 /// The request's head in its final form, as the door replays it over HTTP/1.
@@ -102,6 +106,9 @@ pub(super) async fn peer(exchange: &mut Exchange, keepalive: Keepalive) -> Resul
     // Kong's default; compiling refuses services that ask for more.
     options.verify_cert = false;
     options.verify_hostname = false;
+    if service.is_grpc() {
+        grpc::speak(options);
+    }
     // The door has stripped what is hop-by-hop and nothing else may go missing.
     options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
     Ok(Box::new(peer))
@@ -109,6 +116,9 @@ pub(super) async fn peer(exchange: &mut Exchange, keepalive: Keepalive) -> Resul
 
 /// The connection fields of the upstream's side; the rest was replayed.
 pub(super) fn request(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
+    if exchange.service().is_some_and(CompiledService::is_grpc) {
+        return grpc::check(request);
+    }
     let connection = if exchange.terms().websocket { "keep-alive, Upgrade" } else { "keep-alive" };
     request.insert_header("Connection", connection)
 }
@@ -197,14 +207,37 @@ fn spelled(name: Name<'_>) -> Bytes {
     Bytes::copy_from_slice(name.as_bytes())
 }
 
-/// A try failed: marks the error as the pipeline decides.
+/// A try came to no connection: marks the error as the pipeline decides.
+pub(super) fn unconnected(
+    session: &mut Session,
+    exchange: Option<&mut Exchange>,
+    error: BError,
+) -> BError {
+    let failure = match failure_of(&error, false) {
+        // A connection that many share went before this request was put on it.
+        Failure::Broken { .. } | Failure::Untouched { .. } | Failure::Garbage => Failure::Connect,
+        failure => failure,
+    };
+    judged(session, exchange, error, failure)
+}
+
+/// A try failed later: likewise.
 pub(super) fn failed(
     session: &mut Session,
     exchange: Option<&mut Exchange>,
-    mut error: BError,
+    error: BError,
     reused: bool,
 ) -> BError {
     let failure = failure_of(&error, reused);
+    judged(session, exchange, error, failure)
+}
+
+fn judged(
+    session: &mut Session,
+    exchange: Option<&mut Exchange>,
+    mut error: BError,
+    failure: Failure,
+) -> BError {
     let replayable = session.response_written().is_none() && !session.retry_buffer_truncated();
     let again = exchange.is_some_and(|ex| upstream::retries(ex, failure, replayable));
     tracing::debug!(%error, again, "a try failed");
@@ -227,15 +260,28 @@ pub(super) async fn give_up(
         failure => failure,
     };
     upstream::report(exchange, failure, error);
-    let Some(reply) = failure.reply().filter(|_| answered.is_none()) else { return 0 };
+    let Some(reply) = failure.reply() else { return 0 };
+    if answered.is_some() {
+        end_grpc(session, exchange, &reply).await;
+        return 0;
+    }
     let rendered = response::own(exchange, &reply);
     part_if_last(session, exchange);
     let (status, head) = (rendered.status, http2::header(&rendered));
+    let is_head = exchange.head().method() == b"HEAD";
     let sent = async {
-        let head = head?;
-        let session = session.as_downstream_mut();
-        session.write_response_header(Box::new(head)).await?;
-        session.write_response_body(rendered.body.into(), true).await
+        let head = Box::new(head?);
+        match session.as_downstream_mut() {
+            // What has no body ends with its head: clients of gRPC look for its status there only if
+            // nothing follows.
+            ServerSession::H2(client) if is_head || rendered.body.is_empty() => {
+                client.write_response_header(head, true)
+            }
+            client => {
+                client.write_response_header(head).await?;
+                client.write_response_body(rendered.body.into(), true).await
+            }
+        }
     };
     match sent.await {
         Ok(()) if exchange.keeps_alive() => exchange.client().note_answered(),
@@ -245,11 +291,24 @@ pub(super) async fn give_up(
     status
 }
 
+/// Ends a response of gRPC that has begun. Others just break off.
+async fn end_grpc(session: &mut Session, exchange: &Exchange, reply: &Reply) {
+    let Some(trailers) = grpc::last_words(exchange, reply) else { return };
+    let sent = session.as_downstream_mut().write_response_trailers(trailers).await;
+    if let Err(error) = sent {
+        tracing::debug!(%error, "client left before its call was ended");
+    }
+}
+
 /// What a Pingora error means to the pipeline.
 fn failure_of(error: &Error, reused: bool) -> Failure {
     use ErrorType as E;
     if let Some(failure) = error.root_cause().downcast_ref::<Failure>() {
         return *failure;
+    }
+    let of_upstream = *error.esource() == ErrorSource::Upstream;
+    if let Some(failure) = grpc::failure_of(error, reused).filter(|_| of_upstream) {
+        return failure;
     }
     match (error.esource(), error.etype()) {
         (ErrorSource::Downstream, E::ReadError) if breaks_framing(error) => Failure::BodyMalformed,

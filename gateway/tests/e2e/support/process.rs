@@ -119,6 +119,15 @@ impl Process {
         Self::program().arg("check").arg(self.conf()).output().unwrap()
     }
 
+    /// The most memory it has ever held, in KiB.
+    pub fn most_memory_kib(&self) -> usize {
+        let child = self.child.as_ref().expect("it runs");
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it has some");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// All it has said since it was started last.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file(self.starts)).unwrap_or_default()
