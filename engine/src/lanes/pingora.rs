@@ -6,7 +6,9 @@
 //! the pipeline prepared.
 
 mod progress; // of a request that came by HTTP/2
+mod peer; // where a try goes
 mod relay;
+mod uses; // of upstream connections
 
 use crate::door::{BoundedStream, Next, Transport};
 use crate::options::Keepalive;
@@ -16,6 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::apps::HttpServerApp as _;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::HttpSession;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
@@ -24,9 +27,10 @@ use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{BError, Error, Result};
 use progress::Progress;
+use uses::Uses;
 use std::any::Any;
 use std::io::Write as _;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,7 +52,7 @@ impl Pingora {
             max_retries: usize::MAX,
             ..ServerConf::default()
         };
-        let proxy = http_proxy(&Arc::new(conf), Phases { keepalive });
+        let proxy = http_proxy(&Arc::new(conf), Phases { keepalive, uses: Uses::new(keepalive) });
         Pingora { proxy: Arc::new(proxy), draining }
     }
 
@@ -136,6 +140,7 @@ impl Trust {
 /// The pipeline's phases, seen by Pingora.
 struct Phases {
     keepalive: Keepalive,
+    uses: Uses,
 }
 
 /// What Pingora holds of a request: there from the first phase on.
@@ -211,7 +216,19 @@ impl ProxyHttp for Phases {
         ctx: &mut Carried,
     ) -> Result<Box<HttpPeer>> {
         ctx.adopt(session);
-        relay::peer(ctx.exchange()?, self.keepalive).await
+        peer::peer(ctx.exchange()?, self.keepalive).await
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        peer: &HttpPeer,
+        fd: RawFd,
+        digest: Option<&Digest>,
+        _ctx: &mut Carried,
+    ) -> Result<()> {
+        peer::admit(peer, digest, fd, reused, &self.uses)
     }
 
     async fn upstream_request_filter(
