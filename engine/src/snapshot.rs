@@ -20,6 +20,7 @@ pub use publish::{Held, Pinned, Publisher, Reader, Superseded};
 pub use upstream_tls::{UpstreamDefaults, UpstreamTls};
 
 use crate::router::{Pattern, Regexes, RouteTable};
+use authorities::Authorities;
 use imbl::OrdMap;
 use model::entities::{Route, Service};
 use model::value::{Host, Name, Path, Protocol};
@@ -27,7 +28,6 @@ use model::{Config, Id, RevisionId};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use authorities::Authorities;
 use trust::Trusts;
 
 /// A compiled revision: all a request may read. Immutable.

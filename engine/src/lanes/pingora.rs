@@ -27,12 +27,12 @@ use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{BError, Error, Result};
 use progress::Progress;
-use uses::Uses;
 use std::any::Any;
 use std::io::Write as _;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use uses::Uses;
 
 /// One worker's instance: its upstream connections are its own.
 pub(crate) struct Pingora {

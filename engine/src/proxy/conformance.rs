@@ -84,7 +84,10 @@ fn run(case: &Value) -> Outcome {
     for (order, key) in orders {
         let Some(expected) = case["expect"].get(key) else { continue };
         let asked = Asked::of(case);
-        let previous = Snapshot::empty_for(CompileOptions { router_priority: order, ..CompileOptions::default() });
+        let previous = Snapshot::empty_for(CompileOptions {
+            router_priority: order,
+            ..CompileOptions::default()
+        });
         let snapshot = match compile(&revision(1, config.clone()), &previous) {
             Ok(snapshot) => snapshot,
             Err(problems) if problems.iter().all(|problem| problem.code == NOT_SERVED) => {

@@ -185,5 +185,8 @@ fn may_go_on(exchange: &Exchange) -> bool {
 pub(crate) fn server_name(exchange: &Exchange) -> Option<ServerName> {
     let name = host_name(exchange.head().get(Known::Host)?);
     let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
-    Some(resolve::literal(name).map_or_else(|| ServerName::Dns(name.to_owned()), ServerName::Address))
+    Some(
+        resolve::literal(name)
+            .map_or_else(|| ServerName::Dns(name.to_owned()), ServerName::Address),
+    )
 }

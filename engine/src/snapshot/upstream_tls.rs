@@ -269,7 +269,8 @@ impl Sources<'_> {
         let Some(ids) = &service.ca_certificates else {
             return self.defaults.trusted.get(self.trusts);
         };
-        let named = ids.iter().filter_map(|id| self.authorities.get(Id::<CaCertificate>::from(*id)));
+        let named =
+            ids.iter().filter_map(|id| self.authorities.get(Id::<CaCertificate>::from(*id)));
         let all = named.map(|authority| (authority.fingerprint, authority.certificate.clone()));
         self.trusts.of(&all.collect())
     }
