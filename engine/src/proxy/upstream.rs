@@ -99,12 +99,13 @@ impl Failure {
 /// Begins a try: the address it goes to.
 pub(crate) async fn choose(exchange: &mut Exchange) -> Result<SocketAddr, Failure> {
     let service = exchange.service().ok_or(Failure::Internal)?;
-    let (port, station) = (service.port, &exchange.client().station);
-    // The next of several addresses with every request, and with every try.
-    let turn = station.ids.turn().wrapping_add(exchange.tries() as usize);
+    let port = service.port;
     let address = match service.address {
         Some(address) => Some(address),
-        None => station.resolver.address(service.host.as_str(), turn).await,
+        None => {
+            let resolver = &exchange.client().station.resolver;
+            resolver.address(service.host.as_str(), exchange.turn()).await
+        }
     };
     exchange.begin_try();
     Ok(SocketAddr::new(address.ok_or(Failure::Unresolved)?, port))
