@@ -34,6 +34,8 @@ pub struct Options {
     pub forwarding: Forwarding,
     /// Idle connections to upstreams.
     pub keepalive: Keepalive,
+    /// How TLS is spoken with upstreams whose service does not say.
+    pub upstream_tls: UpstreamTls,
     /// Largest request body in bytes; `None` for any.
     pub max_body: Option<u64>,
     /// The port clients know, by the port listened on, behind a port mapping.
@@ -288,10 +290,43 @@ pub struct Keepalive {
     pub pool_size: usize,
     /// How long one may be idle; `None` for as long as it likes.
     pub idle_timeout: Option<Duration>,
+    /// How many requests one carries before it is closed; `None` for any number.
+    pub max_requests: Option<u32>,
 }
 
 impl Default for Keepalive {
     fn default() -> Keepalive {
-        Keepalive { pool_size: 512, idle_timeout: Some(Duration::from_secs(60)) }
+        Keepalive {
+            pool_size: 512,
+            idle_timeout: Some(Duration::from_secs(60)),
+            max_requests: Some(10_000),
+        }
+    }
+}
+
+/// How TLS is spoken with upstreams whose service does not say.
+#[derive(Clone, Debug)]
+pub struct UpstreamTls {
+    /// Whether their certificates are verified.
+    pub verify: bool,
+    /// How many intermediate certificates may lead from one to its authority.
+    pub verify_depth: u16,
+    /// Authorities that are trusted, in PEM.
+    pub authorities: Vec<String>,
+    /// Whether the system's are trusted as well.
+    pub system_authorities: bool,
+    /// What an upstream that asks for a certificate is shown.
+    pub certificate: Option<PemPair>,
+}
+
+impl Default for UpstreamTls {
+    fn default() -> UpstreamTls {
+        UpstreamTls {
+            verify: false,
+            verify_depth: 1,
+            authorities: Vec::new(),
+            system_authorities: true,
+            certificate: None,
+        }
     }
 }

@@ -6,6 +6,9 @@
 
 pub mod compile; // revision × previous snapshot → next snapshot, or every reason why not
 pub mod certificates; // which certificate a TLS client is shown
+pub mod upstream_tls; // what an upstream is shown, and what it must show
+mod authorities; // the CA certificates there are
+pub(crate) mod trust; // does a chain end in one of them?
 pub mod publish; // the swap, and who has seen it
 pub mod follow; // newest revision → compile → publish → verdict
 pub mod judge; // would it compile?
@@ -14,8 +17,10 @@ pub use certificates::Certificates;
 pub use compile::{CompileOptions, compile};
 pub use judge::judge;
 pub use publish::{Held, Pinned, Publisher, Reader, Superseded};
+pub use upstream_tls::{UpstreamDefaults, UpstreamTls};
 
 use crate::router::{Pattern, Regexes, RouteTable};
+use authorities::Authorities;
 use imbl::OrdMap;
 use model::entities::{Route, Service};
 use model::value::{Host, Name, Path, Protocol};
@@ -23,6 +28,7 @@ use model::{Config, Id, RevisionId};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use trust::Trusts;
 
 /// A compiled revision: all a request may read. Immutable.
 #[derive(Debug, Default)]
@@ -33,6 +39,7 @@ pub struct Snapshot {
     pub routes: RouteTable,
     /// Which certificate a TLS client is shown.
     pub certificates: Certificates,
+    authorities: Authorities,
     services: OrdMap<Id<Service>, Arc<CompiledService>>,
     /// What the next revision is compared with.
     config: Config,
@@ -40,6 +47,8 @@ pub struct Snapshot {
     options: CompileOptions,
     /// The regular expressions of this and all snapshots it came from that are in use.
     regexes: Regexes,
+    /// Likewise the sets of authorities.
+    trusts: Trusts,
 }
 
 impl Snapshot {
@@ -105,8 +114,8 @@ pub struct CompiledService {
     pub read_timeout: Duration,
     /// How many more targets are tried when one fails.
     pub retries: u16,
-    /// How much of its certificate is believed.
-    pub tls: UpstreamTls,
+    /// How TLS is spoken with it, if it is.
+    pub tls: Option<UpstreamTls>,
 }
 
 impl CompiledService {
@@ -124,13 +133,4 @@ pub enum GrpcOver {
     Any,
     /// HTTP/2 with TLS only.
     Tls,
-}
-
-/// Demands on the certificate of an upstream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UpstreamTls {
-    /// Whether it is verified; `None` leaves that to the gateway's settings.
-    pub verify: Option<bool>,
-    /// How many intermediate certificates its chain may have; likewise.
-    pub verify_depth: Option<u16>,
 }

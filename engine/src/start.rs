@@ -11,7 +11,7 @@ use crate::proxy::exchange::{Failures, Ids, Station};
 use crate::proxy::log::{self, Backlog};
 use crate::resolve::Resolver;
 use crate::snapshot::publish::{Publisher, Reader};
-use crate::snapshot::{Held, follow};
+use crate::snapshot::{CompileOptions, Held, UpstreamDefaults, follow};
 use crate::worker::drain::{self, Order};
 use crate::worker::listen::{self, Board, ListenError};
 use crate::worker::tls::{Terminator, TlsError};
@@ -35,6 +35,9 @@ pub enum StartError {
     /// TLS is asked for, but cannot be spoken as the options say.
     #[error("cannot speak TLS")]
     Tls(#[from] TlsError),
+    /// What upstreams are to be shown, or to show, cannot be used.
+    #[error("cannot speak TLS with upstreams: {0}")]
+    UpstreamTls(String),
     /// Threads or descriptors are not to be had.
     #[error("cannot start {what}")]
     System {
@@ -69,7 +72,8 @@ impl Engine {
         let tls = terminator(&options)?;
         let background = background()?;
 
-        let (publisher, readers) = Publisher::new(follow::first(&revisions.borrow()), plan.len());
+        let first = follow::first(&revisions.borrow(), compiling(&options)?);
+        let (publisher, readers) = Publisher::new(first, plan.len());
         let (verdict, verdicts) = watch::channel(Verdict::default());
         let held = publisher.held();
         background.spawn(follow::follow(revisions, publisher, verdict));
@@ -126,6 +130,12 @@ fn bound(listen: &[Listen], addresses: &[SocketAddr]) -> Vec<Listen> {
 fn terminator(options: &Options) -> Result<Option<Arc<Terminator>>, StartError> {
     let speaks_tls = options.listen.iter().any(|listen| listen.tls);
     Ok(speaks_tls.then(|| Terminator::new(&options.tls)).transpose()?.map(Arc::new))
+}
+
+/// How every snapshot is compiled.
+fn compiling(options: &Options) -> Result<CompileOptions, StartError> {
+    let defaults = UpstreamDefaults::new(&options.upstream_tls).map_err(StartError::UpstreamTls)?;
+    Ok(CompileOptions { upstream_tls: Arc::new(defaults), ..CompileOptions::default() })
 }
 
 /// Where the first worker listens; the others do so at the same.

@@ -7,7 +7,9 @@
 
 mod grpc; // upstreams over HTTP/2
 mod progress; // of a request that came by HTTP/2
+mod peer; // where a try goes
 mod relay;
+mod uses; // of upstream connections
 
 use crate::door::{BoundedStream, Next, Transport};
 use crate::options::Keepalive;
@@ -18,6 +20,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use pingora::apps::HttpServerApp as _;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::HttpSession;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
@@ -28,9 +31,10 @@ use pingora::{BError, Error, Result};
 use progress::Progress;
 use std::any::Any;
 use std::io::Write as _;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use uses::Uses;
 
 /// One worker's instance: its upstream connections are its own.
 pub(crate) struct Pingora {
@@ -50,7 +54,7 @@ impl Pingora {
             max_retries: usize::MAX,
             ..ServerConf::default()
         };
-        let proxy = http_proxy(&Arc::new(conf), Phases { keepalive });
+        let proxy = http_proxy(&Arc::new(conf), Phases { keepalive, uses: Uses::new(keepalive) });
         Pingora { proxy: Arc::new(proxy), draining }
     }
 
@@ -138,6 +142,7 @@ impl Trust {
 /// The pipeline's phases, seen by Pingora.
 struct Phases {
     keepalive: Keepalive,
+    uses: Uses,
 }
 
 /// What Pingora holds of a request: there from the first phase on.
@@ -213,7 +218,19 @@ impl ProxyHttp for Phases {
         ctx: &mut Carried,
     ) -> Result<Box<HttpPeer>> {
         ctx.adopt(session);
-        relay::peer(ctx.exchange()?, self.keepalive).await
+        peer::peer(ctx.exchange()?, self.keepalive).await
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        peer: &HttpPeer,
+        fd: RawFd,
+        digest: Option<&Digest>,
+        _ctx: &mut Carried,
+    ) -> Result<()> {
+        peer::admit(peer, digest, fd, reused, &self.uses)
     }
 
     async fn upstream_request_filter(

@@ -80,7 +80,10 @@ fn run(case: &Value) -> Outcome {
     for (order, key) in orders {
         let Some(expected) = case["expect"].get(key) else { continue };
         let asked = Asked::of(case);
-        let previous = Snapshot::empty_for(CompileOptions { router_priority: order });
+        let previous = Snapshot::empty_for(CompileOptions {
+            router_priority: order,
+            ..CompileOptions::default()
+        });
         let snapshot = match compile(&revision(1, config.clone()), &previous) {
             Ok(snapshot) => snapshot,
             Err(problems) => return Outcome::Failed(format!("{problems:?}")),

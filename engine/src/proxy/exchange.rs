@@ -121,8 +121,13 @@ pub(crate) struct Exchange {
     balanced: Option<Instant>,
     taken: Option<Taken>,
     client_ip: IpAddr,
+    /// Which of several addresses is the first to be tried.
+    turn: usize,
     tries: u32,
+    /// Body bytes of this try: the next one begins with the first again.
     received: u64,
+    /// Whether a lane has read any of the body, in whichever try.
+    body_begun: bool,
 }
 
 /// Which route a request takes.
@@ -148,8 +153,10 @@ impl Exchange {
             balanced: None,
             taken: None,
             client_ip,
+            turn: station.ids.turn(),
             tries: 0,
             received: 0,
+            body_begun: false,
             client: client.clone(),
         })
     }
@@ -181,7 +188,7 @@ impl Exchange {
     /// Whether the connection may carry another request, were this one answered now. A body of
     /// which something has come is being read by a lane, to its end.
     pub(crate) fn keeps_alive(&self) -> bool {
-        let survives = self.received > 0 || self.terms.survives_unread();
+        let survives = self.body_begun || self.terms.survives_unread();
         survives && self.terms.keep_alive && !*self.client.station.draining.borrow()
     }
 
@@ -218,12 +225,18 @@ impl Exchange {
     /// Counts a try. The first ends what the gateway itself took.
     pub(crate) fn begin_try(&mut self) {
         self.tries += 1;
+        self.received = 0;
         self.balanced.get_or_insert_with(Instant::now);
     }
 
     /// Tries so far that count against the service's retries.
     pub(crate) fn tries(&self) -> u32 {
         self.tries
+    }
+
+    /// Whose turn it is of several addresses: another's with every request, and with every try.
+    pub(crate) fn turn(&self) -> usize {
+        self.turn.wrapping_add(self.tries as usize)
     }
 
     /// Forgets the last try: it failed for no reason of the upstream's.
@@ -234,6 +247,7 @@ impl Exchange {
     /// Counts body bytes that came; false when they are more than is allowed.
     pub(crate) fn receive(&mut self, bytes: usize) -> bool {
         self.received = self.received.saturating_add(bytes as u64);
+        self.body_begun |= bytes > 0;
         self.options().max_body.is_none_or(|most| self.received <= most)
     }
 

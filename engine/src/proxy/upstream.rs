@@ -1,15 +1,16 @@
 //! Which address is tried, and what follows when a try fails.
 //!
 //! Only what went wrong with a connection is retried, never a status the upstream
-//! sent. A request that may already have had its effect is not sent twice: `POST`,
-//! `PATCH` and `LOCK` are retried only where nothing of them had been sent, or where an
-//! HTTP/2 upstream says that it has done nothing with what was (RFC 9113 §8.7).
+//! sent. A request that may already have had its effect is not sent twice: unless its method
+//! is idempotent, it is retried only where nothing of it had been sent, or where an HTTP/2
+//! upstream says that it has done nothing with what was (RFC 9113 §8.7).
 
 use super::exchange::Exchange;
 use super::forwarded::host_name;
 use super::head::Known;
 use super::reply::Reply;
 use crate::resolve;
+use crate::snapshot::trust::ServerName;
 use std::net::SocketAddr;
 
 /// Why a request got no, or no complete, response from its upstream.
@@ -24,6 +25,13 @@ pub(crate) enum Failure {
     /// Nor within the time it had.
     #[error("connecting to the upstream took too long")]
     ConnectTimeout,
+    /// It is not who it should be, or cannot prove it.
+    #[error("the upstream's certificate is not trusted")]
+    Untrusted,
+    /// The connection came from the pool and is not to be used again: it has carried as many
+    /// requests as it may. Nothing was sent on it.
+    #[error("the connection has been used enough")]
+    Retired,
     /// The connection broke before any of the response had been passed on.
     #[error("the upstream hung up")]
     Broken {
@@ -83,6 +91,7 @@ impl Failure {
         Some(match self {
             Failure::Unresolved => Reply::no_address(),
             Failure::Connect
+            | Failure::Untrusted
             | Failure::Broken { .. }
             | Failure::Untouched { .. }
             | Failure::NotHttp2
@@ -93,7 +102,7 @@ impl Failure {
             Failure::BodyMalformed => Reply::bad_request(),
             Failure::BodyTooLarge => Reply::too_large(),
             Failure::BodyTimeout => Reply::body_timeout(),
-            Failure::Internal => Reply::internal(),
+            Failure::Internal | Failure::Retired => Reply::internal(),
             Failure::TunnelSilent | Failure::ClientGone => return None,
         })
     }
@@ -102,12 +111,13 @@ impl Failure {
 /// Begins a try: the address it goes to.
 pub(crate) async fn choose(exchange: &mut Exchange) -> Result<SocketAddr, Failure> {
     let service = exchange.service().ok_or(Failure::Internal)?;
-    let (port, station) = (service.port, &exchange.client().station);
-    // The next of several addresses with every request, and with every try.
-    let turn = station.ids.turn().wrapping_add(exchange.tries() as usize);
+    let port = service.port;
     let address = match service.address {
         Some(address) => Some(address),
-        None => station.resolver.address(service.host.as_str(), turn).await,
+        None => {
+            let resolver = &exchange.client().station.resolver;
+            resolver.address(service.host.as_str(), exchange.turn()).await
+        }
     };
     exchange.begin_try();
     Ok(SocketAddr::new(address.ok_or(Failure::Unresolved)?, port))
@@ -119,10 +129,10 @@ pub(crate) fn retries(exchange: &mut Exchange, failure: Failure, replayable: boo
     if !replayable {
         return false;
     }
-    let once_only = matches!(exchange.head().method(), b"POST" | b"PATCH" | b"LOCK");
+    let once_only = !is_idempotent(exchange.head().method());
     match failure {
-        Failure::Connect | Failure::ConnectTimeout => may_go_on(exchange),
-        Failure::Untouched { reused: true } => {
+        Failure::Connect | Failure::ConnectTimeout | Failure::Untrusted => may_go_on(exchange),
+        Failure::Retired | Failure::Untouched { reused: true } => {
             exchange.forgive_try();
             true
         }
@@ -135,6 +145,30 @@ pub(crate) fn retries(exchange: &mut Exchange, failure: Failure, replayable: boo
         Failure::Broken { .. } | Failure::Timeout if !once_only => may_go_on(exchange),
         _ => false,
     }
+}
+
+/// Whether a request that may have had its effect may be sent again: RFC 9110 §9.2.2 leaves that
+/// to methods that are known to have the same effect however often they come. Those are RFC
+/// 9110's, and what the IANA registry says of WebDAV's that are in use.
+fn is_idempotent(method: &[u8]) -> bool {
+    matches!(
+        method,
+        b"GET"
+            | b"HEAD"
+            | b"PUT"
+            | b"DELETE"
+            | b"OPTIONS"
+            | b"TRACE"
+            | b"PROPFIND"
+            | b"PROPPATCH"
+            | b"MKCOL"
+            | b"COPY"
+            | b"MOVE"
+            | b"UNLOCK"
+            | b"REPORT"
+            | b"SEARCH"
+            | b"QUERY"
+    )
 }
 
 /// Says that a request failed, and why: `cause` is what the lane knows of it. Where too
@@ -161,10 +195,12 @@ fn may_go_on(exchange: &Exchange) -> bool {
     exchange.service().is_some_and(|service| exchange.tries() <= u32::from(service.retries))
 }
 
-/// The name a TLS upstream is asked for: the Host it is sent, without a port. None
-/// for addresses, which are no server names (RFC 6066 §3).
-pub(crate) fn server_name(exchange: &Exchange) -> Option<String> {
+/// What a TLS upstream is asked for as: the Host it is sent, without a port.
+pub(crate) fn server_name(exchange: &Exchange) -> Option<ServerName> {
     let name = host_name(exchange.head().get(Known::Host)?);
-    let name = std::str::from_utf8(name).ok()?;
-    resolve::literal(name).is_none().then(|| name.to_owned())
+    let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
+    Some(
+        resolve::literal(name)
+            .map_or_else(|| ServerName::Dns(name.to_owned()), ServerName::Address),
+    )
 }

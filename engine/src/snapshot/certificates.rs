@@ -4,8 +4,10 @@
 //! certificates there, so a handshake only looks one up. A name is looked for as it is, then
 //! with its first label replaced by `*`, then with its last, then as `*` alone.
 
+use super::trust::Fingerprint;
 use boring::error::ErrorStack;
 use boring::pkey::{Id as KeyType, PKey, PKeyRef, Private};
+use boring::sha::Sha256;
 use boring::x509::{X509, X509Ref};
 use imbl::OrdMap;
 use model::config::Difference;
@@ -35,6 +37,11 @@ impl Certificates {
             .or_else(|| self.exactly(&first()?))
             .or_else(|| self.exactly(&last()?))
             .or_else(|| self.exactly("*"))
+    }
+
+    /// The certificate with this id.
+    pub(super) fn get(&self, id: Id<Certificate>) -> Option<&Arc<Identity>> {
+        self.by_id.get(&id)
     }
 
     fn exactly(&self, name: &str) -> Option<&Arc<Identity>> {
@@ -143,6 +150,11 @@ impl Identity {
         }
     }
 
+    /// The one that every entity has.
+    pub(super) fn primary(&self) -> &KeyPair {
+        &self.primary
+    }
+
     /// The certificate for a client that takes signatures of these kinds. An elliptic-curve key
     /// signs for a fraction of the cost, so it goes first.
     pub(crate) fn choose(&self, takes: impl Fn(KeyKind) -> bool) -> &KeyPair {
@@ -198,6 +210,15 @@ impl KeyPair {
         KeyPair { leaf, chain: Vec::new(), key, kind }
     }
 
+    /// Tells it from others. The key needs no mention: a certificate has only one.
+    pub(super) fn fingerprint(&self) -> Result<Fingerprint, ErrorStack> {
+        let mut all = Sha256::new();
+        for certificate in [&self.leaf].into_iter().chain(&self.chain) {
+            all.update(&certificate.to_der()?);
+        }
+        Ok(all.finish())
+    }
+
     pub(crate) fn leaf(&self) -> &X509Ref {
         &self.leaf
     }
@@ -239,7 +260,7 @@ fn no_certificate(field: &'static str) -> Flaw {
 }
 
 /// What the library says, without where in its source it says so.
-fn reason(error: &ErrorStack) -> String {
+pub(super) fn reason(error: &ErrorStack) -> String {
     let first = error.errors().first().and_then(|error| error.reason());
     first.map_or_else(|| "unreadable".to_owned(), |text| text.to_lowercase().replace('_', " "))
 }

@@ -4,13 +4,17 @@
 //! shared. A route holds its service, so a changed service touches the routes that
 //! point at it; their patterns stay, and with them the table's trees.
 
-use super::{CompiledRoute, CompiledService, GrpcOver, Snapshot, UpstreamTls};
+use super::authorities::Authorities;
+use super::certificates::UNUSABLE;
+use super::upstream_tls::Sources;
+use super::{Certificates, CompiledRoute, CompiledService, GrpcOver, Snapshot, UpstreamDefaults};
 use crate::router::{Change, Pattern, RouterPriority, Unserved};
+use boring::error::ErrorStack;
 use model::config::Difference;
-use model::entities::{CaCertificate, Route, Service};
+use model::entities::{CaCertificate, Certificate, Route, Service};
 use model::value::{Host, IpRange, Millis, Protocol};
 use model::vitals::Problem;
-use model::{Config, EntityKind, Id, Listed, Revision};
+use model::{Config, Entity, EntityKind, Id, Listed, Revision};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,10 +30,12 @@ pub const BAD_REGEX: &str = "invalid_regex";
 
 /// What an operator may choose about compiling; a snapshot has the choice of the one it
 /// follows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct CompileOptions {
     /// Which of two routes that match the same request serves it.
     pub router_priority: RouterPriority,
+    /// How TLS is spoken with services that do not say.
+    pub upstream_tls: Arc<UpstreamDefaults>,
 }
 
 /// Compiles a revision into the snapshot that follows `previous`.
@@ -37,28 +43,32 @@ pub struct CompileOptions {
 /// # Errors
 /// Everything about the revision that cannot be served; `previous` is unharmed.
 pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec<Problem>> {
+    let (config, before) = (&revision.config, &previous.config);
+    let mut problems = Vec::new();
     let mut step = Step {
-        config: &revision.config,
+        config,
         previous,
+        certificates: previous.certificates.patched(config, before, &mut problems),
+        authorities: previous.authorities.patched(config, before, &mut problems),
         services: previous.services.clone(),
         touched: BTreeSet::new(),
-        problems: Vec::new(),
+        problems,
     };
     step.compile_services();
     let changes = step.compile_routes();
-    let certificates =
-        previous.certificates.patched(&revision.config, &previous.config, &mut step.problems);
     if !step.problems.is_empty() {
         return Err(step.problems);
     }
     Ok(Snapshot {
         id: revision.id,
         routes: previous.routes.patched(changes),
-        certificates,
+        certificates: step.certificates,
+        authorities: step.authorities,
         services: step.services,
         config: revision.config.clone(),
-        options: previous.options,
+        options: previous.options.clone(),
         regexes: previous.regexes.clone(),
+        trusts: previous.trusts.clone(),
     })
 }
 
@@ -66,6 +76,8 @@ pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec
 struct Step<'a> {
     config: &'a Config,
     previous: &'a Snapshot,
+    certificates: Certificates,
+    authorities: Authorities,
     services: imbl::OrdMap<Id<Service>, Arc<CompiledService>>,
     /// Routes that may not be what they were.
     touched: BTreeSet<Id<Route>>,
@@ -74,28 +86,60 @@ struct Step<'a> {
 
 impl Step<'_> {
     fn compile_services(&mut self) {
-        let services = self.config.all::<Service>();
-        for difference in services.since(self.previous.config.all()) {
-            let (Difference::Put(stored) | Difference::Deleted(stored)) = difference;
-            let service = &stored.entity;
-            let routes = self.config.all::<Route>().pointing_at("service", service.id.uuid(), None);
+        for id in self.touched_services() {
+            let routes = self.config.all::<Route>().pointing_at("service", id.uuid(), None);
             self.touched.extend(routes.map(|route| route.id));
-            self.services.remove(&service.id);
-            if let Difference::Put(_) = difference {
-                let found = problems_of(service, self.config);
-                self.problems.extend(found);
-                if service.enabled {
-                    self.services.insert(service.id, Arc::new(compile_service(service)));
-                }
+            self.services.remove(&id);
+            if let Some(service) = self.config.get(id) {
+                self.compile_service(service);
+            }
+        }
+    }
+
+    /// Services that may not be what they were: those that changed, and those that name a
+    /// certificate that did.
+    fn touched_services(&self) -> BTreeSet<Id<Service>> {
+        let (config, before) = (self.config, &self.previous.config);
+        let mut touched = changed::<Service>(config, before);
+        let services = config.all::<Service>();
+        for certificate in changed::<Certificate>(config, before) {
+            let users = services.pointing_at("client_certificate", certificate.uuid(), None);
+            touched.extend(users.map(|service| service.id));
+        }
+        let authorities = changed::<CaCertificate>(config, before);
+        if !authorities.is_empty() {
+            let names = |service: &&Service| {
+                let mut named = service.ca_certificates.iter().flatten();
+                named.any(|id| authorities.contains(&Id::from(*id)))
+            };
+            touched.extend(services.iter().filter(names).map(|service| service.id));
+        }
+        touched
+    }
+
+    fn compile_service(&mut self, service: &Service) {
+        let found = problems_of(service, self.config);
+        self.problems.extend(found);
+        let sources = Sources {
+            certificates: &self.certificates,
+            authorities: &self.authorities,
+            trusts: &self.previous.trusts,
+            defaults: &self.previous.options.upstream_tls,
+        };
+        match compile_service(service, &sources) {
+            Ok(compiled) if service.enabled => {
+                self.services.insert(service.id, Arc::new(compiled));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let message = format!("TLS cannot be spoken with its upstream: {error}");
+                self.problems.push(Problem::of(Service::KIND, service.id, UNUSABLE, message));
             }
         }
     }
 
     fn compile_routes(&mut self) -> Vec<Change> {
-        for difference in self.config.all::<Route>().since(self.previous.config.all()) {
-            let (Difference::Put(stored) | Difference::Deleted(stored)) = difference;
-            self.touched.insert(stored.entity.id);
-        }
+        self.touched.extend(changed::<Route>(self.config, &self.previous.config));
         let touched = std::mem::take(&mut self.touched);
         touched.into_iter().filter_map(|id| self.compile_route(id)).collect()
     }
@@ -165,6 +209,17 @@ fn compile_route(
     }
 }
 
+/// Of one kind, what is not as it was: new, changed or gone.
+fn changed<E: Entity>(config: &Config, before: &Config) -> BTreeSet<Id<E>> {
+    let differences = config.all::<E>().since(before.all());
+    let id = |difference| {
+        let (Difference::Put(stored) | Difference::Deleted(stored)) = difference;
+        let entity: &E = &stored.entity;
+        entity.id()
+    };
+    differences.map(id).collect()
+}
+
 /// What is wrong with a service, enabled or not.
 fn problems_of(service: &Service, config: &Config) -> Vec<Problem> {
     let problem = |code: &str, message| Problem::of(Service::KIND, service.id, code, message);
@@ -173,18 +228,15 @@ fn problems_of(service: &Service, config: &Config) -> Vec<Problem> {
         let message = format!("this version does not serve protocol `{}` yet", service.protocol);
         problems.push(problem(NOT_SERVED, message));
     }
-    // Passing it over would serve without the check that was asked for.
-    if service.tls_verify == Some(true) {
-        let message = "this version does not verify certificates of upstreams yet".to_owned();
-        problems.push(problem(NOT_SERVED, message));
-    }
-    if service.client_certificate.is_some() {
-        let message = "this version does not show certificates to upstreams yet".to_owned();
-        problems.push(problem(NOT_SERVED, message));
+    let client = service.client_certificate.as_ref().map(|reference| reference.id);
+    if let Some(id) = client.filter(|id| config.get(*id).is_none()) {
+        let message = format!("its client certificate {id} does not exist");
+        problems.push(problem(DANGLING, message).at("client_certificate"));
     }
     let is_missing = |id: &&Uuid| config.get(Id::<CaCertificate>::from(**id)).is_none();
     for id in service.ca_certificates.iter().flatten().filter(is_missing) {
-        problems.push(problem(DANGLING, format!("its CA certificate {id} does not exist")));
+        let message = format!("its CA certificate {id} does not exist");
+        problems.push(problem(DANGLING, message).at("ca_certificates"));
     }
     problems
 }
@@ -193,9 +245,13 @@ fn problems_of(service: &Service, config: &Config) -> Vec<Problem> {
 const TIMEOUT: Duration = Duration::from_millis(60_000);
 const RETRIES: u16 = 5;
 
-fn compile_service(service: &Service) -> CompiledService {
+fn compile_service(
+    service: &Service,
+    sources: &Sources<'_>,
+) -> Result<CompiledService, ErrorStack> {
+    let tls = service.protocol.is_tls().then(|| sources.compile(service));
     let timeout = |millis: Option<Millis>| millis.map_or(TIMEOUT, Millis::duration);
-    CompiledService {
+    Ok(CompiledService {
         id: service.id,
         name: service.name.clone(),
         protocol: service.protocol,
@@ -207,8 +263,8 @@ fn compile_service(service: &Service) -> CompiledService {
         write_timeout: timeout(service.write_timeout),
         read_timeout: timeout(service.read_timeout),
         retries: service.retries.unwrap_or(RETRIES),
-        tls: UpstreamTls { verify: service.tls_verify, verify_depth: service.tls_verify_depth },
-    }
+        tls: tls.transpose()?,
+    })
 }
 
 /// The address a host is, in brackets or not, if it is not a name.

@@ -4,6 +4,7 @@
 //! while another was being compiled is compiled next, and what it superseded never. A
 //! refused revision changes nothing but the verdict.
 
+use super::CompileOptions;
 use super::judge::{INTERNAL, compile_or_say_why};
 use super::{Publisher, Snapshot};
 use model::vitals::{Problem, Refusal, Verdict};
@@ -55,9 +56,10 @@ pub async fn follow(
 
 /// What workers begin with: a client that connects right after a restart must not be
 /// told that nothing is configured. If this revision is refused, [`follow`], which begins
-/// with the same one, says so.
-pub(crate) fn first(revision: &Revision) -> Arc<Snapshot> {
-    compile_or_say_why(revision, &Snapshot::empty()).map_or_else(|_| Snapshot::empty(), Arc::new)
+/// with the same one, says so. All that follow are compiled with these options.
+pub(crate) fn first(revision: &Revision, options: CompileOptions) -> Arc<Snapshot> {
+    let empty = Snapshot::empty_for(options);
+    compile_or_say_why(revision, &empty).map_or(empty, Arc::new)
 }
 
 struct Follower {

@@ -8,6 +8,8 @@ mod framing;
 mod lifecycle;
 mod logs;
 mod messages;
+mod pools;
+mod retries;
 mod support;
 mod tunnel;
 mod upstreams;

@@ -130,7 +130,10 @@ fn the_order_of_routes_may_be_the_documented_one() {
     config.write(route("by_host").host("a.io").build());
     config.write(route("by_path").path("/a").method("GET").build());
     let find = |order| {
-        let previous = Snapshot::empty_for(CompileOptions { router_priority: order });
+        let previous = Snapshot::empty_for(CompileOptions {
+            router_priority: order,
+            ..CompileOptions::default()
+        });
         let first = compiled(&config, &previous);
         // What follows is compiled as the first was.
         let next = compiled(&config, &first);

@@ -8,7 +8,6 @@ use super::grpc;
 use super::progress::Progress;
 use crate::door::{self, framing::ChunkError};
 use crate::lanes::http2;
-use crate::options::Keepalive;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::head::{Edit, Known, Name, ResponseHead, Version};
 use crate::proxy::hygiene::Framing;
@@ -21,7 +20,6 @@ use bytes::{Bytes, BytesMut};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
-use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{BError, Error, ErrorSource, ErrorType, Result};
 use std::time::Duration;
 
@@ -84,34 +82,6 @@ pub(super) fn replayed(exchange: &Exchange) -> Result<RequestHeader> {
         header.insert_header("TE", "trailers")?;
     }
     Ok(header)
-}
-
-/// The address of this try, and how it is spoken to.
-pub(super) async fn peer(exchange: &mut Exchange, keepalive: Keepalive) -> Result<Box<HttpPeer>> {
-    let chosen = upstream::choose(exchange).await;
-    let address = chosen.map_err(|failure| named(failure, ErrorSource::Upstream))?;
-    let service = exchange.service().ok_or_else(nothing_carried)?;
-    let tls = service.protocol.is_tls();
-    let name = tls.then(|| upstream::server_name(exchange)).flatten();
-    let mut peer = HttpPeer::new(address, tls, name.unwrap_or_default());
-    let options = &mut peer.options;
-    options.connection_timeout = Some(service.connect_timeout);
-    options.total_connection_timeout = tls.then_some(service.connect_timeout);
-    options.read_timeout = Some(service.read_timeout);
-    options.write_timeout = Some(service.write_timeout);
-    options.idle_timeout = match keepalive.pool_size {
-        0 => Some(Duration::ZERO),
-        _ => keepalive.idle_timeout,
-    };
-    // Kong's default; compiling refuses services that ask for more.
-    options.verify_cert = false;
-    options.verify_hostname = false;
-    if service.is_grpc() {
-        grpc::speak(options);
-    }
-    // The door has stripped what is hop-by-hop and nothing else may go missing.
-    options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
-    Ok(Box::new(peer))
 }
 
 /// The connection fields of the upstream's side; the rest was replayed.
