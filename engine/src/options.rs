@@ -3,6 +3,10 @@
 //! Plain values, filled in by whoever reads the properties. What an operator may
 //! change while running is configuration and arrives as a revision instead.
 
+mod http2; // how many requests at a time, and how patient
+
+pub use http2::Http2;
+
 use crate::door;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -22,6 +26,10 @@ pub struct Options {
     pub tls: Tls,
     /// How clients are treated at the door.
     pub door: door::Options,
+    /// How clients are treated that speak HTTP/2, beyond that.
+    pub http2: Http2,
+    /// Whether a head that is too large is answered 431 (RFC 6585 §5) rather than 400, as Kong does.
+    pub strict_status: bool,
     /// What is added to responses and to upstream requests.
     pub headers: Headers,
     /// Whom to believe about where a request came from.
