@@ -21,7 +21,7 @@ pub use transport::Transport;
 
 use crate::proxy::head::Head;
 use crate::proxy::hygiene::{self, Refusal, Said, Terms};
-use alarm::Alarm;
+pub(crate) use alarm::Alarm;
 use bytes::BytesMut;
 use conn::Conn;
 use head::{Limits, Parser, Progress};

@@ -50,7 +50,8 @@ impl<T: Transport> Carry<T> for Carrier {
     }
 
     fn refuse(&self, refusal: Refusal, said: Said<'_>, out: &mut BytesMut) {
-        response::refuse(&self.client, &Reply::refused(refusal), said, out);
+        let reply = Reply::refused(refusal, self.client.station.options.strict_status);
+        response::refuse(&self.client, &reply, said, out);
     }
 }
 

@@ -4,8 +4,10 @@
 //! change while running is configuration and arrives as a revision instead.
 
 mod errors; // how errors look
+mod http2; // how many requests at a time, and how patient
 
 pub use errors::{Errors, Media, Template, TemplateError};
+pub use http2::Http2;
 
 use crate::door;
 use ipnet::IpNet;
@@ -26,6 +28,10 @@ pub struct Options {
     pub tls: Tls,
     /// How clients are treated at the door.
     pub door: door::Options,
+    /// How clients are treated that speak HTTP/2, beyond that.
+    pub http2: Http2,
+    /// Whether a head that is too large is answered 431 (RFC 6585 §5) rather than 400, as Kong does.
+    pub strict_status: bool,
     /// What is added to responses and to upstream requests.
     pub headers: Headers,
     /// How errors are told to clients.

@@ -352,6 +352,11 @@ impl Stats {
         self.workers.iter().map(|worker| worker.handshakes_failed).sum()
     }
 
+    /// HTTP/2 connections that were ended for what their clients did.
+    pub fn sent_away(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.sent_away).sum()
+    }
+
     /// Requests so far, refused ones included.
     pub fn requests(&self) -> u64 {
         self.workers.iter().map(|worker| worker.requests).sum()

@@ -4,50 +4,65 @@
 //! here. Each request passes the same inspection and the same pipeline as over HTTP/1, in a task
 //! of its own; what is answered by us is answered without a lane, the rest is Pingora's to carry.
 
+mod guard; // between the client and the library
+mod meter; // frames that carry nothing, counted
+mod visit; // requests, counted
+
 use super::Carrier;
-use crate::door::{self, BoundedStream, Options, Request, Transport};
+use crate::door::{self, BoundedStream, Request, Transport};
+use crate::options::Options;
 use crate::proxy::access::{self, Flow};
-use crate::proxy::exchange::{Exchange, Station};
+use crate::proxy::exchange::Exchange;
 use crate::proxy::head::{Head, Version};
 use crate::proxy::hygiene::{self, Refusal, Said};
 use crate::proxy::log::Outcome;
 use crate::proxy::reply::{Rendered, Reply};
 use crate::proxy::{request, response};
 use bytes::Bytes;
+use guard::{Guard, Patience};
 use h2::Reason;
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::http::v2::server::{
-    H2Accept, H2Options, HttpSession, default_h2_options, handshake,
-};
+use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, handshake};
 use pingora::protocols::{Digest, GetSocketDigest as _};
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
+use visit::Visit;
 
-/// Requests at a time on one connection: nginx's `http2_max_concurrent_streams`.
-const STREAMS: u32 = 128;
+/// What a client may send of one request's body before we have read some of it: HTTP/2's default.
+const WINDOW: u32 = 64 * 1024 - 1;
+/// And of all bodies of a connection together.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of responses that wait for one client and stream. The library's 400 KiB, times the
 /// streams, would be too much for one connection.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Malformed requests that one connection may make: after that it is an attack.
-const MALFORMED: u32 = 32;
-/// Requests that a client may take back before it is looked at how many those are of all.
-const TAKEN_BACK: u32 = 100;
+/// Bytes of fields that a client may have us remember: HTTP/2's default.
+const FIELD_TABLE: u32 = 4096;
+/// Requests that were taken back before anyone looked at them: nobody honest is that fast so often.
+const TAKEN_BACK: usize = 20;
+/// Requests the library cuts off for what a client does to them, over a connection's life; those
+/// beyond the number at a time included, of which a hasty client may begin many.
+const CUT_OFF: usize = 1024;
+/// Requests that were cut off and are remembered, so that what was under way for them is no error.
+const REMEMBERED: usize = 50;
 
 /// Serves one client that speaks HTTP/2.
 pub(super) async fn serve<T: Transport>(carrier: Arc<Carrier>, stream: BoundedStream<T>) {
     let station = carrier.client.station.clone();
-    let options = &station.options.door;
+    let door = &station.options.door;
     let digest =
         Arc::new(Digest { socket_digest: stream.get_socket_digest(), ..Digest::default() });
     let homecoming = stream.homecoming();
-    let begun = handshake(Box::new(stream), Some(settings(options)));
-    let Ok(Ok(mut connection)) = timeout(options.head_timeout, begun).await else { return };
+    let patience = Patience { head: door.head_timeout, send: station.options.http2.send_timeout };
+    let (mut guard, stream) = Guard::before(stream, patience);
+    let begun = handshake(Box::new(stream), Some(settings(&station.options)));
+    let Ok(Ok(mut connection)) = timeout(door.head_timeout, begun).await else { return };
 
     let mut draining = station.draining.clone();
     let mut requests = JoinSet::new();
-    let mut visit = Visit::new(options);
+    let mut visit = Visit::new(door);
+    let mut why = None;
     let in_order = loop {
         tokio::select! {
             biased;
@@ -59,7 +74,7 @@ pub(super) async fn serve<T: Transport>(carrier: Arc<Carrier>, stream: BoundedSt
                 visit.ended(&station, done, requests.is_empty());
                 // Asking and taking back costs a client nothing, and us a request each time.
                 if visit.is_an_attack() {
-                    tracing::info!(peer = %carrier.client.peer, "requests are taken back in masses");
+                    why = Some("most of its requests are taken back");
                     connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                     visit.part();
                 }
@@ -70,12 +85,27 @@ pub(super) async fn serve<T: Transport>(carrier: Arc<Carrier>, stream: BoundedSt
                         requests.spawn(exchange(carrier.clone(), session));
                     }
                     Ok(Some(H2Accept::Rejected)) if visit.may_err() => {}
+                    Ok(Some(H2Accept::Rejected)) => {
+                        why = Some("too many malformed requests");
+                        connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                        visit.part();
+                    }
                     Ok(None) => break true,
-                    Ok(Some(H2Accept::Rejected)) | Err(_) => break false,
+                    // What the library would not take it has told the client why.
+                    Err(error) => {
+                        tracing::debug!(peer = %carrier.client.peer, %error, "HTTP/2 ends");
+                        break true;
+                    }
                 }
                 if visit.was_last() {
                     connection.graceful_shutdown();
                 }
+            }
+            trouble = poll_fn(|cx| guard.poll_trouble(cx)) => {
+                why = Some(trouble.says());
+                let Some(reason) = trouble.reason() else { break false };
+                connection.abrupt_shutdown(reason);
+                visit.part();
             }
             () = sleep_until(visit.idle_until), if requests.is_empty() => {
                 if visit.parting {
@@ -86,6 +116,11 @@ pub(super) async fn serve<T: Transport>(carrier: Arc<Carrier>, stream: BoundedSt
             }
         }
     };
+    if let Some(why) = why {
+        station.counters.count_sent_away();
+        tracing::debug!(peer = %carrier.client.peer, why, "a client was sent away");
+    }
+    tracing::debug!(peer = %carrier.client.peer, cut_off = guard.resets(), "HTTP/2 ended");
     // Requests under way learn that their client has left, and end in the log.
     drop(connection);
     while let Some(done) = requests.join_next().await {
@@ -96,97 +131,35 @@ pub(super) async fn serve<T: Transport>(carrier: Arc<Carrier>, stream: BoundedSt
     }
 }
 
+/// Every limit the library has, said here, so that none is whatever a version of it thinks best.
 fn settings(options: &Options) -> H2Options {
-    let mut settings = default_h2_options();
+    let limits = options.door.head;
+    let mut settings = H2Options::default();
     // What is more than a head may have is answered by us; what is far more, by the library.
-    let most = 2 * options.head.head + 32 * options.head.fields;
-    settings.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
-    settings.max_concurrent_streams(STREAMS);
-    settings.max_send_buffer_size(SEND_BUFFER);
+    let most = 2 * limits.head + 32 * limits.fields;
     settings
-}
-
-/// How far a connection has come.
-struct Visit {
-    idle: Duration,
-    /// When it is told to leave if nothing happens, and when it is left if it was told.
-    idle_until: Instant,
-    /// Requests it may still make.
-    left: u32,
-    /// Malformed ones it may still make.
-    errs: u32,
-    /// Requests that are over.
-    over: u32,
-    /// Those of them that were not waited for.
-    unanswered: u32,
-    /// It was told that no further request will be served.
-    parting: bool,
-}
-
-impl Visit {
-    fn new(options: &Options) -> Visit {
-        let idle = options.idle_timeout;
-        let idle_until = Instant::now() + idle;
-        Visit {
-            idle,
-            idle_until,
-            left: options.requests.max(1),
-            errs: MALFORMED,
-            over: 0,
-            unanswered: 0,
-            parting: false,
-        }
-    }
-
-    /// Counts a request; true once, for the last that is served.
-    fn was_last(&mut self) -> bool {
-        self.left = self.left.saturating_sub(1);
-        let is_last = self.left == 0 && !self.parting;
-        if is_last {
-            self.part();
-        }
-        is_last
-    }
-
-    /// Counts a malformed request; false when there have been too many.
-    fn may_err(&mut self) -> bool {
-        self.errs -= 1;
-        self.errs > 0
-    }
-
-    /// Whether most of what it asks it does not wait for.
-    fn is_an_attack(&self) -> bool {
-        !self.parting && self.unanswered > TAKEN_BACK && self.unanswered > self.over / 2
-    }
-
-    /// It has been told that no further request will be served.
-    fn part(&mut self) {
-        self.parting = true;
-        self.idle_until = Instant::now() + self.idle;
-    }
-
-    /// A request is over, one way or another.
-    fn ended(&mut self, station: &Station, done: Result<bool, JoinError>, was_alone: bool) {
-        self.over = self.over.saturating_add(1);
-        match done {
-            Ok(answered) => self.unanswered += u32::from(!answered),
-            Err(error) if error.is_panic() => station.counters.count_panic(),
-            Err(_) => {}
-        }
-        if was_alone {
-            self.idle_until = Instant::now() + self.idle;
-        }
-    }
+        .max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX))
+        .header_table_size(FIELD_TABLE)
+        .max_concurrent_streams(options.http2.streams)
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(TAKEN_BACK)
+        .max_local_error_reset_streams(Some(CUT_OFF))
+        .max_concurrent_reset_streams(REMEMBERED);
+    settings
 }
 
 /// One request, from its head to its log line. Says whether it was answered.
 async fn exchange(carrier: Arc<Carrier>, mut session: HttpSession) -> bool {
     let started = Instant::now();
+    // Without it, one that never opens its window would hold our answer for ever.
+    session.set_write_timeout(Some(carrier.client.station.options.http2.send_timeout));
     let limits = carrier.client.station.options.door.head;
     let mut head = Box::new(head_of(session.req_header()));
     let terms = match hygiene::inspect_http2(&mut head, limits, session.is_body_empty()) {
         Ok(terms) => terms,
-        Err(refusal) => return refuse(&carrier, refusal, &head, &mut session).await,
+        Err(refusal) => return refuse(&carrier, refusal, head, session).await,
     };
     let request = Request { head, terms, started, number: 1 };
     let mut exchange = Exchange::begin(&carrier.client, request);
@@ -219,13 +192,19 @@ fn head_of(header: &RequestHeader) -> Head {
 async fn refuse(
     carrier: &Carrier,
     refusal: Refusal,
-    head: &Head,
-    session: &mut HttpSession,
+    head: Box<Head>,
+    mut session: HttpSession,
 ) -> bool {
     tracing::debug!(%refusal, "request refused");
-    let rendered = response::refused(&carrier.client, &Reply::refused(refusal), Said::Head(head));
+    let reply = Reply::refused(refusal, carrier.client.station.options.strict_status);
+    let rendered = response::refused(&carrier.client, &reply, Said::Head(&head));
     let is_head = head.method() == b"HEAD";
-    write(session, &rendered, is_head).await.is_ok()
+    // The largest heads are those that are refused, and the client decides when it takes our answer.
+    drop(head);
+    if let Ok(nothing) = RequestHeader::build("GET", b"/", None) {
+        *session.req_header_mut() = nothing;
+    }
+    write(&mut session, &rendered, is_head).await.is_ok()
 }
 
 /// Writes a reply of the pipeline's. A body that nobody read is cut off with the stream.

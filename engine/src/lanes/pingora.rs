@@ -168,6 +168,7 @@ impl Carried {
         let given = handed.and_then(|h| h.0.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(Given { exchange, progress }) = given {
             relay::begin(session, &exchange);
+            session.set_write_timeout(Some(exchange.client().station.options.http2.send_timeout));
             (self.exchange, self.progress) = (Some(exchange), Some(progress));
         }
     }

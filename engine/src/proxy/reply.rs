@@ -91,9 +91,13 @@ impl Reply {
         reply
     }
 
-    /// What the door would not take.
-    pub(crate) const fn refused(refusal: Refusal) -> Reply {
-        Reply::server(refusal.status(), refusal.message())
+    /// What the door would not take. `strict`: by the status that says so, where Kong's does not.
+    pub(crate) const fn refused(refusal: Refusal, strict: bool) -> Reply {
+        let status = match refusal {
+            Refusal::HeadTooLarge | Refusal::TooManyFields if strict => 431,
+            _ => refusal.status(),
+        };
+        Reply::server(status, refusal.message())
     }
 
     /// The body's framing broke while it was read.

@@ -34,6 +34,10 @@ pub struct Proxy {
     pub keepalive: Keepalive,
     /// Largest request body, bytes; `None` for any.
     pub max_body: Option<u64>,
+    /// Requests at a time on one HTTP/2 connection.
+    pub http2_streams: u32,
+    /// Whether a head that is too large is answered 431 rather than 400.
+    pub strict_status: bool,
     /// The public port, by the port listened on.
     pub public_ports: BTreeMap<u16, u16>,
 }
@@ -113,8 +117,14 @@ impl Reader<'_> {
             forwarding: self.forwarding(),
             keepalive: self.keepalive(),
             max_body: self.size("nginx_http_client_max_body_size"),
+            http2_streams: self.http2_streams(),
+            strict_status: self.flag("strict_status"),
             public_ports: self.public_ports(),
         }
+    }
+
+    fn http2_streams(&mut self) -> u32 {
+        self.whole("nginx_http_http2_max_concurrent_streams", 1..=10_000) as u32
     }
 
     fn worker_count(&mut self) -> Option<usize> {

@@ -67,6 +67,11 @@ pub(super) fn engine(proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
         forwarding: forwarding(&proxy.forwarding),
         keepalive: engine::options::Keepalive { pool_size, idle_timeout },
         max_body: proxy.max_body,
+        http2: engine::options::Http2 {
+            streams: proxy.http2_streams,
+            ..engine::options::Http2::default()
+        },
+        strict_status: proxy.strict_status,
         public_ports: proxy.public_ports.clone(),
         access_log: telemetry.access().is_open().then(|| {
             let access = telemetry.access().clone();

@@ -1,0 +1,25 @@
+//! What attackers send: what they are answered, and what the origin sees of it.
+//!
+//! Each test is named in docs/security.md. Clients write bytes and frames by hand, since those
+//! that behave cannot be made to misbehave; origins remember everything they were sent.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod frames;
+mod framing;
+mod headers;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../tls/hello.rs"]
+mod hello;
+mod http2;
+mod memory;
+mod paths;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../tls/pem.rs"]
+mod pem;
+mod patterns;
+mod slow;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../proxy/support.rs"]
+mod support;
+mod tls;
