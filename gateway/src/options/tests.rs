@@ -405,8 +405,8 @@ fn a_document_is_judged_before_a_node_begins_with_it() {
         &["colour: unknown field", "services.1.host: required field missing"],
     );
     said(
-        r#"{"_format_version": "3.0", "services": [{"name": "a", "url": "https://a.test", "tls_verify": true}]}"#,
-        &["services.1: this version does not verify certificates of upstreams yet"],
+        r#"{"_format_version": "3.0", "services": [{"name": "a", "url": "tcp://a.test:9"}]}"#,
+        &["services.1: this version does not serve protocol `tcp` yet"],
     );
 }
 
@@ -431,7 +431,6 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "cluster_ocsp = on",
         "cluster_use_proxy = on",
         "data_plane_config_cache_mode = encrypted",
-        "client_ssl = on",
         "stream_listen = 0.0.0.0:9000",
         "enforce_rbac = on",
         "nginx_admin_deny = all",
@@ -512,11 +511,53 @@ fn header_tokens_stand_for_headers() {
 }
 
 #[test]
+fn upstreams_are_verified_as_nginx_is_told_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, label: &str| {
+        let path = directory.path().join(name);
+        let pem = format!("-----BEGIN {label}-----\n{name}\n-----END {label}-----\n");
+        fs::write(&path, pem).unwrap();
+        path.display().to_string()
+    };
+    let (one, two) = (file("one", "CERTIFICATE"), file("two", "CERTIFICATE"));
+    let key = file("key", "PRIVATE KEY");
+    let tls = |lines: &str| {
+        let Role::Traditional { proxy, .. } = good(lines).role else { panic!() };
+        let tls = proxy.upstream_tls;
+        let named = tls.authorities.iter().map(|pem| pem.lines().nth(1).unwrap().to_owned());
+        let named: Vec<String> = named.collect();
+        (tls.verify, tls.verify_depth, named.join(" "), tls.system_authorities, tls.certificate)
+    };
+    assert_eq!(tls(""), (false, 1, String::new(), true, None));
+    let lines = "nginx_proxy_proxy_ssl_verify = on\nnginx_proxy_proxy_ssl_verify_depth = 3\n";
+    let trusted = format!("{lines}lua_ssl_trusted_certificate = {one},system,{two}");
+    assert_eq!(tls(&trusted), (true, 3, "one two".to_owned(), true, None));
+    let trusted = format!("{trusted}\nnginx_http_proxy_ssl_trusted_certificate = {two}");
+    assert_eq!(tls(&trusted), (true, 3, "two".to_owned(), false, None));
+    let pair = format!("client_ssl_cert = {one}\nclient_ssl_cert_key = {key}\n");
+    assert_eq!(tls(&pair).4, None, "client_ssl is off");
+    let (cert, private) = tls(&format!("{pair}client_ssl = on")).4.unwrap();
+    assert!(cert.contains("one") && private.contains("key"));
+    bad(
+        "client_ssl = on",
+        &[
+            "client_ssl_cert: must be specified where client_ssl is on",
+            "client_ssl_cert_key: must be specified where client_ssl is on",
+        ],
+    );
+}
+
+#[test]
 fn limits_have_units_and_a_zero_that_means_none() {
     let lines = "nginx_http_client_max_body_size = 8K\nupstream_keepalive_idle_timeout = 0.5";
     let Role::Traditional { proxy, .. } = good(lines).role else { panic!() };
     assert_eq!(proxy.max_body, Some(8 << 10));
     assert_eq!(proxy.keepalive.idle_timeout, Some(Duration::from_millis(500)));
+    assert_eq!(proxy.keepalive.max_requests, Some(10_000));
+    let Role::Traditional { proxy, .. } = good("upstream_keepalive_max_requests = 0").role else {
+        panic!()
+    };
+    assert_eq!(proxy.keepalive.max_requests, None);
     bad(
         "nginx_http_client_max_body_size = big",
         &[

@@ -15,6 +15,7 @@ mod support;
 
 mod proxying; // a request through the cluster
 mod tls; // and over TLS
+mod upstream_tls; // on both sides of it
 mod sync; // a change on its way
 mod dbless; // no database: a document is the configuration
 mod outage; // either side gone
