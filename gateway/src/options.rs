@@ -17,6 +17,7 @@ mod places;
 mod proxy;
 mod reader;
 mod tls;
+mod upstream_tls;
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
@@ -34,6 +35,7 @@ pub use proxy::{Forwarding, Header, Keepalive, Proxy, UpstreamHeader, Workers};
 
 pub use reader::show;
 pub use tls::{Ciphers, Tls, Version};
+pub use upstream_tls::UpstreamTls;
 
 use serde_json::{Map, Value};
 

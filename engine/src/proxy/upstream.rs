@@ -204,3 +204,18 @@ pub(crate) fn server_name(exchange: &Exchange) -> Option<ServerName> {
             .map_or_else(|| ServerName::Dns(name.to_owned()), ServerName::Address),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_methods_that_are_known_to_be_are_idempotent() {
+        for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PROPFIND", "UNLOCK"] {
+            assert!(is_idempotent(method.as_bytes()), "{method}");
+        }
+        for method in ["POST", "PATCH", "LOCK", "BREW", "get", ""] {
+            assert!(!is_idempotent(method.as_bytes()), "{method}");
+        }
+    }
+}

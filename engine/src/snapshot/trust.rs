@@ -135,7 +135,7 @@ fn fits(context: &X509StoreContextRef, depth: u16) -> Result<(), Untrusted> {
     let chain = context.chain().ok_or(Untrusted::Absent)?;
     let found = chain.len().saturating_sub(2);
     if found > usize::from(depth) {
-        let root = chain.get(chain.len() - 1).map(|root| subject(root)).unwrap_or_default();
+        let root = chain.get(chain.len() - 1).map(subject).unwrap_or_default();
         return Err(Untrusted::TooDeep { subject: root, found, most: depth });
     }
     // What an authority may be used for was for those to ask who trust it.

@@ -1,6 +1,6 @@
 //! What is tried again when an upstream misbehaves, how often, and what the client is told.
 
-use super::support::{Client, Gateway, PATIENCE, config, within};
+use super::support::{Client, Gateway, PATIENCE, Wire, config, within};
 use model::testing::{ServiceBuilder, route, service};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::net::SocketAddr;
@@ -17,6 +17,8 @@ enum Deed {
     Close,
     /// Resets it at once.
     Reset,
+    /// Reads the head, and closes.
+    ReadHeadAndClose,
     /// Reads the whole request first, then closes.
     ReadAndClose,
     /// Reads the whole request first, then resets.
@@ -74,10 +76,13 @@ async fn done(deed: Deed, mut stream: TcpStream, bodies: Arc<Mutex<Vec<Vec<u8>>>
     if deed == Deed::Close {
         return;
     }
+    if deed == Deed::ReadHeadAndClose {
+        return drop(Wire::new(stream).head().await);
+    }
     let Some(body) = request(&mut stream).await else { return };
     bodies.lock().unwrap().push(body);
     match deed {
-        Deed::Close | Deed::Reset | Deed::ReadAndClose => {}
+        Deed::Close | Deed::Reset | Deed::ReadHeadAndClose | Deed::ReadAndClose => {}
         Deed::ReadAndReset => reset(stream),
         Deed::Begin => say(stream, "HTTP/1.1 200 OK\r\nConte").await,
         Deed::Babble => say(stream, "what?\r\n\r\n").await,
@@ -154,7 +159,8 @@ async fn what_went_wrong_decides_what_is_tried_again() {
         ];
         for (method, expected) in methods {
             let origin = Origin::start(deeds).await;
-            let gateway = gateway(origin.service().with("read_timeout", 150)).await;
+            let patience = if deeds.contains(&Hang) { 300 } else { 60_000 };
+            let gateway = gateway(origin.service().with("read_timeout", patience)).await;
             let mut client = gateway.connect().await;
             client.send(with_body(method, "body")).await;
             let (line, _) = within(client.0.head()).await.unwrap();
@@ -162,6 +168,38 @@ async fn what_went_wrong_decides_what_is_tried_again() {
             assert_eq!((status, origin.tries()), expected, "{method} {deeds:?}");
             assert!(origin.bodies.lock().unwrap().iter().all(|body| body == b"body"));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_head_is_enough_to_have_had_an_effect() {
+    for (method, expected) in [("PUT", (200, 2)), ("POST", (502, 1))] {
+        let origin = Origin::start(&[Deed::ReadHeadAndClose, Deed::Answer(200)]).await;
+        let gateway = gateway(origin.service()).await;
+        let mut client = gateway.connect().await;
+        let (head, body) = (with_body(method, "body"), "body");
+        client.send(head.strip_suffix(body).unwrap()).await;
+        if method == "PUT" {
+            within(async {
+                while origin.tries() < 2 {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+            client.send(body).await;
+        }
+        assert_eq!((client.response().await.status, origin.tries()), expected, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_fails_is_as_good_as_no_connection() {
+    for deed in [Deed::Close, Deed::Reset] {
+        let origin = Origin::start(&[deed]).await;
+        let url = format!("https://{}", origin.addr);
+        let gateway = gateway(service("s").url(&url).with("retries", 2)).await;
+        let response = gateway.ask(&with_body("POST", "body")).await;
+        assert_eq!((response.status, origin.tries()), (502, 3), "{deed:?}");
     }
 }
 
@@ -175,7 +213,8 @@ async fn the_same_holds_for_requests_that_come_by_http2() {
     ] {
         for (method, expected) in [("GET", safe), ("PUT", safe), ("POST", unsafe_)] {
             let origin = Origin::start(deeds).await;
-            let service = origin.service().with("read_timeout", 150).build();
+            let patience = if deeds.contains(&Hang) { 300 } else { 60_000 };
+            let service = origin.service().with("read_timeout", patience).build();
             let route = route("r").path("/r").to(&service).build();
             let gateway = Gateway::with(config([service], [route]), 1, |options| {
                 options.listen.iter_mut().for_each(|listen| listen.http2 = true);
@@ -262,7 +301,7 @@ async fn an_upstream_that_reads_nothing_is_given_up() {
         write.write_all(head).await.unwrap();
         while write.write_all(&[b'x'; 65536]).await.is_ok() {}
     });
-    let (line, _) = within(super::support::Wire::new(read).head()).await.unwrap();
+    let (line, _) = within(Wire::new(read).head()).await.unwrap();
     assert!(line.starts_with("HTTP/1.1 504 "), "{line}");
     sending.abort();
 }

@@ -6,8 +6,10 @@ use super::origin::{Origin, Seen};
 use super::support::Gateway;
 use super::{at, get, serve};
 use engine::options::UpstreamTls;
+use engine::snapshot::{Snapshot, compile};
 use model::Config;
-use model::entities::{CaCertificate, Service};
+use model::entities::{CaCertificate, Certificate, Service};
+use model::testing::revision;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
@@ -323,6 +325,46 @@ async fn another_authority_counts_from_the_next_revision_on() {
 }
 
 #[test]
+fn only_services_that_name_what_changed_are_compiled_anew() {
+    let (one, two) = (Issued::root("one").trusted(), Issued::root("two").trusted());
+    let shown = Issued::root("root").leaf(&Leaf::default()).shown();
+    let secure = |name| at(name, "https://a.test/").with("tls_verify", true);
+    let services = [
+        secure("one").with("ca_certificates", json!([one.id])).build(),
+        secure("both").with("ca_certificates", json!([one.id, two.id])).build(),
+        secure("shown").with("client_certificate", json!({ "id": shown.id })).build(),
+        at("plain", "http://a.test/").build(),
+    ];
+    let mut config = Config::default();
+    config.write(one);
+    config.write(two.clone());
+    config.write(shown.clone());
+    for service in services.clone() {
+        serve(&mut config, service);
+    }
+    let compiled = |config: &Config, previous: &Snapshot| {
+        compile(&revision(1, config.clone()), previous).expect("a snapshot")
+    };
+    let changed = |before: &Snapshot, after: &Snapshot| -> Vec<String> {
+        let differs = |service: &&Service| {
+            let [old, new] = [before, after].map(|s| s.service(service.id).unwrap());
+            !std::ptr::eq(&**old, &**new)
+        };
+        let name = |service: &Service| service.name.as_ref().unwrap().as_str().to_owned();
+        services.iter().filter(differs).map(name).collect()
+    };
+    let before = compiled(&config, &Snapshot::empty());
+    let renewed = Issued::root("two");
+    config.write(CaCertificate { cert: renewed.pem().parse().unwrap(), ..two });
+    let after = compiled(&config, &before);
+    assert_eq!(changed(&before, &after), ["both"]);
+    let renewed = Issued::root("root").leaf(&Leaf::default());
+    let (cert, key) = (renewed.pem().parse().unwrap(), renewed.key_pem().parse().unwrap());
+    config.write(Certificate { cert, key, ..shown });
+    assert_eq!(changed(&after, &compiled(&config, &after)), ["shown"]);
+}
+
+#[test]
 fn all_that_is_wrong_is_said_at_once_and_of_whom() {
     let root = Issued::root("root");
     let broken: CaCertificate = {
@@ -356,6 +398,7 @@ fn all_that_is_wrong_is_said_at_once_and_of_whom() {
     let problems = engine::judge().rehearse(&config).unwrap_err();
     let mut said: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let mut expected = expected.to_vec();
-    (said.sort(), expected.sort());
+    said.sort();
+    expected.sort();
     assert_eq!(said, expected);
 }

@@ -19,7 +19,8 @@ impl Reader<'_> {
         self.list(name).into_iter().filter_map(|text| self.read_pem(name, text)).collect()
     }
 
-    fn read_pem(&mut self, name: &str, text: &str) -> Option<String> {
+    /// The PEM that one text of a property means.
+    pub(super) fn read_pem(&mut self, name: &str, text: &str) -> Option<String> {
         let (what, label) = if is_key(name) {
             ("key", "PRIVATE KEY-----")
         } else {

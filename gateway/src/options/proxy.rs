@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::listen::Listen;
 use super::reader::Reader;
 use super::tls::Tls;
+use super::upstream_tls::UpstreamTls;
 
 /// The data plane's half of a node.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Proxy {
     pub forwarding: Forwarding,
     /// Idle connections to upstreams.
     pub keepalive: Keepalive,
+    /// How TLS is spoken with upstreams.
+    pub upstream_tls: UpstreamTls,
     /// Largest request body, bytes; `None` for any.
     pub max_body: Option<u64>,
     /// Requests at a time on one HTTP/2 connection.
@@ -90,13 +93,15 @@ pub struct Forwarding {
     pub recursive: bool,
 }
 
-/// Idle connections to upstreams, per worker and address.
+/// Idle connections to upstreams, per worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Keepalive {
     /// How many are kept; 0 for none.
     pub pool_size: usize,
     /// How long one may be idle; `None` for as long as it likes.
     pub idle_timeout: Option<Duration>,
+    /// How many requests one carries; `None` for any number.
+    pub max_requests: Option<u32>,
 }
 
 const SERVER_TOKENS: &[Header] = &[Header::Server, Header::Via];
@@ -116,6 +121,7 @@ impl Reader<'_> {
             errors: self.errors(),
             forwarding: self.forwarding(),
             keepalive: self.keepalive(),
+            upstream_tls: self.upstream_tls(),
             max_body: self.size("nginx_http_client_max_body_size"),
             http2_streams: self.http2_streams(),
             strict_status: self.flag("strict_status"),
@@ -214,9 +220,11 @@ impl Reader<'_> {
     fn keepalive(&mut self) -> Keepalive {
         let idle = Duration::try_from_secs_f64(self.number("upstream_keepalive_idle_timeout"))
             .unwrap_or(Duration::MAX);
+        let most = self.whole("upstream_keepalive_max_requests", 0..=u64::from(u32::MAX));
         Keepalive {
             pool_size: self.whole("upstream_keepalive_pool_size", 0..=1 << 20) as usize,
             idle_timeout: (!idle.is_zero()).then_some(idle),
+            max_requests: u32::try_from(most).ok().filter(|most| *most > 0),
         }
     }
 

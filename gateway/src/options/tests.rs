@@ -6,6 +6,7 @@ mod pair;
 mod database;
 mod mistakes;
 mod table;
+mod upstream_tls;
 
 use std::fs;
 use std::sync::LazyLock;

@@ -11,7 +11,7 @@ use model::delta::Touched;
 use super::initial::Initial;
 use crate::options::{
     Admin, Ciphers, ClusterClient, ClusterServer, Database, Endpoint, Forwarding, Header,
-    Keepalive, Options, Probes, Proxy, Role, Tls, UpstreamHeader, Version, Workers,
+    Keepalive, Options, Probes, Proxy, Role, Tls, UpstreamHeader, UpstreamTls, Version, Workers,
 };
 use crate::telemetry::Telemetry;
 
@@ -57,7 +57,7 @@ fn access_line(request: &admin::Access<'_>) -> String {
 /// The data plane's half.
 pub(super) fn engine(proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
     let Workers { count, cores } = proxy.workers.clone();
-    let Keepalive { pool_size, idle_timeout } = proxy.keepalive;
+    let Keepalive { pool_size, idle_timeout, max_requests } = proxy.keepalive;
     engine::Options {
         listen: proxy.listen.iter().map(listen).collect(),
         tls: tls(&proxy.tls),
@@ -65,7 +65,8 @@ pub(super) fn engine(proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
         headers: headers(proxy),
         errors: proxy.errors.clone(),
         forwarding: forwarding(&proxy.forwarding),
-        keepalive: engine::options::Keepalive { pool_size, idle_timeout },
+        keepalive: engine::options::Keepalive { pool_size, idle_timeout, max_requests },
+        upstream_tls: upstream_tls(&proxy.upstream_tls),
         max_body: proxy.max_body,
         http2: engine::options::Http2 {
             streams: proxy.http2_streams,
@@ -144,10 +145,6 @@ fn listen(listen: &crate::options::Listen) -> engine::options::Listen {
 }
 
 fn tls(tls: &Tls) -> engine::options::Tls {
-    let pair = |(cert, key): &(String, String)| engine::options::PemPair {
-        cert: cert.clone(),
-        key: key.clone(),
-    };
     engine::options::Tls {
         oldest: version(tls.versions.oldest),
         newest: version(tls.versions.newest),
@@ -159,8 +156,22 @@ fn tls(tls: &Tls) -> engine::options::Tls {
         },
         prefer_server_ciphers: tls.prefer_server_ciphers,
         session_tickets: tls.session_tickets,
-        certificates: tls.certificates.iter().map(pair).collect(),
+        certificates: tls.certificates.iter().map(pem_pair).collect(),
     }
+}
+
+fn upstream_tls(tls: &UpstreamTls) -> engine::options::UpstreamTls {
+    engine::options::UpstreamTls {
+        verify: tls.verify,
+        verify_depth: tls.verify_depth,
+        authorities: tls.authorities.clone(),
+        system_authorities: tls.system_authorities,
+        certificate: tls.certificate.as_ref().map(pem_pair),
+    }
+}
+
+fn pem_pair((cert, key): &(String, String)) -> engine::options::PemPair {
+    engine::options::PemPair { cert: cert.clone(), key: key.clone() }
 }
 
 fn version(version: Version) -> engine::options::TlsVersion {

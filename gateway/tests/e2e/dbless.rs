@@ -56,16 +56,13 @@ async fn a_refused_document_changes_nothing() {
     assert_eq!(node.load(&document("shop", &origin)).await.status, 201);
     let before = node.ask("/status").await.json()["configuration_hash"].clone();
 
-    // Half of it is sound; the engine of this version verifies no upstream.
+    // Half of it is sound; the engine of this version serves no streams.
     for wrong in [
         format!(
             "{}routes: [{{name: other, paths: [/other], service: nowhere}}]",
             document("other", &origin)
         ),
-        format!(
-            "{}- {{name: strict, url: 'https://a.test', tls_verify: true}}",
-            document("other", &origin)
-        ),
+        format!("{}- {{name: stream, url: 'tcp://a.test:9000'}}", document("other", &origin)),
         "a: [".to_owned(),
     ] {
         let reply = node.load(&wrong).await;

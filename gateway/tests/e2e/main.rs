@@ -16,6 +16,7 @@ mod support;
 mod proxying; // a request through the cluster
 mod tls; // and over TLS
 mod clients; // gRPC and WebSocket, with clients of others
+mod upstream_tls; // on both sides of it
 mod sync; // a change on its way
 mod dbless; // no database: a document is the configuration
 mod outage; // either side gone

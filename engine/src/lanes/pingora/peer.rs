@@ -95,7 +95,7 @@ fn inspected(peer: &HttpPeer, digest: Option<&Digest>) -> Result<()> {
     let finding = finding.ok_or_else(|| named(Failure::Internal, ErrorSource::Internal))?;
     let sent = finding.sent.as_deref().unwrap_or_default();
     if finding.mark != peer.group_key || sent != peer.sni {
-        return Err(named(Failure::Retired, ErrorSource::Upstream));
+        return Err(untrusted("the connection was made for something else".to_owned()));
     }
     finding.verdict.as_ref().map_err(|why| untrusted(why.to_string())).copied()
 }

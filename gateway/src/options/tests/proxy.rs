@@ -84,6 +84,11 @@ fn limits_have_units_and_a_zero_that_means_none() {
     let Role::Traditional { proxy, .. } = good(lines).role else { panic!() };
     assert_eq!(proxy.max_body, Some(8 << 10));
     assert_eq!(proxy.keepalive.idle_timeout, Some(Duration::from_millis(500)));
+    assert_eq!(proxy.keepalive.max_requests, Some(10_000));
+    let Role::Traditional { proxy, .. } = good("upstream_keepalive_max_requests = 0").role else {
+        panic!()
+    };
+    assert_eq!(proxy.keepalive.max_requests, None);
     bad(
         "nginx_http_client_max_body_size = big",
         &[
