@@ -8,6 +8,7 @@
 mod grpc; // upstreams over HTTP/2
 mod progress; // of a request that came by HTTP/2
 mod relay;
+mod stall; // calls that stream, and no longer do
 
 use crate::door::{BoundedStream, Next, Transport};
 use crate::options::Keepalive;
@@ -26,6 +27,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{BError, Error, Result};
 use progress::Progress;
+use stall::Stall;
 use std::any::Any;
 use std::io::Write as _;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -88,13 +90,15 @@ impl Pingora {
                 return false;
             }
         };
-        let given = Given { exchange, progress: progress.clone() };
+        let stall = Arc::new(Stall::default());
+        let given = Given { exchange, progress: progress.clone(), stall: stall.clone() };
         header.extensions_mut().insert(Handed(Arc::new(Mutex::new(Some(given)))));
         *session.req_header_mut() = header;
         let session = ServerSession::new_http2(session);
         tokio::select! {
             _ = self.proxy.process_new_http(session, &self.draining) => {}
             () = progress.silence() => tracing::info!("a client paused for too long within a body"),
+            () = stall.stalls() => {}
         }
         progress.is_answered()
     }
@@ -108,6 +112,7 @@ struct Handed(Arc<Mutex<Option<Given>>>);
 struct Given {
     exchange: Box<Exchange>,
     progress: Arc<Progress>,
+    stall: Arc<Stall>,
 }
 
 /// Starts Pingora's timer thread, which inherits the calling thread's affinity:
@@ -146,6 +151,9 @@ struct Carried {
     exchange: Option<Box<Exchange>>,
     /// For a request that came by HTTP/2.
     progress: Option<Arc<Progress>>,
+    stall: Option<Arc<Stall>>,
+    /// It goes on being sent while it is carried, so that it is watched for a stall.
+    streams: bool,
     ended: bool,
 }
 
@@ -161,9 +169,17 @@ impl Carried {
         }
         let handed = session.req_header_mut().extensions_mut().remove::<Handed>();
         let given = handed.and_then(|h| h.0.lock().unwrap_or_else(PoisonError::into_inner).take());
-        if let Some(Given { exchange, progress }) = given {
+        if let Some(Given { exchange, progress, stall }) = given {
             relay::begin(session, &exchange);
             (self.exchange, self.progress) = (Some(exchange), Some(progress));
+            self.stall = Some(stall);
+        }
+    }
+
+    /// Something has come from either side.
+    fn note_movement(&self) {
+        if let Some(stall) = self.stall.as_ref().filter(|_| self.streams) {
+            stall.note_movement();
         }
     }
 
@@ -181,7 +197,10 @@ impl Carried {
 impl Drop for Carried {
     /// Whatever cut a request short, it ends in the log.
     fn drop(&mut self) {
-        self.end(Outcome::GONE);
+        let stalled = self.stall.as_ref().is_some_and(|stall| stall.is_stalled());
+        let exchange = self.exchange.as_deref().filter(|_| stalled && !self.ended);
+        let outcome = exchange.map_or(Outcome::GONE, relay::stalled);
+        self.end(outcome);
     }
 }
 
@@ -213,7 +232,13 @@ impl ProxyHttp for Phases {
         ctx: &mut Carried,
     ) -> Result<Box<HttpPeer>> {
         ctx.adopt(session);
-        relay::peer(ctx.exchange()?, self.keepalive).await
+        let mut peer = relay::peer(ctx.exchange()?, self.keepalive).await?;
+        let of_grpc = ctx.stall.is_some() && ctx.exchange()?.is_to_grpc();
+        ctx.streams = of_grpc && !grpc::is_whole(session.as_downstream_mut());
+        if ctx.streams {
+            peer.options.read_timeout = None; // see `stall`
+        }
+        Ok(peer)
     }
 
     async fn upstream_request_filter(
@@ -222,7 +247,11 @@ impl ProxyHttp for Phases {
         request: &mut RequestHeader,
         ctx: &mut Carried,
     ) -> Result<()> {
-        relay::request(ctx.exchange()?, request)
+        relay::request(ctx.exchange()?, request)?;
+        if let Some(stall) = ctx.stall.clone().filter(|_| ctx.streams) {
+            stall.watch(relay::patience(ctx.exchange()?));
+        }
+        Ok(())
     }
 
     async fn request_body_filter(
@@ -235,6 +264,7 @@ impl ProxyHttp for Phases {
         if let Some(progress) = &ctx.progress {
             progress.hear(end_of_stream);
         }
+        ctx.note_movement();
         relay::request_body(ctx.exchange()?, body, end_of_stream)
     }
 
@@ -244,7 +274,19 @@ impl ProxyHttp for Phases {
         response: &mut ResponseHeader,
         ctx: &mut Carried,
     ) -> Result<()> {
+        ctx.note_movement();
         relay::response(session, ctx.exchange()?, response)
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut Carried,
+    ) -> Result<Option<Duration>> {
+        ctx.note_movement();
+        Ok(None)
     }
 
     async fn response_trailer_filter(
