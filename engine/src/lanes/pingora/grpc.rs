@@ -53,8 +53,8 @@ pub(super) fn check(request: &RequestHeader) -> Result<()> {
     agreed.then_some(()).ok_or_else(|| named(Failure::NotHttp2, ErrorSource::Upstream))
 }
 
-/// So much of a body is looked at before it is sent; with another frame it still fits into what
-/// Pingora keeps of one for another try.
+/// So much of a body is looked at before it is sent; with another frame, of 16 KiB at most, it still
+/// fits into what Pingora keeps of one for another try.
 const AHEAD: usize = 32 * 1024;
 
 /// Whether a request has come whole, as calls with one message do: reads what is there of it, which
