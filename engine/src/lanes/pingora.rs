@@ -90,15 +90,14 @@ impl Pingora {
                 return false;
             }
         };
-        let stall = Arc::new(Stall::default());
-        let given = Given { exchange, progress: progress.clone(), stall: stall.clone() };
+        let given = Given { exchange, progress: progress.clone() };
         header.extensions_mut().insert(Handed(Arc::new(Mutex::new(Some(given)))));
         *session.req_header_mut() = header;
         let session = ServerSession::new_http2(session);
         tokio::select! {
             _ = self.proxy.process_new_http(session, &self.draining) => {}
             () = progress.silence() => tracing::info!("a client paused for too long within a body"),
-            () = stall.stalls() => {}
+            () = progress.stall.stalls() => {}
         }
         progress.is_answered()
     }
@@ -112,7 +111,6 @@ struct Handed(Arc<Mutex<Option<Given>>>);
 struct Given {
     exchange: Box<Exchange>,
     progress: Arc<Progress>,
-    stall: Arc<Stall>,
 }
 
 /// Starts Pingora's timer thread, which inherits the calling thread's affinity:
@@ -151,7 +149,6 @@ struct Carried {
     exchange: Option<Box<Exchange>>,
     /// For a request that came by HTTP/2.
     progress: Option<Arc<Progress>>,
-    stall: Option<Arc<Stall>>,
     /// It goes on being sent while it is carried, so that it is watched for a stall.
     streams: bool,
     ended: bool,
@@ -169,16 +166,20 @@ impl Carried {
         }
         let handed = session.req_header_mut().extensions_mut().remove::<Handed>();
         let given = handed.and_then(|h| h.0.lock().unwrap_or_else(PoisonError::into_inner).take());
-        if let Some(Given { exchange, progress, stall }) = given {
+        if let Some(Given { exchange, progress }) = given {
             relay::begin(session, &exchange);
             (self.exchange, self.progress) = (Some(exchange), Some(progress));
-            self.stall = Some(stall);
         }
+    }
+
+    /// What watches it, if it streams.
+    fn stall(&self) -> Option<&Stall> {
+        self.progress.as_ref().filter(|_| self.streams).map(|progress| &progress.stall)
     }
 
     /// Something has come from either side.
     fn note_movement(&self) {
-        if let Some(stall) = self.stall.as_ref().filter(|_| self.streams) {
+        if let Some(stall) = self.stall() {
             stall.note_movement();
         }
     }
@@ -197,7 +198,7 @@ impl Carried {
 impl Drop for Carried {
     /// Whatever cut a request short, it ends in the log.
     fn drop(&mut self) {
-        let stalled = self.stall.as_ref().is_some_and(|stall| stall.is_stalled());
+        let stalled = self.stall().is_some_and(Stall::is_stalled);
         let exchange = self.exchange.as_deref().filter(|_| stalled && !self.ended);
         let outcome = exchange.map_or(Outcome::GONE, relay::stalled);
         self.end(outcome);
@@ -233,7 +234,7 @@ impl ProxyHttp for Phases {
     ) -> Result<Box<HttpPeer>> {
         ctx.adopt(session);
         let mut peer = relay::peer(ctx.exchange()?, self.keepalive).await?;
-        let of_grpc = ctx.stall.is_some() && ctx.exchange()?.is_to_grpc();
+        let of_grpc = ctx.progress.is_some() && ctx.exchange()?.is_to_grpc();
         ctx.streams = of_grpc && !grpc::is_whole(session.as_downstream_mut());
         if ctx.streams {
             peer.options.read_timeout = None; // see `stall`
@@ -248,8 +249,9 @@ impl ProxyHttp for Phases {
         ctx: &mut Carried,
     ) -> Result<()> {
         relay::request(ctx.exchange()?, request)?;
-        if let Some(stall) = ctx.stall.clone().filter(|_| ctx.streams) {
-            stall.watch(relay::patience(ctx.exchange()?));
+        let patience = relay::patience(ctx.exchange()?);
+        if let Some(stall) = ctx.stall() {
+            stall.watch(patience);
         }
         Ok(())
     }
