@@ -13,6 +13,8 @@ need "${BUILD_NEEDS[@]}" openssl
 need_rust
 need_cargo fmt clippy
 note "all here: compilers, cmake, libclang, $(cargo --version)"
+# gRPC and WebSocket as others have written them; tests that cannot have them skip, and say so.
+need_clients "${CARGO_TARGET_DIR:-target}/clients" grpcio websockets
 
 say "Format"
 cargo fmt --all --check

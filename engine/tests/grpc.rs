@@ -18,6 +18,8 @@ mod origin; // an upstream that speaks HTTP/2
 mod sharing; // many calls on one connection
 #[path = "grpc/others.rs"]
 mod others; // clients that are not gRPC's
+#[path = "grpc/trailers.rs"]
+mod trailers; // which go on
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "tls/hello.rs"]
 mod hello;

@@ -104,6 +104,22 @@ need_rust() {
 
 rust_version() { sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml; }
 
+# need_clients DIRECTORY PACKAGE...: a Python there with these packages. Says so where it cannot be had.
+need_clients() {
+    local directory=$1 kept
+    shift
+    kept=$directory/packages
+    [[ $(cat "$kept" 2>/dev/null) != "$*" ]] || return 0
+    # Debian's python3 makes environments only with another package.
+    python3 -c 'import ensurepip' 2>/dev/null || apt_install python3 python3-venv || true
+    if python3 -m venv "$directory" 2>/dev/null &&
+        "$directory/bin/pip" install --quiet --disable-pip-version-check --only-binary=:all: "$@"; then
+        echo "$*" >"$kept"
+    else
+        note "no Python with $*: the tests with those clients will skip"
+    fi
+}
+
 # need_cargo NAME...: cargo's components, such as clippy.
 need_cargo() {
     local name

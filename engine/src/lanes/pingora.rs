@@ -9,6 +9,7 @@ mod grpc; // upstreams over HTTP/2
 mod progress; // of a request that came by HTTP/2
 mod peer; // where a try goes
 mod relay;
+mod stall; // calls that stream, and no longer do
 mod uses; // of upstream connections
 
 use crate::door::{BoundedStream, Next, Transport};
@@ -29,6 +30,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{BError, Error, Result};
 use progress::Progress;
+use stall::Stall;
 use std::any::Any;
 use std::io::Write as _;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
@@ -99,6 +101,7 @@ impl Pingora {
         tokio::select! {
             _ = self.proxy.process_new_http(session, &self.draining) => {}
             () = progress.silence() => tracing::info!("a client paused for too long within a body"),
+            () = progress.stall.stalls() => {}
         }
         progress.is_answered()
     }
@@ -151,6 +154,8 @@ struct Carried {
     exchange: Option<Box<Exchange>>,
     /// For a request that came by HTTP/2.
     progress: Option<Arc<Progress>>,
+    /// It goes on being sent while it is carried, so that it is watched for a stall.
+    streams: bool,
     ended: bool,
 }
 
@@ -173,6 +178,18 @@ impl Carried {
         }
     }
 
+    /// What watches it, if it streams.
+    fn stall(&self) -> Option<&Stall> {
+        self.progress.as_ref().filter(|_| self.streams).map(|progress| &progress.stall)
+    }
+
+    /// Something has come from either side.
+    fn note_movement(&self) {
+        if let Some(stall) = self.stall() {
+            stall.note_movement();
+        }
+    }
+
     fn end(&mut self, outcome: Outcome) {
         if let Some(progress) = self.progress.as_ref().filter(|_| outcome != Outcome::GONE) {
             progress.note_answered();
@@ -187,7 +204,10 @@ impl Carried {
 impl Drop for Carried {
     /// Whatever cut a request short, it ends in the log.
     fn drop(&mut self) {
-        self.end(Outcome::GONE);
+        let stalled = self.stall().is_some_and(Stall::is_stalled);
+        let exchange = self.exchange.as_deref().filter(|_| stalled && !self.ended);
+        let outcome = exchange.map_or(Outcome::GONE, relay::stalled);
+        self.end(outcome);
     }
 }
 
@@ -219,7 +239,13 @@ impl ProxyHttp for Phases {
         ctx: &mut Carried,
     ) -> Result<Box<HttpPeer>> {
         ctx.adopt(session);
-        peer::peer(ctx.exchange()?, self.keepalive).await
+        let mut peer = peer::peer(ctx.exchange()?, self.keepalive).await?;
+        let of_grpc = ctx.progress.is_some() && ctx.exchange()?.is_to_grpc();
+        ctx.streams = of_grpc && !grpc::is_whole(session.as_downstream_mut());
+        if ctx.streams {
+            peer.options.read_timeout = None; // see `stall`
+        }
+        Ok(peer)
     }
 
     async fn connected_to_upstream(
@@ -240,7 +266,12 @@ impl ProxyHttp for Phases {
         request: &mut RequestHeader,
         ctx: &mut Carried,
     ) -> Result<()> {
-        relay::request(ctx.exchange()?, request)
+        relay::request(ctx.exchange()?, request)?;
+        let patience = relay::patience(ctx.exchange()?);
+        if let Some(stall) = ctx.stall() {
+            stall.watch(patience);
+        }
+        Ok(())
     }
 
     async fn request_body_filter(
@@ -253,6 +284,7 @@ impl ProxyHttp for Phases {
         if let Some(progress) = &ctx.progress {
             progress.hear(end_of_stream);
         }
+        ctx.note_movement();
         relay::request_body(ctx.exchange()?, body, end_of_stream)
     }
 
@@ -262,7 +294,19 @@ impl ProxyHttp for Phases {
         response: &mut ResponseHeader,
         ctx: &mut Carried,
     ) -> Result<()> {
+        ctx.note_movement();
         relay::response(session, ctx.exchange()?, response)
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut Carried,
+    ) -> Result<Option<Duration>> {
+        ctx.note_movement();
+        Ok(None)
     }
 
     async fn response_trailer_filter(

@@ -215,6 +215,11 @@ impl Exchange {
         self.route()?.service.as_deref()
     }
 
+    /// Whether it goes to a service of gRPC.
+    pub(crate) fn is_to_grpc(&self) -> bool {
+        self.service().is_some_and(CompiledService::is_grpc)
+    }
+
     /// How many bytes of the normal path the route takes off. None if it takes off
     /// nothing, or did not match by its path.
     pub(crate) fn prefix(&self) -> Option<usize> {

@@ -21,7 +21,7 @@ pub(crate) fn prepare(exchange: &mut Exchange) {
     let taken = prefix.and_then(|len| normal.get(..len));
     forwarded::write(exchange, &target, taken);
     // Methods of gRPC are paths, and Kong leaves them alone.
-    if !exchange.service().is_some_and(CompiledService::is_grpc) {
+    if !exchange.is_to_grpc() {
         write_target(exchange, &normal, query);
     }
     write_host(exchange);

@@ -13,7 +13,6 @@ use super::printed::Printed;
 use super::reply::{Rendered, Reply};
 use super::upstream::Failure;
 use crate::options::Headers;
-use crate::snapshot::CompiledService;
 use bytes::BytesMut;
 use model::VERSION;
 use std::time::Duration;
@@ -71,8 +70,8 @@ pub(crate) fn prepare(exchange: &Exchange, head: &mut ResponseHead) -> Result<()
     }
     if shown.via {
         // The version Kong speaks to such services, whatever this one came by.
-        let grpc = exchange.service().is_some_and(CompiledService::is_grpc);
-        continue_via(head, if grpc { Version::Http2 } else { Version::Http11 });
+        let version = if exchange.is_to_grpc() { Version::Http2 } else { Version::Http11 };
+        continue_via(head, version);
     }
     if shown.server && head.get(Known::Server).is_none() {
         head.set(Known::Server, product().as_bytes());

@@ -9,6 +9,7 @@ use engine::options::LogSink;
 use h2::Reason;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::watch;
 
 #[tokio::test]
@@ -140,6 +141,38 @@ async fn a_service_that_says_nothing_runs_out_of_time() {
             (Some("4"), Some("The upstream server is timing out"))
         );
     }
+}
+
+#[tokio::test]
+async fn a_call_that_streams_may_take_as_long_as_something_moves() {
+    let origin = Origin::start(async |mut call: Call| {
+        let mut count = 0;
+        while let Some(data) = call.next().await {
+            count += data.len();
+        }
+        let mut body = call.respond.send_response(call.head(), false).unwrap();
+        body.send_data(Bytes::from(count.to_string()), false).unwrap();
+        body.send_trailers(fields(&[("grpc-status", "0")])).unwrap();
+    })
+    .await;
+    let hurried =
+        |s: model::testing::ServiceBuilder| s.with("read_timeout", 2000).with("retries", 0);
+    let gateway = gateway(grpc_with(origin.addr, hurried, |r| r)).await;
+    let client = Client::in_clear(&gateway).await;
+    let mut call = client.begin(method("/p.S/Upload")).await;
+    for _ in 0..12 {
+        call.say(b"some", false);
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    call.say(b"", true);
+    let answer = call.answer().await;
+    assert_eq!((answer.code(), &*answer.body), (Some("0"), &b"48"[..]));
+
+    // When nothing moves any more, it is broken off.
+    let mut call = client.begin(method("/p.S/Upload")).await;
+    call.say(b"some", false);
+    let broken = within(call.response).await.unwrap_err();
+    assert_eq!(broken.reason(), Some(Reason::CANCEL));
 }
 
 #[tokio::test]

@@ -11,9 +11,12 @@ use crate::proxy::reply::Reply;
 use crate::proxy::upstream::Failure;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, TcpKeepalive};
 use pingora::upstreams::peer::PeerOptions;
 use pingora::{Error, ErrorSource, Result};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Requests at a time on one connection; more open another.
@@ -48,6 +51,24 @@ pub(super) fn speak(options: &mut PeerOptions) {
 pub(super) fn check(request: &RequestHeader) -> Result<()> {
     let agreed = request.version == Version::HTTP_2;
     agreed.then_some(()).ok_or_else(|| named(Failure::NotHttp2, ErrorSource::Upstream))
+}
+
+/// So much of a body is looked at before it is sent; with another frame, of 16 KiB at most, it still
+/// fits into what Pingora keeps of one for another try.
+const AHEAD: usize = 32 * 1024;
+
+/// Whether a request has come whole, as calls with one message do: reads what is there of it, which
+/// Pingora then sends first.
+pub(super) fn is_whole(client: &mut ServerSession) -> bool {
+    client.enable_retry_buffering();
+    let mut cx = Context::from_waker(Waker::noop());
+    while !client.is_body_done() && client.body_bytes_read() < AHEAD {
+        let read = pin!(client.read_request_body()).poll(&mut cx);
+        if !matches!(read, Poll::Ready(Ok(Some(_)))) {
+            break;
+        }
+    }
+    client.is_body_done()
 }
 
 /// What an error of an upstream's HTTP/2 means to the pipeline, if it is one. `reused`: its

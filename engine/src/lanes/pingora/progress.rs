@@ -3,6 +3,7 @@
 //! Over HTTP/1 Pingora gives up a client that pauses within a body; over HTTP/2 it reads without
 //! a deadline, and a client that sends nothing would hold its upstream connection for ever.
 
+use super::stall::Stall;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,13 +17,15 @@ pub(super) struct Progress {
     /// When something was last heard of the body; `None` once it has ended.
     heard: Mutex<Option<Instant>>,
     answered: AtomicBool,
+    /// For calls that stream.
+    pub(super) stall: Stall,
 }
 
 impl Progress {
     /// `ended`: there is no body to wait for.
     pub(super) fn new(limit: Option<Duration>, ended: bool) -> Progress {
         let heard = Mutex::new((!ended).then(Instant::now));
-        Progress { limit, heard, answered: AtomicBool::new(false) }
+        Progress { limit, heard, answered: AtomicBool::new(false), stall: Stall::default() }
     }
 
     /// Some of the body has come, perhaps its end.

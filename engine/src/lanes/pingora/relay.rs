@@ -15,7 +15,6 @@ use crate::proxy::log::Outcome;
 use crate::proxy::reply::Reply;
 use crate::proxy::response;
 use crate::proxy::upstream::{self, Failure};
-use crate::snapshot::CompiledService;
 use bytes::{Bytes, BytesMut};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
@@ -84,9 +83,20 @@ pub(super) fn replayed(exchange: &Exchange) -> Result<RequestHeader> {
     Ok(header)
 }
 
+/// How long a service may say nothing.
+pub(super) fn patience(exchange: &Exchange) -> Duration {
+    exchange.service().map(|service| service.read_timeout).unwrap_or_default()
+}
+
+/// A call on which nothing moved any more was let go of.
+pub(super) fn stalled(exchange: &Exchange) -> Outcome {
+    upstream::report(exchange, Failure::Timeout, &"neither side says anything");
+    Outcome { status: 504, sent: 0 }
+}
+
 /// The connection fields of the upstream's side; the rest was replayed.
 pub(super) fn request(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
-    if exchange.service().is_some_and(CompiledService::is_grpc) {
+    if exchange.is_to_grpc() {
         return grpc::check(request);
     }
     let connection = if exchange.terms().websocket { "keep-alive, Upgrade" } else { "keep-alive" };

@@ -4,6 +4,7 @@
 status it failed; `watch` says when the first message of an endless stream is there, and how that
 ends. With a certificate the gateway is spoken to over TLS."""
 
+import itertools
 import queue
 import sys
 
@@ -11,7 +12,7 @@ import grpc
 
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 PATIENCE = 60
-LARGE = 20 * 1024 * 1024
+LARGE = 48 * 1024 * 1024
 
 
 def unary(method):
@@ -61,6 +62,16 @@ def check_status():
         raise AssertionError("no error")
 
 
+def check_early_status():
+    """The answer comes while the client goes on sending."""
+    try:
+        channel.stream_unary("/e2e.Test/Refuse")(itertools.repeat(b"x" * 1000), timeout=PATIENCE)
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.PERMISSION_DENIED, error
+    else:
+        raise AssertionError("no error")
+
+
 def check_unknown_method():
     assert status_of("Nothing") == "UNIMPLEMENTED"
 
@@ -73,7 +84,7 @@ def check_deadline():
 def check_large_messages():
     answer = unary("Unary")(b"x" * LARGE, timeout=PATIENCE)
     assert len(answer) == LARGE
-    answer = unary("Large")(b"x" * 1024, timeout=PATIENCE, metadata=(("x-times", "20480"),))
+    answer = unary("Large")(b"x" * 1024, timeout=PATIENCE, metadata=(("x-times", str(LARGE // 1024)),))
     assert len(answer) == LARGE
 
 

@@ -38,6 +38,10 @@ def bidi(messages, context):
         yield b"echo " + message
 
 
+def refuse(messages, context):
+    context.abort(grpc.StatusCode.PERMISSION_DENIED, "not from you")
+
+
 def fail(message, context):
     context.abort(grpc.StatusCode.ALREADY_EXISTS, message.decode())
 
@@ -66,6 +70,7 @@ METHODS = {
     "ServerStreaming": grpc.unary_stream_rpc_method_handler(server_streaming),
     "ClientStreaming": grpc.stream_unary_rpc_method_handler(client_streaming),
     "Bidi": grpc.stream_stream_rpc_method_handler(bidi),
+    "Refuse": grpc.stream_unary_rpc_method_handler(refuse),
     "Fail": grpc.unary_unary_rpc_method_handler(fail),
     "Slow": grpc.unary_unary_rpc_method_handler(slow),
     "WasCancelled": grpc.unary_unary_rpc_method_handler(was_cancelled),
