@@ -14,7 +14,9 @@
 mod support;
 
 mod proxying; // a request through the cluster
+mod routing; // Kong's cases, loaded as documents
 mod tls; // and over TLS
+mod clients; // from programs that others wrote
 mod sync; // a change on its way
 mod dbless; // no database: a document is the configuration
 mod outage; // either side gone
