@@ -10,6 +10,7 @@ source scripts/lib/needs.sh
 
 say "What this machine needs"
 need "${BUILD_NEEDS[@]}" openssl
+want curl h2load
 need_rust
 need_cargo fmt clippy
 note "all here: compilers, cmake, libclang, $(cargo --version)"

@@ -39,8 +39,8 @@ use body::Rooms;
 use extra::{authorities, certificates, info, nodes, schemas};
 use problem::Problem;
 
-pub use documents::Beginning;
 pub(crate) use documents::Documents;
+pub use documents::{BeginError, Beginning};
 
 /// What handlers share.
 pub(crate) struct Api {
@@ -92,6 +92,17 @@ impl Api {
 
     pub(crate) fn has_database(&self) -> bool {
         self.documents.is_none()
+    }
+
+    /// Begins again with this document, where there is no database. Says whether that changed
+    /// anything.
+    pub(crate) async fn begin_again(&self, document: &Beginning) -> Result<bool, BeginError> {
+        match &self.documents {
+            Some(documents) => {
+                documents.begin_again(&self.committer, &self.revisions, document).await
+            }
+            None => Ok(false),
+        }
     }
 
     /// Has loads wait for the workers whose verdicts these are.

@@ -35,7 +35,7 @@ use commit::keeper::Kept;
 use serve::Listening;
 use store::{Keep, Store};
 
-pub use api::Beginning;
+pub use api::{BeginError, Beginning};
 pub use clock::Clock;
 pub use serve::{Access, AccessLog, Serving, serve};
 pub use store::{OpenError, StoreError};
@@ -219,6 +219,15 @@ impl Server {
     /// Has `POST /config` answered when the workers whose verdicts these are serve what it brought.
     pub fn follow(&self, verdicts: watch::Receiver<Verdict>) {
         self.api.follow(verdicts);
+    }
+
+    /// Puts a document in the place of everything, as at start: where there is no database, and
+    /// unless it is what there is. Says whether it did.
+    ///
+    /// # Errors
+    /// If the engine would not serve it: nothing changes.
+    pub async fn begin_again(&self, document: &Beginning) -> Result<bool, BeginError> {
+        self.api.begin_again(document).await
     }
 
     /// Listens to what data planes prove to have. A revision ahead of the head means that the database

@@ -37,11 +37,13 @@ impl Judge for Picky {
     }
 }
 
+fn beginning(text: &str, at: i64) -> Beginning {
+    let document = declarative::parse(text, Timestamp::from_seconds(at)).unwrap();
+    Beginning::new(text, document.config)
+}
+
 fn options(document: Option<&str>) -> Options {
-    let document = document.map(|text| {
-        let document = declarative::parse(text, Timestamp::from_seconds(1000)).unwrap();
-        Beginning::new(text, document.config)
-    });
+    let document = document.map(|text| beginning(text, 1000));
     let configuration = json!({ "role": "traditional", "database": "off" });
     let options = options_of(Storage::Nowhere(document), Arc::new(Picky));
     Options { configuration, control_plane: false, ..options }
@@ -121,6 +123,21 @@ async fn the_text_that_is_served_need_not_be_loaded_again() {
     let object = json!({ "_format_version": "3.0" }).to_string();
     assert_eq!(post(&plane, checked, "application/json", object.clone()).await.0, 201);
     assert_eq!(post(&plane, checked, "application/json", object).await.0, 201, "it has no text");
+}
+
+#[tokio::test]
+async fn a_node_begins_again_with_its_document() {
+    let plane = start(Some(ONE)).await;
+    let again = async |text: &str| plane.server.begin_again(&beginning(text, 2000)).await;
+    assert!(!again(ONE).await.unwrap(), "it is what there is");
+    assert_eq!(post(&plane, "/config", "text/yaml", TWO).await.0, 201);
+    assert!(again(ONE).await.unwrap());
+    assert_eq!(names(&plane).await, ["one"]);
+    assert_eq!(post(&plane, "/config?check_hash=1", "text/yaml", ONE).await.0, 304);
+
+    let refused = again(&ONE.replace("one", "unservable")).await.unwrap_err();
+    assert!(refused.to_string().contains("cannot be served"), "{refused}");
+    assert_eq!(names(&plane).await, ["one"]);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use model::vitals::{NoVitals, Verdict};
 use tokio::sync::watch;
 
 use crate::notify;
-use crate::options::{ClusterClient, Declarative, Options, Role};
+use crate::options::{Admin, ClusterClient, Database, Declarative, Options, Role};
 use crate::status;
 use crate::telemetry::Telemetry;
 use bind::Binder;
@@ -46,7 +46,9 @@ pub async fn run(
             let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
             settled(engine.verdicts()).await;
 
-            let stop = signals.serving(&options, telemetry).await;
+            let stop = signals
+                .serving(&options, telemetry, async |next| begin_again(&admin, next).await)
+                .await;
             end(signals, stop, async |patience| {
                 engine.shutdown(patience).await;
                 admin.shutdown(patience).await;
@@ -71,7 +73,7 @@ pub async fn run(
             let node = ControlPlane::new(&mut admin, server.vitals());
             let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
 
-            let stop = signals.serving(&options, telemetry).await;
+            let stop = signals.serving(&options, telemetry, async |_| ()).await;
             end(signals, stop, async |patience| {
                 admin.shutdown(patience).await; // no more changes, then no more links
                 server.shutdown().await;
@@ -92,7 +94,7 @@ pub async fn run(
             let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
             settled(engine.verdicts()).await;
 
-            let stop = signals.serving(&options, telemetry).await;
+            let stop = signals.serving(&options, telemetry, async |_| ()).await;
             end(signals, stop, async |patience| {
                 engine.shutdown(patience).await; // the link stays up: the control plane sees us drain
                 client.shutdown().await;
@@ -114,6 +116,20 @@ fn connect(
     let set_aside = start.set_aside.clone();
     let client = convert::cluster_client(cluster, identity, start);
     Ok((cluster::Client::start(client)?, set_aside))
+}
+
+/// Reads its document again, in the place of whatever was posted since.
+async fn begin_again(admin: &admin::Server, next: &Options) {
+    let Role::Traditional { admin: Admin { database: Database::Off(Some(document)), .. }, .. } =
+        &next.role
+    else {
+        return;
+    };
+    match admin.begin_again(document).await {
+        Ok(true) => tracing::info!("reload: the configuration is declarative_config's again"),
+        Ok(false) => {}
+        Err(error) => tracing::error!("reload: declarative_config is not taken: {error}"),
+    }
 }
 
 /// Waits until the workers serve what there was at start, or have refused it.

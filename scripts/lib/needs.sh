@@ -29,6 +29,16 @@ need() {
         die "this machine lacks ${missing[*]}; on Debian and Ubuntu: sudo apt-get install $(packages_of "${missing[@]}")"
 }
 
+# want NAME...: the same for what can be done without: tests that lack a program skip, and say so.
+want() {
+    local missing=()
+    missing_of "$@"
+    ((${#missing[@]})) || return 0
+    apt_install "${missing[@]}" || true
+    missing_of "$@"
+    ((${#missing[@]} == 0)) || note "not here, so what needs it is skipped: ${missing[*]}"
+}
+
 missing_of() {
     local name
     missing=()
@@ -68,6 +78,7 @@ packages_of() {
             libclang) echo libclang-dev ;;
             python3) echo python3 ;;
             nginx) echo nginx-light ;;
+            h2load) echo nghttp2-client ;;
             setpriv | flock | taskset) echo util-linux ;;
             *) echo "$name" ;;
         esac

@@ -12,8 +12,8 @@ use model::declarative::{self, DeclarativeError};
 use model::encode::ContentHash;
 use model::entities::Visit;
 use model::violation::Violations;
-use model::vitals::Verdict;
-use model::{Config, Entity, EntityKind};
+use model::vitals::{self, Verdict};
+use model::{Config, Entity, EntityKind, Revision};
 use serde_json::{Map, Value, json as value};
 use tokio::sync::{Mutex, watch};
 use tokio::task::spawn_blocking;
@@ -24,7 +24,8 @@ use super::body::{Body, Reads};
 use super::call::Call;
 use super::json;
 use super::problem::Problem;
-use crate::commit::Failure;
+use crate::commit::{Committer, Failure};
+use crate::store::Author;
 use crate::write::Refusal;
 
 /// How long the workers may take to serve what was loaded.
@@ -66,6 +67,17 @@ impl Beginning {
     }
 }
 
+/// Why a node goes on with the configuration it has.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// The engine would not serve it.
+    #[error("it cannot be served: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Unservable(Vec<vitals::Problem>),
+    /// The node is about to end.
+    #[error("the node takes no more changes")]
+    Ending,
+}
+
 impl PartialEq for Beginning {
     fn eq(&self, other: &Self) -> bool {
         self.loaded == other.loaded
@@ -80,6 +92,32 @@ impl Documents {
     pub(crate) fn beginning_with(document: Option<&Beginning>) -> Self {
         let loaded = document.map(|document| document.loaded);
         Self { last: Mutex::new(loaded), verdicts: OnceLock::new() }
+    }
+
+    /// Puts this one in the place of everything, unless it is what there is. Says whether it did.
+    pub(crate) async fn begin_again(
+        &self,
+        committer: &Committer,
+        revisions: &watch::Receiver<Arc<Revision>>,
+        document: &Beginning,
+    ) -> Result<bool, BeginError> {
+        let mut last = self.last.lock().await;
+        let current = Loaded { hash: revisions.borrow().id.hash, ..document.loaded };
+        if *last == Some(current) {
+            return Ok(false);
+        }
+        let author = Author { who: "gateway".into(), what: "reload".into() };
+        let config = Config::clone(&document.config);
+        let taken = committer.write(author, move |current, _| {
+            *current = config;
+            Ok(())
+        });
+        taken.await.map_err(|failure| match failure {
+            Failure::Refused(Refusal::Unservable(problems)) => BeginError::Unservable(problems),
+            Failure::Refused(_) | Failure::NotKept => BeginError::Ending,
+        })?;
+        *last = Some(document.loaded);
+        Ok(true)
     }
 
     pub(super) fn follow(&self, verdicts: watch::Receiver<Verdict>) {

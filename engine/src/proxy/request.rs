@@ -69,3 +69,32 @@ fn authority(service: &CompiledService) -> Text {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Snapshot, compile};
+    use model::Config;
+    use model::testing::{revision, service};
+
+    #[test]
+    fn a_port_is_named_unless_it_is_the_protocols_own() {
+        for (protocol, host, port, expected) in [
+            ("http", "a.test", 80, "a.test"),
+            ("http", "a.test", 443, "a.test:443"),
+            ("https", "a.test", 443, "a.test"),
+            ("https", "a.test", 80, "a.test:80"),
+            ("http", "127.0.0.1", 8080, "127.0.0.1:8080"),
+            ("https", "::1", 443, "[::1]"),
+            ("http", "::1", 81, "[::1]:81"),
+        ] {
+            let built = service("s").with("protocol", protocol).with("host", host);
+            let service = built.with("port", port).build();
+            let (id, mut config) = (service.id, Config::default());
+            config.write(service);
+            let snapshot = compile(&revision(1, config), &Snapshot::empty()).unwrap();
+            let found = authority(snapshot.service(id).unwrap());
+            assert_eq!(found.as_slice(), expected.as_bytes(), "{protocol} {host} {port}");
+        }
+    }
+}

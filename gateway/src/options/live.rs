@@ -13,20 +13,30 @@ pub type Texts = BTreeMap<String, String>;
 /// What is said of a property of which [`waiting`] names the name.
 pub const WAITS: &str = "has changed, which takes effect at the next restart";
 
-/// Properties that a reload changes in a running process.
-const LIVE: [&str; 1] = ["log_level"];
+/// Whether a reload changes this in a running process. The document of a node without a database is
+/// read again; that of a data plane only counts at its start.
+fn is_live(name: &str, wanted: &Texts) -> bool {
+    match name {
+        "log_level" => true,
+        "declarative_config" | "declarative_config_string" => {
+            wanted.get("role").is_none_or(|role| role != "data_plane")
+        }
+        _ => false,
+    }
+}
 
 /// The properties that a process running with `running` does not take up, each once.
 pub fn waiting<'a>(running: &'a Texts, wanted: &'a Texts) -> impl Iterator<Item = &'a str> {
     let names: BTreeSet<_> = running.keys().chain(wanted.keys()).map(String::as_str).collect();
-    names.into_iter().filter(|name| !LIVE.contains(name) && running.get(*name) != wanted.get(*name))
+    names
+        .into_iter()
+        .filter(|name| !is_live(name, wanted) && running.get(*name) != wanted.get(*name))
 }
 
 /// What it runs with after the reload.
 pub fn taken_up(running: &Texts, wanted: &Texts) -> Texts {
-    let is_live = |name: &String| LIVE.contains(&name.as_str());
-    let fixed = running.iter().filter(|(name, _)| !is_live(name));
-    let live = wanted.iter().filter(|(name, _)| is_live(name));
+    let fixed = running.iter().filter(|(name, _)| !is_live(name, wanted));
+    let live = wanted.iter().filter(|(name, _)| is_live(name, wanted));
     fixed.chain(live).map(|(name, text)| (name.clone(), text.clone())).collect()
 }
 
@@ -64,5 +74,12 @@ mod tests {
         assert_eq!(running, texts(&[("workers", "1"), ("prefix", "/p")]));
         assert_eq!(names(&running, &second), ["admin_listen", "workers"]);
         assert!(names(&running, &first).is_empty());
+    }
+
+    #[test]
+    fn a_document_waits_at_a_data_plane_only() {
+        let texts = |role, file| texts(&[("role", role), ("declarative_config", file)]);
+        let changed = |role| waiting(&texts(role, "a.yml"), &texts(role, "b.yml")).count();
+        assert_eq!((changed("traditional"), changed("data_plane")), (0, 1));
     }
 }

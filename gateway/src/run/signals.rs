@@ -103,8 +103,14 @@ fn end_now(signal: i32, pid_file: Option<&Path>) {
 }
 
 impl Signals {
-    /// Says that the node serves, and does what signals ask until one asks to end.
-    pub(super) async fn serving(&mut self, options: &Options, telemetry: &Telemetry) -> Stop {
+    /// Says that the node serves, and does what signals ask until one asks to end. What a reload
+    /// reads anew is given to `take_up`, beyond what every role takes up.
+    pub(super) async fn serving(
+        &mut self,
+        options: &Options,
+        telemetry: &Telemetry,
+        take_up: impl AsyncFn(&Options),
+    ) -> Stop {
         self.watch.abort();
         tracing::info!("gateway {} started as {}", model::VERSION, options.role.name());
         notify::ready();
@@ -121,7 +127,10 @@ impl Signals {
                     rereading = Rereading::begin(options);
                 }
                 read = rereading.done() => match read {
-                    Ok(next) => running = reload(&running, &next, telemetry),
+                    Ok(next) => {
+                        take_up(&next).await;
+                        running = reload(&running, &next, telemetry);
+                    }
                     Err(error) => tracing::error!("reload: nothing changes: {error}"),
                 },
             }

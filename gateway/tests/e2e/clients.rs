@@ -1,109 +1,141 @@
-//! Clients and servers that others have written, on both sides of the gateway: gRPC's own
-//! implementation, and a WebSocket library. Skipped where there is no Python that has them.
+//! Clients that others wrote: curl, h2load and openssl, over HTTP/2 and TLS.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
 
-use crate::support::{DbLess, Pair, Python, Running, Site, free_port};
+use serde_json::{Value, json};
+use tokio::process::Command;
 
-/// Every kind of call, as the client script names them.
-const CALLS: &[&str] = &[
-    "unary",
-    "server_streaming",
-    "client_streaming",
-    "bidi",
-    "status",
-    "early_status",
-    "unknown_method",
-    "deadline",
-    "large_messages",
-];
+use crate::support::{DbLess, Origin, Pair, Site, free_port};
 
-/// What a message of 48 MiB may cost the gateway: windows and buffers of both sides, and what the
-/// allocator makes of them; not half of it.
-const MOST_KIB: usize = 24 * 1024;
-
-/// A node that speaks HTTP/2 with its clients, with TLS and without.
-async fn node(site: &Site, document: &str) -> (DbLess, SocketAddr, Pair) {
-    let secure = free_port();
-    let pair = Pair::generate(site.path(), "shown");
-    let mut node = DbLess::new(site);
-    let listeners = format!("{} http2, {secure} http2 ssl", node.proxy);
-    node.process.set("proxy_listen", listeners);
-    node.process.set("ssl_cert", pair.cert.display());
-    node.process.set("ssl_cert_key", pair.key.display());
-    node.start().await;
-    let loaded = node.load(document).await;
-    assert_eq!(loaded.status, 201, "{loaded:?}");
-    (node, secure, pair)
+/// A node without a database that speaks HTTP/2, with TLS and without.
+struct Served {
+    site: Site,
+    node: DbLess,
+    /// Gone when dropped.
+    _origin: Origin,
+    secure: SocketAddr,
+    pair: Pair,
 }
 
-/// Where it listens.
-async fn port_of(server: &mut Running) -> String {
-    server.says().await.expect("a port")
-}
-
-#[tokio::test]
-async fn grpc_calls_of_every_kind() {
-    let Some(python) = Python::with("grpc").await else { return };
-    let site = Site::new().await;
-    let mut server = python.run("grpc_server.py", &["0"]);
-    let port = port_of(&mut server).await;
-    let (node, secure, pair) = node(&site, &grpc_document(&port)).await;
-    let (clear, secure) = (node.proxy.to_string(), secure.to_string());
-    let pem = pair.cert.to_str().unwrap();
-    let expected: Vec<_> = CALLS.iter().map(|name| format!("ok {name}")).collect();
-    let before = node.process.most_memory_kib();
-    for arguments in [&["calls", &clear][..], &["calls", &secure, pem]] {
-        let said = python.run("grpc_client.py", arguments).ends_well().await;
-        assert_eq!(said, expected, "{arguments:?}");
+impl Served {
+    /// Its certificate, its service and its route come with `POST /config`.
+    async fn start() -> Served {
+        let site = Site::new().await;
+        let origin = Origin::start("shop").await;
+        let mut node = DbLess::new(&site);
+        let secure = free_port();
+        node.process.set("proxy_listen", format!("{} http2, {secure} http2 ssl", node.proxy));
+        node.start().await;
+        let pair = Pair::generate(site.path(), "shown");
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        let document = json!({
+            "_format_version": "3.0",
+            "certificates": [{
+                "cert": read(&pair.cert), "key": read(&pair.key), "snis": [{ "name": "shop.test" }],
+            }],
+            "services": [{
+                "name": "shop", "url": origin.url("/base"),
+                "routes": [{ "name": "shop", "hosts": ["shop.test"], "paths": ["/shop"] }],
+            }],
+        });
+        assert_eq!(node.load(&document.to_string()).await.status, 201);
+        Served { site, node, _origin: origin, secure, pair }
     }
-    let more = node.process.most_memory_kib() - before;
-    assert!(more < MOST_KIB, "{more} KiB more");
-}
 
-#[tokio::test]
-async fn a_grpc_server_that_is_killed_is_unavailable_until_it_is_back() {
-    let Some(python) = Python::with("grpc").await else { return };
-    let site = Site::new().await;
-    let mut server = python.run("grpc_server.py", &["0"]);
-    let port = port_of(&mut server).await;
-    let (node, ..) = node(&site, &grpc_document(&port)).await;
-    let proxy = node.proxy.to_string();
-    let call = async || python.run("grpc_client.py", &["fails", &proxy]).ends_well().await;
-    assert_eq!(call().await, ["OK"]);
-
-    let mut watching = python.run("grpc_client.py", &["watch", &proxy]);
-    assert_eq!(watching.says().await.as_deref(), Some("tick"));
-    server.kill().await;
-    assert_eq!(watching.ends_well().await, ["UNAVAILABLE"]);
-    assert_eq!(call().await, ["UNAVAILABLE"]);
-
-    let mut server = python.run("grpc_server.py", &[&port]);
-    port_of(&mut server).await;
-    assert_eq!(call().await, ["OK"]);
-}
-
-fn grpc_document(port: &str) -> String {
-    format!(
-        "_format_version: '3.0'\nservices:\n- name: calls\n  url: grpc://127.0.0.1:{port}\n  routes:\n  - name: calls\n    protocols: [grpc, grpcs]\n    paths: [/e2e.Test/]\n"
-    )
-}
-
-#[tokio::test]
-async fn a_websocket_client_and_server_talk() {
-    let Some(python) = Python::with("websockets").await else { return };
-    let site = Site::new().await;
-    let mut server = python.run("websocket_server.py", &[]);
-    let port = port_of(&mut server).await;
-    let document = format!(
-        "_format_version: '3.0'\nservices:\n- name: talk\n  url: http://127.0.0.1:{port}\n  routes:\n  - name: talk\n    paths: [/talk]\n"
-    );
-    let (node, secure, pair) = node(&site, &document).await;
-    let (clear, secure) = (format!("ws://{}/talk", node.proxy), format!("wss://{secure}/talk"));
-    let pem = pair.cert.to_str().unwrap();
-    let expected = ["text", "bytes", "empty", "large", "ping", "many", "close"];
-    for arguments in [&[&*clear][..], &[&secure, pem]] {
-        let said = python.run("websocket_client.py", arguments).ends_well().await;
-        assert_eq!(said, expected.map(|name| format!("ok {name}")), "{arguments:?}");
+    /// What curl is told so that the name leads to this node.
+    fn resolving(&self) -> [String; 2] {
+        [self.node.proxy, self.secure].map(|at| format!("shop.test:{}:{}", at.port(), at.ip()))
     }
+}
+
+/// What a program says and whether it was content; none if this machine does not have it.
+async fn run(program: &str, args: &[&str]) -> Option<(bool, String)> {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).stderr(Stdio::piped());
+    let Ok(output) = command.output().await else {
+        eprintln!("skipped: {program} is not installed");
+        return None;
+    };
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    Some((output.status.success(), if said.is_empty() { errors.into_owned() } else { said }))
+}
+
+#[tokio::test]
+async fn curl_is_served_over_http2() {
+    let served = Served::start().await;
+    let [plain, secure] = served.resolving();
+    let body: String = (0..20_000).map(|number| format!("{number:06}")).collect();
+    let file = served.site.path().join("body");
+    fs::write(&file, &body).unwrap();
+    let upload = format!("@{}", file.display());
+    let ports = (served.node.proxy.port(), served.secure.port());
+    for (version, scheme, port, expected) in [
+        ("--http2-prior-knowledge", "http", ports.0, "2"),
+        ("--http2", "https", ports.1, "2"),
+        ("--http1.1", "https", ports.1, "1.1"),
+        // The offer to switch is not taken up, and does no harm.
+        ("--http2", "http", ports.0, "1.1"),
+    ] {
+        let url = format!("{scheme}://shop.test:{port}/shop/x?y=1");
+        let to = ["--resolve", &plain, "--resolve", &secure];
+        let what = ["--insecure", "--silent", "--show-error", "--data-binary", &upload];
+        let written = ["--write-out", "\n%{http_version} %{http_code}", version, &url];
+        let Some((content, said)) = run("curl", &[&to[..], &what, &written].concat()).await else {
+            return;
+        };
+        assert!(content, "{version} {scheme}: {said}");
+        let (answer, status) = said.rsplit_once('\n').unwrap();
+        assert_eq!(status, format!("{expected} 200"), "{version} {scheme}");
+        let seen: Value = serde_json::from_str(answer).unwrap();
+        assert_eq!((&seen["method"], &seen["target"]), (&json!("POST"), &json!("/base/x?y=1")));
+        assert!(seen["body"] == body.as_str(), "{version} {scheme}: the body has changed");
+        assert_eq!(seen["headers"]["x-forwarded-proto"], scheme);
+        let via = format!("{expected} gateway/{}", model::VERSION);
+        assert_eq!(seen["headers"]["via"], via);
+    }
+}
+
+/// Many streams of several connections at a time, and not one of them lost.
+#[tokio::test]
+async fn h2load_loses_nothing() {
+    let served = Served::start().await;
+    let (plain, secure) = (served.node.proxy, served.secure);
+    for url in [format!("http://{plain}/shop/x"), format!("https://{secure}/shop/x")] {
+        let args = ["-n", "3000", "-c", "8", "-m", "32", "-H", ":authority: shop.test", &url];
+        let Some((content, said)) = run("h2load", &args).await else { return };
+        assert!(content, "{url}: {said}");
+        let line = said.lines().find(|line| line.starts_with("requests: ")).unwrap_or_default();
+        let expected = "requests: 3000 total, 3000 started, 3000 done, 3000 succeeded, 0 failed, 0 errored, 0 timeout";
+        assert_eq!(line, expected, "{url}: {said}");
+        assert!(said.contains("Application protocol: h2"), "{url}: {said}");
+        let line = said.lines().find(|line| line.starts_with("status codes: ")).unwrap_or_default();
+        assert_eq!(line, "status codes: 3000 2xx, 0 3xx, 0 4xx, 0 5xx", "{url}: {said}");
+    }
+}
+
+/// The certificate that was posted is shown for its name, and another for every other name.
+#[tokio::test]
+async fn openssl_is_shown_the_certificate_of_its_name_and_agrees_on_http2() {
+    let served = Served::start().await;
+    let at = served.secure.to_string();
+    for (name, protocols, subject, agreed) in [
+        ("shop.test", "h2,http/1.1", "kong_clustering", "ALPN protocol: h2"),
+        ("shop.test", "http/1.1", "kong_clustering", "ALPN protocol: http/1.1"),
+        ("other.test", "h2", "localhost", "ALPN protocol: h2"),
+    ] {
+        let args = ["s_client", "-connect", &at, "-servername", name, "-alpn", protocols];
+        let Some((_, said)) = run("openssl", &args).await else { return };
+        let unspaced = said.replace(" = ", "="); // as newer releases write it
+        assert!(unspaced.contains(&format!("CN={subject}")), "{name}: {said}");
+        assert!(said.contains(agreed), "{name} {protocols}: {said}");
+        assert!(said.contains("TLSv1.3"), "{name}: {said}");
+    }
+    let args = ["s_client", "-connect", &at, "-servername", "shop.test"];
+    let Some((_, said)) = run("openssl", &args).await else { return };
+    let posted = fs::read_to_string(&served.pair.cert).unwrap();
+    assert!(said.contains(posted.trim_end()), "{said}");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{DbLess, Origin, PATIENCE, Site};
+use crate::support::{DbLess, Origin, PATIENCE, Site, within};
 
 /// A service at this origin, with a route to it.
 fn document(name: &str, origin: &Origin) -> String {
@@ -124,4 +124,45 @@ async fn a_file_that_cannot_be_served_is_no_start() {
         assert!(log.contains(line), "{line}\n{log}");
         assert!(checked.contains(line), "{line}\n{checked}");
     }
+}
+
+/// As Kong's does: a reload reads the document again, in the place of one that was posted.
+#[tokio::test]
+async fn a_reload_reads_the_document_again() {
+    let site = Site::new().await;
+    let origin = Origin::start("shop").await;
+    let file = site.path().join("kong.yml");
+    let write = |text: String| fs::write(&file, text).unwrap();
+    write(document("shop", &origin));
+    let mut node = DbLess::new(&site);
+    node.process.set("declarative_config", file.display());
+    node.start().await;
+    let serves = async |path: &str| {
+        within(PATIENCE, async || node.get(path).await?.with_status(200)).await;
+    };
+
+    for by_command in [true, false] {
+        assert_eq!(node.load(&document("posted", &origin)).await.status, 201);
+        assert_eq!(node.get("/shop").await.unwrap().status, 404);
+        match by_command {
+            true => assert!(node.process.run("reload").status.success()),
+            false => node.process.signal(Signal::HUP),
+        }
+        serves("/shop").await;
+        assert_eq!(node.get("/posted").await.unwrap().status, 404);
+    }
+
+    write(document("users", &origin));
+    node.process.signal(Signal::HUP);
+    serves("/users").await;
+    assert_eq!(node.get("/shop").await.unwrap().status, 404);
+
+    // What cannot be served changes nothing.
+    write("_format_version: '3.0'\nservices: [{name: a}]\n".to_owned());
+    let refused = node.process.run("reload");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && said.contains("host: required field missing"), "{said}");
+    node.process.signal(Signal::HUP);
+    node.process.says(&["reload: nothing changes", "declarative"]).await;
+    assert_eq!(node.get("/users").await.unwrap().status, 200);
 }

@@ -14,9 +14,11 @@
 mod support;
 
 mod proxying; // a request through the cluster
+mod routing; // Kong's cases, loaded as documents
 mod tls; // and over TLS
-mod clients; // gRPC and WebSocket, with clients of others
-mod upstream_tls; // on both sides of it
+mod clients; // from programs that others wrote
+mod peers; // and to them: gRPC and WebSocket on both sides
+mod upstream_tls; // TLS on both sides of it
 mod sync; // a change on its way
 mod dbless; // no database: a document is the configuration
 mod outage; // either side gone

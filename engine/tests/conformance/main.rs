@@ -1,0 +1,20 @@
+//! What Kong 3.10 does with a request, asked of the engine through real sockets: over
+//! HTTP/1.1 and HTTP/2, with and without TLS.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../tls/hello.rs"]
+mod hello;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../tls/pem.rs"]
+mod pem;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../proxy/support.rs"]
+mod support;
+
+mod client; // one request, in any of four ways
+mod node; // an engine that listens for all of them
+mod routing; // Kong's own routing cases
+mod golden; // what is sent to whom, byte by byte: cases/*.case
+mod hosts; // whom an upstream over TLS is addressed as
