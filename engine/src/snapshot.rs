@@ -9,6 +9,7 @@ pub mod certificates; // which certificate a TLS client is shown
 pub mod publish; // the swap, and who has seen it
 pub mod follow; // newest revision → compile → publish → verdict
 pub mod judge; // would it compile?
+pub mod explain; // which route would a request take, and why no other
 
 pub use certificates::Certificates;
 pub use compile::{CompileOptions, compile};
