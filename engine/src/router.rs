@@ -17,6 +17,7 @@ mod method; // methods as bits
 mod regex; // regular expressions, shared by routes
 pub mod expression; // the expressions flavor, compiled to predicates
 pub mod explain; // how each route fares with one request, and why
+pub mod overlap; // routes that one order puts before each other, and the other behind
 mod shards; // hosts and ids by hash
 mod pages; // the memory under it
 

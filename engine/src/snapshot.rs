@@ -8,6 +8,7 @@ pub mod compile; // revision × previous snapshot → next snapshot, or every re
 pub mod certificates; // which certificate a TLS client is shown
 pub mod publish; // the swap, and who has seen it
 pub mod follow; // newest revision → compile → publish → verdict
+mod overlaps; // a warning about routes that the other order would put otherwise
 pub mod judge; // would it compile?
 pub mod explain; // which route would a request take, and why no other
 

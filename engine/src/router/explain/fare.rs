@@ -27,6 +27,13 @@ pub(crate) struct Part {
     pub(crate) prefix_len: usize,
 }
 
+impl Part {
+    /// Whether it goes by a regular expression.
+    pub(crate) fn is_regex(&self) -> bool {
+        self.reach == Reach::Regex
+    }
+}
+
 /// How a route with this pattern fares with this request.
 pub(crate) fn fare<F: Fields>(pattern: &Pattern, request: &RequestView<'_, F>) -> Fare {
     // No route is found for what is not text.
