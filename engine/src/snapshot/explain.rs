@@ -17,6 +17,7 @@ use model::explain::{
     Asked, Explanation, Matched, MatchedPath, Named, NearMiss, OtherOrder, Outranked, Question,
 };
 use sent::Sent;
+use std::cmp::Reverse;
 
 /// Explains what this snapshot makes of a request.
 pub fn explain(snapshot: &Snapshot, question: &Question) -> Explanation {
@@ -108,7 +109,7 @@ impl<'a> Asking<'a> {
             Standing::of(route, pattern, self.request.path, order)
         };
         let mut all: Vec<_> = serving.iter().filter_map(standing).collect();
-        all.sort_unstable_by(|one, other| other.place.cmp(&one.place));
+        all.sort_unstable_by_key(|standing| Reverse(standing.place));
         all
     }
 
