@@ -26,6 +26,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use model::entities::Visit;
 use model::entities::{CaCertificate, Certificate};
 use model::entity::foreign_keys;
+use model::judge::Judge;
 use model::vitals::{NoVitals, Verdict, Vitals};
 use model::{Entity, EntityKind, Revision};
 use serde::Serialize;
@@ -36,7 +37,7 @@ use uuid::Uuid;
 use crate::commit::Committer;
 use crate::serve::Traffic;
 use body::Rooms;
-use extra::{authorities, certificates, info, nodes, schemas};
+use extra::{authorities, certificates, debug, info, nodes, schemas};
 use problem::Problem;
 
 pub(crate) use documents::Documents;
@@ -49,6 +50,7 @@ pub(crate) struct Api {
     rooms: Rooms,
     revisions: watch::Receiver<Arc<Revision>>,
     committer: Committer,
+    judge: Arc<dyn Judge>,
     /// There where there is no database.
     documents: Option<Documents>,
     vitals: RwLock<Arc<dyn Vitals>>,
@@ -71,6 +73,7 @@ impl Api {
         max_body: Option<u64>,
         revisions: watch::Receiver<Arc<Revision>>,
         committer: Committer,
+        judge: Arc<dyn Judge>,
         documents: Option<Documents>,
     ) -> Self {
         Self {
@@ -79,6 +82,7 @@ impl Api {
             rooms: Rooms::default(),
             revisions,
             committer,
+            judge,
             documents,
             vitals: RwLock::new(Arc::new(NoVitals)),
             traffic: Arc::default(),
@@ -132,6 +136,7 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     map.at("/", READ, get(info::root));
     map.at("/status", READ, get(info::status));
     map.at("/config", COLLECTION, get(documents::show).post(documents::load));
+    map.at("/debug/route", SUBMIT, post(debug::route));
     map.at("/endpoints", READ, get(info::endpoints));
     map.at("/clustering/data-planes", READ, get(nodes::data_planes));
     map.at("/clustering/status", READ, get(nodes::status));

@@ -160,7 +160,8 @@ impl Server {
         let steps = std::mem::take(&mut kept.steps);
 
         let (committer, revisions, committed) =
-            Committer::start(kept, options.judge, options.clock).map_err(StartError::Thread)?;
+            Committer::start(kept, Arc::clone(&options.judge), options.clock)
+                .map_err(StartError::Thread)?;
         let api = Arc::new(Api::new(
             api::About {
                 hostname: options.hostname,
@@ -171,6 +172,7 @@ impl Server {
             options.max_body,
             revisions.clone(),
             committer.clone(),
+            options.judge,
             documents,
         ));
         let front = serve::Front {

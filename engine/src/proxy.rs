@@ -13,6 +13,7 @@ pub(crate) mod response; // what comes back
 pub(crate) mod log; // counted, and logged
 pub(crate) mod restraint; // how much of it is logged when there is too much
 pub(crate) mod reply; // responses the gateway writes itself
+pub(crate) mod preview; // what would become of a request, without one
 
 mod forwarded; // where a request comes from, as upstreams are told
 mod path; // the upstream's path

@@ -16,6 +16,8 @@ mod predicate; // methods, headers, server names, addresses
 mod method; // methods as bits
 mod regex; // regular expressions, shared by routes
 pub mod expression; // the expressions flavor, compiled to predicates
+pub mod explain; // how each route fares with one request, and why
+pub mod overlap; // routes that one order puts before each other, and the other behind
 mod shards; // hosts and ids by hash
 mod pages; // the memory under it
 
@@ -28,6 +30,8 @@ pub use request::{Fields, NoFields, RequestView, Scheme, split_host};
 use crate::snapshot::CompiledRoute;
 use host::Hosts;
 use method::Methods;
+use model::Id;
+use model::entities::Route;
 use pages::Pages;
 use pattern::Paths;
 use predicate::{header_key, method_key};
@@ -115,6 +119,11 @@ impl RouteTable {
     #[inline]
     pub fn get(&self, index: RouteIndex) -> Option<&CompiledRoute> {
         self.slots.checked(index.0)?.as_deref()
+    }
+
+    /// The route with this id, if the table has it.
+    pub fn by_id(&self, id: Id<Route>) -> Option<&CompiledRoute> {
+        self.get(RouteIndex(self.slot(id.uuid())?))
     }
 
     /// How many routes there are.

@@ -11,7 +11,9 @@ mod authorities; // the CA certificates there are
 pub(crate) mod trust; // does a chain end in one of them?
 pub mod publish; // the swap, and who has seen it
 pub mod follow; // newest revision → compile → publish → verdict
+mod overlaps; // a warning about routes that the other order would put otherwise
 pub mod judge; // would it compile?
+pub mod explain; // which route would a request take, and why no other
 
 pub use certificates::Certificates;
 pub use compile::{CompileOptions, compile};

@@ -37,6 +37,23 @@ fn parentheses_group_and_an_exclamation_mark_negates_them() {
 }
 
 #[test]
+fn the_clauses_that_fail_are_told() {
+    let text = r#"(http.host == "a.io" && http.path ^= "/v1") && http.method == "GET""#;
+    let expression = Expression::compile(text, Traffic::Http).expect("an expression");
+    let expression = expression.only_over([Protocol::Http, Protocol::Https]);
+    let failing = |request: &str| -> Vec<String> {
+        let request = Request::parse(request);
+        let clauses = expression.clauses(&request.view());
+        assert_eq!(clauses.len(), 4);
+        let failing = clauses.into_iter().filter(|clause| !clause.holds);
+        failing.map(|clause| clause.text.to_owned()).collect()
+    };
+    assert_eq!(failing("GET a.io/v1/x"), [""; 0]);
+    assert_eq!(failing("PUT a.io/v1/x"), [r#"http.method == "GET""#]);
+    assert_eq!(failing("GET b.io/v2"), [r#"http.host == "a.io""#, r#"http.path ^= "/v1""#]);
+}
+
+#[test]
 fn a_field_that_is_not_there_makes_any_predicate_false() {
     check(r#"http.queries.a != "1""#, "GET /", false);
     check(r#"!(http.queries.a != "1")"#, "GET /", true);

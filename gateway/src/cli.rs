@@ -7,6 +7,7 @@
 mod console;
 mod control;
 mod drain;
+mod explain;
 mod files;
 mod hybrid;
 mod start;
@@ -63,6 +64,8 @@ enum Command {
     Health(Place),
     /// Say what is wrong with a configuration file
     Check(CheckArgs),
+    /// Say which route serves a request, and why no other
+    Explain(Box<explain::ExplainArgs>),
     /// Print the version
     Version(VersionArgs),
     /// Make what the planes of a cluster need
@@ -174,7 +177,7 @@ pub fn main() -> ExitCode {
     let console = Console::new(name, Verbosity::of(v, vv));
     let done = starting.map_err(Into::into).and_then(|s| cli.command.execute(s, &console));
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             let text = format!("{error:#}");
             notify::status(&text);
@@ -190,21 +193,23 @@ fn may_become_a_node() -> bool {
 }
 
 impl Command {
-    fn execute(self, starting: Option<Starting>, console: &Console) -> anyhow::Result<()> {
+    fn execute(self, starting: Option<Starting>, console: &Console) -> anyhow::Result<ExitCode> {
         let begun = || starting.map_or_else(Starting::begin, Ok);
         match self {
-            Self::Start(args) => start::start(&args, begun()?, console),
-            Self::Stop(place) => control::stop(&place, console),
-            Self::Quit(args) => control::quit(&args, console),
-            Self::Restart(args) => start::restart(&args, begun()?, console),
-            Self::Reload(args) => control::reload(&args, console),
-            Self::Prepare(args) => files::prepare(&args, console),
-            Self::Drain(place) => drain::drain(&place, console),
-            Self::Health(place) => control::health(&place, console),
-            Self::Check(args) => files::check(&args, console),
-            Self::Version(args) => files::version(&args, console),
-            Self::Hybrid(args) => hybrid::execute(&args, console),
+            Self::Start(args) => start::start(&args, begun()?, console)?,
+            Self::Stop(place) => control::stop(&place, console)?,
+            Self::Quit(args) => control::quit(&args, console)?,
+            Self::Restart(args) => start::restart(&args, begun()?, console)?,
+            Self::Reload(args) => control::reload(&args, console)?,
+            Self::Prepare(args) => files::prepare(&args, console)?,
+            Self::Drain(place) => drain::drain(&place, console)?,
+            Self::Health(place) => control::health(&place, console)?,
+            Self::Check(args) => files::check(&args, console)?,
+            Self::Explain(args) => return explain::explain(&args, console),
+            Self::Version(args) => files::version(&args, console)?,
+            Self::Hybrid(args) => hybrid::execute(&args, console)?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -64,6 +64,10 @@ pub(super) enum Problem {
     Refused(Refusal),
     /// The database did not take it.
     NotKept,
+    /// Nothing can be said about the newest configuration, as the engine would not serve it.
+    Unservable(Vec<model::vitals::Problem>),
+    /// It is a mistake of ours.
+    Internal,
 }
 
 impl From<Refusal> for Problem {
@@ -157,7 +161,8 @@ impl Problem {
             Problem::Option { name, why } => wrong_option(name, why),
             Problem::Invalid(violations) => invalid(violations),
             Problem::Refused(refusal) => refused(refusal),
-            Problem::NotKept => {
+            Problem::Unservable(problems) => unservable(problems),
+            Problem::NotKept | Problem::Internal => {
                 plain(StatusCode::INTERNAL_SERVER_ERROR, "An unexpected error occurred")
             }
         }
@@ -264,6 +269,14 @@ fn not_resolved(unresolved: &[Unresolved]) -> Told {
         n => format!("{n} foreign keys unresolved ({messages})"),
     };
     coded(13, "foreign keys unresolved", message, Value::Object(fields))
+}
+
+fn unservable(problems: &[model::vitals::Problem]) -> Told {
+    let body = json!({
+        "message": "the newest configuration is not served, so no request has a route by it",
+        "problems": problems,
+    });
+    Told { status: StatusCode::CONFLICT, body: Some(body) }
 }
 
 /// Options have a member of their own in place of `fields`.

@@ -54,7 +54,7 @@ fn write_host(exchange: &mut Exchange) {
 }
 
 /// The service's host, and its port where that is not the protocol's.
-fn authority(service: &CompiledService) -> Text {
+pub(super) fn authority(service: &CompiledService) -> Text {
     let host = service.host.as_str();
     let usual = if service.protocol.is_tls() { 443 } else { 80 };
     let mut text = Text::new();

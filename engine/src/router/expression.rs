@@ -14,11 +14,13 @@ mod field; // what can be asked of traffic
 mod predicate; // a field and a test
 mod check; // syntax to predicates
 mod evaluate; // does a request fulfil them?
+mod clauses; // which part does it not fulfil?
 mod values; // parts of paths and queries
 mod anchor; // where a table may look for it
 mod mistake; // what can be wrong
 
 pub use anchor::{Anchor, HeaderAnchor, HostAnchor, MOST_ANCHORS, PathAnchor};
+pub use clauses::Clause;
 pub use field::Kind;
 pub use mistake::{Mistake, Problem};
 pub use syntax::Operator;

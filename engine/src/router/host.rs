@@ -8,10 +8,11 @@
 use super::method::Methods;
 use super::pattern::{LONGEST_HOST, sorted};
 use super::rank::Rank;
+use super::request::RequestView;
 use super::shards::{Hashing, Shards};
 use super::tree::{Entry, Keys, Trees};
 use model::entities::Route;
-use model::value::HostMatch;
+use model::value::{HostMatch, HostPattern};
 use std::sync::Arc;
 
 /// A host of a route, and the port a request must have been sent to.
@@ -35,16 +36,40 @@ pub(super) enum HostName {
 impl HostRule {
     /// The hosts of a route, each once.
     pub(super) fn all(route: &Route) -> Box<[HostRule]> {
-        let rule = |pattern: &model::value::HostPattern| {
-            let (name, port) = pattern.parts();
-            let name = match name {
-                HostMatch::Exact(name) => HostName::Exact(as_requested(name).into()),
-                HostMatch::Suffix(part) => HostName::Suffix(part.to_ascii_lowercase().into()),
-                HostMatch::Prefix(part) => HostName::Prefix(part.to_ascii_lowercase().into()),
-            };
-            HostRule { name, port }
+        sorted(route.hosts.iter().flatten().map(HostRule::of).collect())
+    }
+
+    /// What a host of a route means.
+    pub(super) fn of(pattern: &HostPattern) -> HostRule {
+        let (name, port) = pattern.parts();
+        let name = match name {
+            HostMatch::Exact(name) => HostName::Exact(as_requested(name).into()),
+            HostMatch::Suffix(part) => HostName::Suffix(part.to_ascii_lowercase().into()),
+            HostMatch::Prefix(part) => HostName::Prefix(part.to_ascii_lowercase().into()),
         };
-        sorted(route.hosts.iter().flatten().map(rule).collect())
+        HostRule { name, port }
+    }
+
+    /// Whether a request is for it. Tables look hosts up instead; this is for whoever
+    /// wants to know of one.
+    pub(super) fn accepts<F>(&self, request: &RequestView<'_, F>) -> bool {
+        self.port.is_none_or(|port| request.port == Some(port)) && self.name.is_of(request.host)
+    }
+}
+
+impl HostName {
+    /// Whether a host, in any case, is one of these.
+    pub(super) fn is_of(&self, host: &[u8]) -> bool {
+        let is = |name: &str, part: Option<&[u8]>| {
+            part.is_some_and(|part| part.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        match self {
+            HostName::Exact(name) => is(name, Some(host)),
+            HostName::Suffix(end) => {
+                is(end, host.len().checked_sub(end.len()).and_then(|at| host.get(at..)))
+            }
+            HostName::Prefix(start) => is(start, host.get(..start.len())),
+        }
     }
 }
 

@@ -69,7 +69,7 @@ impl RouteTable {
         self.len -= 1;
     }
 
-    fn slot(&self, id: Uuid) -> Option<u32> {
+    pub(super) fn slot(&self, id: Uuid) -> Option<u32> {
         self.by_id.get(self.hashing.of(&id), |entry| entry.0 == id).map(|entry| entry.1)
     }
 

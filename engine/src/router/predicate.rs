@@ -5,6 +5,7 @@
 //! because Kong 3.10 does: it lower-cases both sides, regular expressions included, so
 //! that `\D` comes to mean `\d`. Here expressions ignore case instead.
 
+use super::explain::Attribute;
 use super::method::Methods;
 use super::regex::{Regex, Regexes};
 use super::request::{Fields, RequestView, Scheme};
@@ -67,6 +68,28 @@ impl Predicates {
             && self.accepts_sni(request)
             && accepts_address(&self.sources, request.source)
             && accepts_address(&self.destinations, request.destination)
+    }
+
+    /// Each demand by itself, and whether the request meets it: for whoever explains what
+    /// [`Predicates::accepts`] says.
+    pub(super) fn each<F: Fields>(&self, request: &RequestView<'_, F>) -> [(Attribute, bool); 5] {
+        let agrees = |rules, address| accepts_address(rules, address);
+        [
+            (Attribute::Methods, self.accepts_method(request.method)),
+            (Attribute::Headers, self.missing_headers(request).next().is_none()),
+            (Attribute::Snis, self.accepts_sni(request)),
+            (Attribute::Sources, agrees(&self.sources, request.source)),
+            (Attribute::Destinations, agrees(&self.destinations, request.destination)),
+        ]
+    }
+
+    /// The headers, in lower case with `_` for `-`, that a request does not have as demanded.
+    pub(super) fn missing_headers<F: Fields>(
+        &self,
+        request: &RequestView<'_, F>,
+    ) -> impl Iterator<Item = &str> {
+        let missing = self.headers.iter().filter(|rule| !rule.accepts(request.fields));
+        missing.map(|rule| &*rule.name)
     }
 
     fn accepts_method(&self, method: &[u8]) -> bool {

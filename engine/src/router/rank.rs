@@ -16,6 +16,7 @@
 //! longer prefixes.
 
 use model::entities::Route;
+use model::explain::Component;
 use uuid::Uuid;
 
 /// A matcher's place among others; the greatest that accepts a request serves it.
@@ -49,10 +50,38 @@ pub(super) enum Reach {
 
 /// The priority of a route's matcher for paths of this sort.
 pub(super) fn priority(route: &Route, reach: Reach, order: RouterPriority) -> u64 {
-    match order {
-        RouterPriority::KongEffective => effective(route, reach),
-        RouterPriority::Documented => documented(route, reach),
-    }
+    parts(route, reach, order).into_iter().fold(0, |all, (_, bits)| all | bits)
+}
+
+/// What a priority is made of: all these bits together. Where two components have the same
+/// bit, it is the first of them that it is said to be of.
+pub(super) fn parts(route: &Route, reach: Reach, order: RouterPriority) -> [(Component, u64); 6] {
+    let regex_priority = route.regex_priority.unwrap_or(0);
+    let (attributes, headers, regex_priority) = match order {
+        RouterPriority::KongEffective => (
+            shift32(attributes(route), 29),
+            shift32(headers(route), 20),
+            shift32(regex_priority as i32, 19),
+        ),
+        RouterPriority::Documented => (
+            (attributes(route) as u64) << 61,
+            (headers(route) as u64) << 52,
+            u64::from(biased(regex_priority)) << 19,
+        ),
+    };
+    let (regex, regex_priority, length) = match reach {
+        Reach::Any => (0, 0, 0),
+        Reach::Prefix(length) => (0, 0, length.min(MAX_PREFIX_BYTES) as u64),
+        Reach::Regex => (REGEX, regex_priority, 0),
+    };
+    [
+        (Component::AttributeCount, attributes),
+        (Component::PlainHost, if has_plain_hosts(route) { PLAIN_HOST } else { 0 }),
+        (Component::RegexPath, regex),
+        (Component::HeaderCount, headers),
+        (Component::RegexPriority, regex_priority),
+        (Component::PathLength, length),
+    ]
 }
 
 const PLAIN_HOST: u64 = 1 << 60;
@@ -60,29 +89,9 @@ const REGEX: u64 = 1 << 51;
 /// The bits a prefix's length has to itself.
 const MAX_PREFIX_BYTES: usize = (1 << 19) - 1;
 
-fn effective(route: &Route, reach: Reach) -> u64 {
-    let plain = if has_plain_hosts(route) { PLAIN_HOST } else { 0 };
-    let path = match reach {
-        Reach::Any => 0,
-        Reach::Prefix(length) => length.min(MAX_PREFIX_BYTES) as u64,
-        Reach::Regex => REGEX | shift32(route.regex_priority.unwrap_or(0) as i32, 19),
-    };
-    shift32(attributes(route), 29) | shift32(headers(route), 20) | plain | path
-}
-
 /// LuaJIT's shift: the result is a signed 32-bit number, whose sign then fills 64.
 fn shift32(number: i32, by: u32) -> u64 {
     i64::from(number << by) as u64
-}
-
-fn documented(route: &Route, reach: Reach) -> u64 {
-    let plain = if has_plain_hosts(route) { PLAIN_HOST } else { 0 };
-    let path = match reach {
-        Reach::Any => 0,
-        Reach::Prefix(length) => length.min(MAX_PREFIX_BYTES) as u64,
-        Reach::Regex => REGEX | u64::from(biased(route.regex_priority.unwrap_or(0))) << 19,
-    };
-    (attributes(route) as u64) << 61 | plain | (headers(route) as u64) << 52 | path
 }
 
 /// 32 bits in which a negative number is less than a positive one.
@@ -91,7 +100,7 @@ fn biased(number: i64) -> u32 {
 }
 
 /// How many attributes a route matches on.
-fn attributes(route: &Route) -> i32 {
+pub(super) fn attributes(route: &Route) -> i32 {
     let set = [
         route.methods.as_ref().is_some_and(|set| !set.is_empty()),
         route.hosts.as_ref().is_some_and(|list| !list.is_empty()),
@@ -105,7 +114,7 @@ fn attributes(route: &Route) -> i32 {
 }
 
 /// How many headers it matches on, as far as they count.
-fn headers(route: &Route) -> i32 {
+pub(super) fn headers(route: &Route) -> i32 {
     route.headers.as_ref().map_or(0, |headers| headers.len().min(255) as i32)
 }
 

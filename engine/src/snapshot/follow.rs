@@ -6,6 +6,7 @@
 
 use super::CompileOptions;
 use super::judge::{INTERNAL, compile_or_say_why};
+use super::overlaps::Watch;
 use super::{Publisher, Snapshot};
 use model::vitals::{Problem, Refusal, Verdict};
 use model::{Revision, RevisionId};
@@ -26,7 +27,8 @@ pub async fn follow(
     publisher: Publisher,
     verdicts: watch::Sender<Verdict>,
 ) {
-    let mut follower = Follower { publisher, verdicts, unseen: None, tried: None };
+    let watch = Watch::start();
+    let mut follower = Follower { publisher, verdicts, watch, unseen: None, tried: None };
     // What is there already counts as news.
     revisions.mark_changed();
     loop {
@@ -65,6 +67,7 @@ pub(crate) fn first(revision: &Revision, options: CompileOptions) -> Arc<Snapsho
 struct Follower {
     publisher: Publisher,
     verdicts: watch::Sender<Verdict>,
+    watch: Watch,
     /// Published, but some worker has yet to see it.
     unseen: Option<RevisionId>,
     /// The last revision that was compiled, well or not.
@@ -84,6 +87,7 @@ impl Follower {
         }
         match compiled {
             Ok(snapshot) => {
+                self.watch.look_at(&snapshot);
                 self.publisher.publish(Arc::new(snapshot));
                 self.unseen = Some(id);
             }

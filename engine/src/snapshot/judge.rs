@@ -1,9 +1,13 @@
-//! Would the engine accept this? Answered by compiling it on the side.
+//! Would the engine accept this, and which route would it choose? Answered by compiling
+//! it on the side.
 //!
 //! Each rehearsal starts from the last one that went well, so that a control plane
-//! that asks before every write pays for what the write changes.
+//! that asks before every write pays for what the write changes, and for nothing when it
+//! asks about what it has just written.
 
+use super::explain::explain;
 use super::{Snapshot, compile};
+use model::explain::{Explanation, Question};
 use model::judge::Judge;
 use model::vitals::Problem;
 use model::{Config, Revision, RevisionId};
@@ -25,12 +29,28 @@ struct Rehearsal {
 
 impl Judge for Rehearsal {
     fn rehearse(&self, config: &Config) -> Result<(), Vec<Problem>> {
-        let last = Arc::clone(&self.last.lock().unwrap_or_else(PoisonError::into_inner));
-        let revision =
-            Revision { id: RevisionId::default(), signature: None, config: config.clone() };
-        let next = Arc::new(compile_or_say_why(&revision, &last)?);
+        let next = self.compiled(config)?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
+    }
+
+    fn explain(&self, config: &Config, question: &Question) -> Result<Explanation, Vec<Problem>> {
+        let snapshot = self.compiled(config)?;
+        let explanation = explain(&snapshot, question);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
+        Ok(explanation)
+    }
+}
+
+impl Rehearsal {
+    fn compiled(&self, config: &Config) -> Result<Arc<Snapshot>, Vec<Problem>> {
+        let last = Arc::clone(&self.last.lock().unwrap_or_else(PoisonError::into_inner));
+        if last.config.hash() == config.hash() {
+            return Ok(last);
+        }
+        let revision =
+            Revision { id: RevisionId::default(), signature: None, config: config.clone() };
+        compile_or_say_why(&revision, &last).map(Arc::new)
     }
 }
 

@@ -38,6 +38,9 @@ fn they_match_and_record_what_kong_does() {
             });
             let expected = oracle::find(&schema, &theirs, &request, &arguments);
             assert_eq!(found, expected, "{text}\n{request:#?}");
+            let clauses = ours.clauses(&request.view());
+            let all_hold = clauses.iter().all(|clause| clause.holds);
+            assert_eq!(all_hold, expected.is_some(), "{text}\n{clauses:#?}\n{request:#?}");
             let Some(found) = found else { continue };
             let is_anchored = anchors.iter().any(|anchor| anchor.admits(&request.view()));
             assert!(is_anchored, "{text}\n{anchors:#?}\n{request:#?}");

@@ -1,12 +1,25 @@
 //! IP addresses, ranges of them, and what a stream route matches.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::schema::{Check, Invalid, Record};
 
 text! {
     /// An IPv4 or IPv6 address, or a range of them in CIDR notation.
     IpRange, admit
+}
+
+text! {
+    /// An address a client connects from, and its port if that is known: `10.0.0.1`,
+    /// `10.0.0.1:80`, `::1`, `[::1]:80`.
+    ClientAddress, admit_client
+}
+
+impl ClientAddress {
+    /// The address; port 0 if none is known.
+    pub fn socket(&self) -> SocketAddr {
+        client(&self.0).expect("only parsable text becomes a ClientAddress")
+    }
 }
 
 impl IpRange {
@@ -40,6 +53,18 @@ pub struct AddressMatch {
     pub ip: Option<IpRange>,
     /// The port.
     pub port: Option<u16>,
+}
+
+fn admit_client(text: &str) -> Result<(), Invalid> {
+    client(text).map(|_| ()).ok_or_else(|| {
+        Invalid(format!("invalid address: '{text}' (expected an IP, and its port after a colon)"))
+    })
+}
+
+fn client(text: &str) -> Option<SocketAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let ip = bare.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, 0));
+    ip.or_else(|| text.parse().ok())
 }
 
 fn admit(text: &str) -> Result<(), Invalid> {
@@ -80,6 +105,23 @@ pub(super) fn ipv4(text: &str) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clients_have_a_port_or_none() {
+        for (text, expected) in [
+            ("10.0.0.1", Some("10.0.0.1:0")),
+            ("10.0.0.1:80", Some("10.0.0.1:80")),
+            ("::1", Some("[::1]:0")),
+            ("[::1]", Some("[::1]:0")),
+            ("[::1]:80", Some("[::1]:80")),
+            ("10.0.0.1:", None),
+            ("10.0.0.1:65536", None),
+            ("a.com", None),
+        ] {
+            let found = text.parse::<ClientAddress>().ok().map(|client| client.socket());
+            assert_eq!(found, expected.map(|text| text.parse().expect("an address")), "{text}");
+        }
+    }
 
     #[test]
     fn ranges_contain_what_shares_their_leading_bits() {

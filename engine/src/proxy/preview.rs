@@ -1,0 +1,64 @@
+//! What would become of a request that a route serves: told to an operator, not done.
+//!
+//! The rules are those of [`super::access`] and [`super::request`], on what is known of a
+//! request that nobody has sent.
+
+use super::forwarded::host_name;
+use super::request::authority;
+use super::{Text, path};
+use crate::snapshot::CompiledRoute;
+use model::explain::{Answered, Upstream};
+use model::value::path::normal_form;
+
+/// A request, as far as its way upstream depends on it.
+pub(crate) struct Preview<'a> {
+    pub(crate) is_tls: bool,
+    /// The `Host` as sent; empty if there is none.
+    pub(crate) host: &'a [u8],
+    /// The target as sent.
+    pub(crate) target: &'a [u8],
+    /// How many bytes of the normal path the route matched.
+    pub(crate) prefix_len: usize,
+}
+
+impl Preview<'_> {
+    /// How many bytes the route takes off the path.
+    pub(crate) fn stripped(&self, route: &CompiledRoute) -> Option<usize> {
+        Some(self.prefix_len).filter(|length| route.strip_path && *length > 0)
+    }
+
+    /// What goes upstream, or what the client is answered instead.
+    pub(crate) fn outcome(&self, route: &CompiledRoute) -> Result<Upstream, Answered> {
+        if let Some(status) = route.https_only.filter(|_| !self.is_tls) {
+            return Err(self.wrong_scheme(status));
+        }
+        let Some(service) = &route.service else {
+            let message = "the route has no service".to_owned();
+            return Err(Answered { status: 503, message, location: None });
+        };
+        let (raw, query) = path::split_target(self.target);
+        let base = service.path.as_ref().map(|path| path.as_str());
+        let mut target = Text::new();
+        path::upstream(base, &normal_form(raw), self.stripped(route), &mut target);
+        path::append_query(query, &mut target);
+
+        let own = authority(service);
+        let keeps_host = route.preserve_host && !self.host.is_empty();
+        let host = if keeps_host { self.host } else { own.as_slice() };
+        let uri = format!("{}://{}{}", service.protocol, text(&own), text(&target));
+        Ok(Upstream { uri, host: text(host) })
+    }
+
+    fn wrong_scheme(&self, status: u16) -> Answered {
+        let message = "the route is for https only".to_owned();
+        let location = (status != 426).then(|| {
+            let host = host_name(self.host).to_ascii_lowercase();
+            format!("https://{}{}", text(&host), text(self.target))
+        });
+        Answered { status, message, location }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,93 @@
+//! Asking the Admin API of a node.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use model::explain::Question;
+use serde_json::Value;
+use tokio::runtime;
+
+use crate::cli::Place;
+use crate::cli::console::Console;
+use crate::cli::control::prefix_at;
+use crate::cli::drain::reachable;
+use crate::conf::saved::Saved;
+use crate::options::{Mode, Role};
+
+/// A node that has yet to compile a large configuration takes a while.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// No explanation is as long.
+const LONGEST: usize = 16 << 20;
+
+/// Where the node that this configuration is about, or the one that runs in its prefix,
+/// serves its Admin API.
+pub(super) fn admin_of(place: &Place, console: &Console) -> anyhow::Result<String> {
+    let sources = place.sources();
+    let settings = match Saved::read(&prefix_at(&sources)?)? {
+        Some(saved) => saved.settings(),
+        None => console.settle(&sources)?,
+    };
+    let options = console.options(&settings, Mode::Foreground)?;
+    let admin = match &options.role {
+        Role::Traditional { admin, .. } | Role::ControlPlane { admin, .. } => admin,
+        Role::DataPlane { .. } => bail!(
+            "a data plane has no Admin API: name that of its control plane with --admin, or ask a file with --file"
+        ),
+    };
+    let listener = admin.listen.iter().find(|listen| !listen.tls).context(
+        "admin_listen has no address without TLS: name one with --admin, or ask a file with --file",
+    )?;
+    ensure!(
+        listener.addr.port() != 0,
+        "admin_listen leaves the port to the system: name the Admin API with --admin"
+    );
+    Ok(format!("http://{}", reachable(listener.addr)))
+}
+
+/// What the Admin API at this URL answers.
+pub(super) fn at(url: &str, question: &Question) -> anyhow::Result<Value> {
+    let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    ensure!(
+        url.starts_with("http://"),
+        "{url}: this command speaks http only; name an address of the Admin API without TLS"
+    );
+    let url = format!("{}/debug/route", url.trim_end_matches('/'));
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let asking = async { tokio::time::timeout(PATIENCE, post(&url, question)).await? };
+    let (status, answer) =
+        runtime.block_on(asking).with_context(|| format!("failed to send request to {url}"))?;
+    match status {
+        StatusCode::OK => Ok(answer),
+        StatusCode::NOT_FOUND => {
+            bail!("{url} is not there: is this the Admin API of a gateway that knows `explain`?")
+        }
+        _ => bail!("{url} answered {}: {}", status.as_u16(), told(&answer)),
+    }
+}
+
+async fn post(url: &str, question: &Question) -> anyhow::Result<(StatusCode, Value)> {
+    let body = Full::new(Bytes::from(serde_json::to_vec(question)?));
+    let request = Request::post(url).header(CONTENT_TYPE, "application/json").body(body)?;
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let response = client.request(request).await?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), LONGEST).collect().await;
+    let body = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+    Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+}
+
+/// What is wrong, and with which entities.
+fn told(answer: &Value) -> String {
+    let message = answer["message"].as_str().unwrap_or("nothing more").to_owned();
+    let problems = answer["problems"].as_array().into_iter().flatten();
+    problems
+        .filter_map(|problem| problem["message"].as_str())
+        .fold(message, |all, problem| all + "\n  " + problem)
+}
