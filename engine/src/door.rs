@@ -8,6 +8,7 @@
 
 pub mod framing; // where a body ends
 pub mod head; // the parser: strict, bounded, one pass
+pub mod proxy_protocol; // who is behind a balancer
 pub mod stream; // what a lane is given for one request
 pub mod transport; // what is needed of a connection underneath
 

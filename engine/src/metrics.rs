@@ -20,6 +20,7 @@ struct Cells {
     panics: AtomicU64,
     handshakes: AtomicU64,
     handshakes_failed: AtomicU64,
+    proxy_headers_failed: AtomicU64,
 }
 
 /// What one worker has done so far.
@@ -43,6 +44,8 @@ pub struct WorkerStats {
     pub handshakes: u64,
     /// TLS handshakes that were not.
     pub handshakes_failed: u64,
+    /// Connections closed for want of the PROXY header their listener asks for.
+    pub proxy_headers_failed: u64,
 }
 
 impl Counters {
@@ -57,6 +60,10 @@ impl Counters {
     pub(crate) fn count_handshake(&self, completed: bool) {
         let cell = if completed { &self.0.handshakes } else { &self.0.handshakes_failed };
         cell.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_proxy_header_failed(&self) {
+        self.0.proxy_headers_failed.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn count_panic(&self) {
@@ -89,6 +96,7 @@ impl Counters {
             panics: self.0.panics.load(Relaxed),
             handshakes: self.0.handshakes.load(Relaxed),
             handshakes_failed: self.0.handshakes_failed.load(Relaxed),
+            proxy_headers_failed: self.0.proxy_headers_failed.load(Relaxed),
         }
     }
 }

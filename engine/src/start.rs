@@ -342,6 +342,11 @@ impl Stats {
         self.workers.iter().map(|worker| worker.handshakes_failed).sum()
     }
 
+    /// Connections closed for want of a PROXY header.
+    pub fn proxy_headers_failed(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.proxy_headers_failed).sum()
+    }
+
     /// Requests so far, refused ones included.
     pub fn requests(&self) -> u64 {
         self.workers.iter().map(|worker| worker.requests).sum()

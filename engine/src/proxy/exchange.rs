@@ -58,6 +58,10 @@ pub(crate) struct Client {
     pub(crate) station: Arc<Station>,
     /// The address it connects from.
     pub(crate) peer: SocketAddr,
+    /// The address it connects to, of this machine.
+    pub(crate) local: IpAddr,
+    /// Where the PROXY protocol says that the connection comes from.
+    pub(crate) relayed_from: Option<SocketAddr>,
     /// The port it knows us by.
     pub(crate) port: u16,
     /// Whether it speaks TLS with us.
@@ -70,6 +74,16 @@ pub(crate) struct Client {
     answered: AtomicBool,
 }
 
+/// The ends of a client's connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    pub(crate) peer: SocketAddr,
+    /// Of this machine; the port is its listener's.
+    pub(crate) local: SocketAddr,
+    /// Where the PROXY protocol says that it comes from.
+    pub(crate) relayed_from: Option<SocketAddr>,
+}
+
 /// What a client agreed on with us in its TLS handshake.
 pub(crate) struct Secured {
     /// The server name it asked for, in lower case.
@@ -77,20 +91,18 @@ pub(crate) struct Secured {
 }
 
 impl Client {
-    /// A client that connected from `peer` to the listener on `port`.
-    pub(crate) fn new(
-        station: Arc<Station>,
-        peer: SocketAddr,
-        port: u16,
-        tls: Option<Secured>,
-    ) -> Arc<Client> {
+    /// A client that has connected.
+    pub(crate) fn new(station: Arc<Station>, ends: Ends, tls: Option<Secured>) -> Arc<Client> {
+        let Ends { peer, local, relayed_from } = ends;
         let options = &station.options;
-        let port = options.public_ports.get(&port).copied().unwrap_or(port);
+        let port = options.public_ports.get(&local.port()).copied().unwrap_or(local.port());
+        let local = local.ip().to_canonical();
         let trusted = options.forwarding.trusts(peer.ip());
         let answered = AtomicBool::new(false);
         let is_tls = tls.is_some();
         let sni = tls.and_then(|secured| secured.sni);
-        Arc::new(Client { station, peer, port, tls: is_tls, sni, trusted, answered })
+        let tls = is_tls;
+        Arc::new(Client { station, peer, local, relayed_from, port, tls, sni, trusted, answered })
     }
 
     /// Notes that the current request has been answered completely.
@@ -120,7 +132,7 @@ pub(crate) struct Exchange {
     /// When the upstream had been chosen, the first time.
     balanced: Option<Instant>,
     taken: Option<Taken>,
-    client_ip: IpAddr,
+    source: SocketAddr,
     tries: u32,
     received: u64,
 }
@@ -138,7 +150,7 @@ impl Exchange {
     pub(crate) fn begin(client: &Arc<Client>, request: Request) -> Box<Exchange> {
         let station = &client.station;
         station.counters.count_request();
-        let client_ip = forwarded::client_ip(client, &request.head);
+        let source = forwarded::source(client, &request.head);
         Box::new(Exchange {
             snapshot: station.snapshots.pin(),
             head: request.head,
@@ -147,7 +159,7 @@ impl Exchange {
             started: request.started,
             balanced: None,
             taken: None,
-            client_ip,
+            source,
             tries: 0,
             received: 0,
             client: client.clone(),
@@ -189,9 +201,14 @@ impl Exchange {
         &self.id
     }
 
-    /// The client's address, as a trusted peer tells it.
+    /// Where the client is, as a trusted peer tells it. The port is 0 where that is not told.
+    pub(crate) fn source(&self) -> SocketAddr {
+        self.source
+    }
+
+    /// The client's address.
     pub(crate) fn client_ip(&self) -> IpAddr {
-        self.client_ip
+        self.source.ip()
     }
 
     /// Remembers the route that was found in its snapshot.
@@ -255,7 +272,7 @@ impl Exchange {
     /// The exchange is over.
     pub(crate) fn end(&self, outcome: Outcome) {
         if let Some(log) = &self.client.station.access_log {
-            log.record(self.client_ip, &self.id, Said::Head(&self.head), outcome);
+            log.record(self.client_ip(), &self.id, Said::Head(&self.head), outcome);
         }
     }
 }

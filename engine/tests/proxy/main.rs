@@ -8,6 +8,7 @@ mod framing;
 mod lifecycle;
 mod logs;
 mod messages;
+mod relayed;
 mod support;
 mod tunnel;
 mod upstreams;

@@ -4,7 +4,7 @@ use super::hello::Hello;
 use super::support::{Act, Gateway, Origin, Response, one, within};
 use super::{secure, shown};
 use bytes::Bytes;
-use engine::options::{Listen, LogSink};
+use engine::options::{Listen, LogSink, RealIp};
 use h2::client::SendRequest;
 use http::{Method, Request};
 use model::Config;
@@ -451,5 +451,29 @@ async fn who_says_nothing_after_the_preface_is_let_go() {
         stream.write_all(&said).await.unwrap();
         let mut rest = Vec::new();
         let _reset_or_end = within(stream.read_to_end(&mut rest)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_header_comes_before_the_handshake_and_before_the_preface() {
+    let origin = Origin::plain().await;
+    let gateway = Gateway::with(one(&origin.url(""), |r| r.path("/r")), 1, |options| {
+        http2(options);
+        options.listen.iter_mut().for_each(|listen| listen.proxy_protocol = true);
+        options.forwarding.trusted = vec!["127.0.0.0/8".parse().unwrap()];
+        options.forwarding.real_ip = RealIp::ProxyProtocol;
+    })
+    .await;
+    for addr in gateway.handle.addresses() {
+        let mut io = within(TcpStream::connect(addr)).await.unwrap();
+        io.write_all(b"PROXY TCP4 9.8.7.6 10.0.0.1 77 80\r\n").await.unwrap();
+        let mut client = if *addr == gateway.addr {
+            let hello = Hello { alpn: b"\x02h2", ..Hello::to("a.test") };
+            Http2::begin(hello.over(io).await.unwrap().0.stream).await
+        } else {
+            Http2::begin(io).await
+        };
+        assert_eq!(client.get(&format!("http://{addr}/r")).await.status, 200);
+        assert_eq!(origin.last().one("X-Forwarded-For"), Some("9.8.7.6"));
     }
 }

@@ -75,10 +75,19 @@ pub enum UpstreamHeader {
 pub struct Forwarding {
     /// Peers whose X-Forwarded-* headers are believed.
     pub trusted: Vec<IpNet>,
-    /// The header in which a trusted peer says the client's address; lower case.
-    pub real_ip_header: String,
+    /// Where a trusted peer says the client's address.
+    pub real_ip: RealIp,
     /// Whether trusted addresses in it are skipped, from the right.
     pub recursive: bool,
+}
+
+/// Where a trusted peer says the client's address.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RealIp {
+    /// In this header; lower case.
+    Header(String),
+    /// Before the first byte, by the PROXY protocol.
+    ProxyProtocol,
 }
 
 /// Idle connections to upstreams, per worker and address.
@@ -97,13 +106,16 @@ const LATENCY_TOKENS: &[Header] =
 impl Reader<'_> {
     pub(super) fn proxy(&mut self) -> Proxy {
         let listen = self.proxy_listeners();
+        let workers = Workers { count: self.worker_count(), cores: self.worker_cores() };
+        let forwarding = self.forwarding();
+        self.point_out_the_unheard(&listen, &forwarding);
         Proxy {
             tls: if listen.iter().any(|l| l.tls) { self.proxy_tls() } else { Tls::default() },
             listen,
-            workers: Workers { count: self.worker_count(), cores: self.worker_cores() },
+            workers,
             headers: self.headers(),
             headers_upstream: self.headers_upstream(),
-            forwarding: self.forwarding(),
+            forwarding,
             keepalive: self.keepalive(),
             max_body: self.size("nginx_http_client_max_body_size"),
             public_ports: self.public_ports(),
@@ -172,24 +184,31 @@ impl Reader<'_> {
                 ),
             }
         }
-        Forwarding {
-            trusted,
-            real_ip_header: self.real_ip_header(),
-            recursive: self.flag("real_ip_recursive"),
-        }
+        Forwarding { trusted, real_ip: self.real_ip(), recursive: self.flag("real_ip_recursive") }
     }
 
-    fn real_ip_header(&mut self) -> String {
+    fn real_ip(&mut self) -> RealIp {
         let text = self.text("real_ip_header").unwrap_or_default();
         if text == "proxy_protocol" {
-            self.wrong(
-                "real_ip_header",
-                "the PROXY protocol is not part of this version; name a header",
-            );
-        } else if !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
-            self.wrong("real_ip_header", "expected the name of a header");
+            return RealIp::ProxyProtocol;
         }
-        text.to_ascii_lowercase()
+        if !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
+            self.wrong("real_ip_header", "expected proxy_protocol, or the name of a header");
+        }
+        RealIp::Header(text.to_ascii_lowercase())
+    }
+
+    /// Addresses that would be told by the PROXY protocol, if someone were asked or believed.
+    fn point_out_the_unheard(&mut self, listen: &[Listen], forwarding: &Forwarding) {
+        if forwarding.real_ip != RealIp::ProxyProtocol {
+            return;
+        }
+        let what = "real_ip_header = proxy_protocol has no effect";
+        if !listen.iter().any(|listen| listen.proxy_protocol) {
+            self.warn(format!("{what}: no listener of proxy_listen has the flag proxy_protocol"));
+        } else if forwarding.trusted.is_empty() {
+            self.warn(format!("{what}: trusted_ips is empty, so no balancer is believed"));
+        }
     }
 
     fn keepalive(&mut self) -> Keepalive {

@@ -437,7 +437,7 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "nginx_admin_deny = all",
         "cluster_cert = {vault://env/cert}",
         "admin_listen = 127.0.0.1:8001, 127.0.0.1:8444 ssl",
-        "proxy_listen = 0.0.0.0:8000 proxy_protocol",
+        "admin_listen = 127.0.0.1:8001 proxy_protocol",
         "ssl_cipher_suite = fips",
     ] {
         let mistakes = read(line).map(|_| ()).unwrap_err();
@@ -527,6 +527,35 @@ fn limits_have_units_and_a_zero_that_means_none() {
         "cluster_data_plane_purge_delay = 59",
         &[r#"cluster_data_plane_purge_delay = "59" (g.conf:1): must be 60 or greater"#],
     );
+}
+
+#[test]
+fn the_client_is_named_by_a_header_or_by_the_proxy_protocol() {
+    let proxy = |lines| match good(lines).role {
+        Role::Traditional { proxy, .. } => proxy,
+        _ => panic!(),
+    };
+    let header = RealIp::Header("cf-connecting-ip".to_owned());
+    assert_eq!(proxy("real_ip_header = CF-Connecting-IP").forwarding.real_ip, header);
+    let relayed = "proxy_listen = 0.0.0.0:8000 proxy_protocol\nreal_ip_header = proxy_protocol\n";
+    let trusting = format!("{relayed}trusted_ips = 10.0.0.0/8, unix:");
+    let told = proxy(&trusting);
+    assert!(told.listen.iter().all(|listen| listen.proxy_protocol));
+    assert_eq!(told.forwarding.real_ip, RealIp::ProxyProtocol);
+    assert_eq!(told.forwarding.trusted.len(), 1);
+    for (lines, why) in [
+        ("real_ip_header = proxy_protocol", Some("no listener of proxy_listen")),
+        (relayed, Some("trusted_ips is empty")),
+        (&trusting, None),
+    ] {
+        let told = notices(&good(lines));
+        let about =
+            told.iter().find(|line| line.contains("real_ip_header = proxy_protocol has no"));
+        let said = about.map(|line| why.is_some_and(|why| line.contains(why)));
+        assert_eq!(said, why.map(|_| true), "{told:?}");
+    }
+    let what = "expected proxy_protocol, or the name of a header";
+    bad("real_ip_header = a b", &[&format!("real_ip_header = \"a b\" (g.conf:1): {what}")]);
 }
 
 #[test]

@@ -149,7 +149,7 @@ pub static TABLE: &[Property] = &[
     effective("headers", List, "server_tokens, latency_tokens, X-Kong-Request-Id", "Headers added to responses; `off` for none."),
     effective("headers_upstream", List, "X-Kong-Request-Id", "Headers added to upstream requests; `off` for none."),
     effective("trusted_ips", List, "", "Addresses and networks whose X-Forwarded-* headers are believed."),
-    effective("real_ip_header", Text, "X-Real-IP", "Header a trusted peer names the client's address in."),
+    effective("real_ip_header", Text, "X-Real-IP", "Header a trusted peer names the client's address in, or proxy_protocol."),
     effective("real_ip_recursive", Flag, "off", "Whether to skip trusted addresses in that header, from the right."),
     mapped("nginx_proxy_real_ip_header", Text, "X-Real-IP", "real_ip_header"),
     mapped("nginx_proxy_real_ip_recursive", Flag, "off", "real_ip_recursive"),

@@ -11,7 +11,7 @@ use model::delta::Touched;
 use super::initial::Initial;
 use crate::options::{
     Admin, Ciphers, ClusterClient, ClusterServer, Database, Endpoint, Forwarding, Header,
-    Keepalive, Options, Probes, Proxy, Role, Tls, UpstreamHeader, Version, Workers,
+    Keepalive, Options, Probes, Proxy, RealIp, Role, Tls, UpstreamHeader, Version, Workers,
 };
 use crate::telemetry::Telemetry;
 
@@ -126,14 +126,15 @@ pub(super) fn cluster_client(
 fn listen(listen: &crate::options::Listen) -> engine::options::Listen {
     let plain = engine::options::Listen::plain(listen.addr);
     engine::options::Listen {
+        addr: listen.addr,
         backlog: listen.backlog.unwrap_or(plain.backlog),
         tls: listen.tls,
         http2: listen.http2,
         ipv6_only: listen.ipv6_only.unwrap_or(plain.ipv6_only),
+        proxy_protocol: listen.proxy_protocol,
         keepalive: listen.keepalive.map(|Probes { idle, interval, count }| {
             engine::options::Probes { idle, interval, count }
         }),
-        ..plain
     }
 }
 
@@ -183,7 +184,10 @@ fn headers(proxy: &Proxy) -> engine::options::Headers {
 fn forwarding(forwarding: &Forwarding) -> engine::options::Forwarding {
     engine::options::Forwarding {
         trusted: forwarding.trusted.clone(),
-        real_ip_header: forwarding.real_ip_header.clone(),
+        real_ip: match &forwarding.real_ip {
+            RealIp::Header(name) => engine::options::RealIp::Header(name.clone()),
+            RealIp::ProxyProtocol => engine::options::RealIp::ProxyProtocol,
+        },
         recursive: forwarding.recursive,
     }
 }
