@@ -28,6 +28,8 @@ pub struct Options {
     pub forwarding: Forwarding,
     /// Idle connections to upstreams.
     pub keepalive: Keepalive,
+    /// Where request bodies are kept until all of them has come.
+    pub buffering: door::Buffering,
     /// Largest request body in bytes; `None` for any.
     pub max_body: Option<u64>,
     /// The port clients know, by the port listened on, behind a port mapping.

@@ -7,7 +7,7 @@
 
 use super::forwarded;
 use super::head::Head;
-use super::hygiene::{Said, Terms};
+use super::hygiene::{Framing, Said, Terms};
 use super::log::{AccessLog, Outcome};
 use super::restraint::Restraint;
 use crate::door::Request;
@@ -135,6 +135,8 @@ pub(crate) struct Exchange {
     source: SocketAddr,
     tries: u32,
     received: u64,
+    /// All of the body has come, and been counted.
+    gathered: bool,
 }
 
 /// Which route a request takes.
@@ -162,6 +164,7 @@ impl Exchange {
             source,
             tries: 0,
             received: 0,
+            gathered: false,
             client: client.clone(),
         })
     }
@@ -248,8 +251,23 @@ impl Exchange {
         self.tries = self.tries.saturating_sub(1);
     }
 
+    /// All of the body has come: it is so long.
+    pub(crate) fn gather(&mut self, length: u64) {
+        self.terms.framing = Framing::Length(length);
+        self.terms.expects_continue = false;
+        (self.received, self.gathered) = (length, true);
+    }
+
+    /// Nothing more can be said on the connection behind the answer.
+    pub(crate) fn part(&mut self) {
+        self.terms.keep_alive = false;
+    }
+
     /// Counts body bytes that came; false when they are more than is allowed.
     pub(crate) fn receive(&mut self, bytes: usize) -> bool {
+        if self.gathered {
+            return true;
+        }
         self.received = self.received.saturating_add(bytes as u64);
         self.options().max_body.is_none_or(|most| self.received <= most)
     }

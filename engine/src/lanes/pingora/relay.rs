@@ -22,10 +22,6 @@ use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{BError, Error, ErrorSource, ErrorType, Result};
 use std::time::Duration;
 
-/// How long a client may pause within a body, and how long it may take to read some
-/// of the response: nginx's `client_body_timeout` and `send_timeout`.
-const PAUSE: Duration = Duration::from_secs(60);
-
 const SWITCHING: http::StatusCode = http::StatusCode::SWITCHING_PROTOCOLS;
 
 /// The type of errors whose cause is a failure the pipeline has named.
@@ -47,9 +43,10 @@ pub(super) fn nothing_carried() -> BError {
 pub(super) fn begin(session: &mut Session, exchange: &Exchange) {
     let tunnel = exchange.terms().websocket.then(|| exchange.service()).flatten();
     // A tunnel may be silent for as long as its service may.
-    let pause = tunnel.map_or(PAUSE, |service| service.read_timeout);
+    let door = &exchange.options().door;
+    let pause = tunnel.map_or(door.body_timeout, |service| service.read_timeout);
     session.set_read_timeout(Some(pause));
-    session.set_write_timeout(Some(PAUSE));
+    session.set_write_timeout(Some(door.send_timeout));
     // The door says `100 Continue`; other interim responses end here, as nginx's do.
     session.set_ignore_info_resp(true);
 }
@@ -58,7 +55,7 @@ pub(super) fn begin(session: &mut Session, exchange: &Exchange) {
 /// here, so the upstream's time to accept more is on top.
 pub(super) fn progress(exchange: &Exchange, ended: bool) -> Progress {
     let write = exchange.service().map(|service| service.write_timeout).unwrap_or_default();
-    Progress::new(PAUSE.saturating_add(write), ended)
+    Progress::new(exchange.options().door.body_timeout.saturating_add(write), ended)
 }
 
 /// The request's head in its final form, as the door replays it over HTTP/1.
