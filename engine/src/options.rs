@@ -26,6 +26,9 @@ pub struct Options {
     pub headers: Headers,
     /// Whom to believe about where a request came from.
     pub forwarding: Forwarding,
+    /// How many clients each worker may be connected with; `None` for as many as there are
+    /// descriptors. Beyond it, they wait where the kernel has them wait to be accepted.
+    pub connections: Option<u64>,
     /// Idle connections to upstreams.
     pub keepalive: Keepalive,
     /// Where request bodies are kept until all of them has come.

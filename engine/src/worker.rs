@@ -18,6 +18,7 @@ use crate::metrics::Connection;
 use crate::options::Listen;
 use crate::proxy::exchange::{Client, Ends, Secured, Station};
 use crate::proxy::hygiene::Refusal;
+use crate::proxy::restraint::Restraint;
 use drain::{Guest, Guests, Order};
 use listen::{Accepted, Acceptor, Board, Given};
 use pace::Pace;
@@ -53,6 +54,8 @@ pub(crate) struct Post {
     /// There if any of them speaks TLS.
     pub(crate) tls: Option<Arc<Terminator>>,
     pub(crate) pace: Arc<Pace>,
+    /// How often it is said that there is no place for another connection.
+    pub(crate) full: Restraint,
 }
 
 /// Who has connected, and where.
@@ -145,7 +148,7 @@ impl Post {
         let _by: Instant = loop {
             tokio::select! {
                 by = &mut leaving => break by,
-                accepted = acceptor.accept() => {
+                accepted = self.next(&mut acceptor) => {
                     if let Accepted::Ours(stream, peer) = accepted {
                         self.place(stream, peer, listener, &guest);
                     }
@@ -155,6 +158,18 @@ impl Post {
         while let Some((stream, peer)) = acceptor.waiting().await {
             self.place(stream, peer, listener, &guest);
         }
+    }
+
+    /// The next connection, as soon as there is a place for it.
+    async fn next(&self, acceptor: &mut Acceptor) -> Accepted {
+        if self.board.is_full() {
+            self.station.counters.count_pause();
+            if let Some(more) = self.full.take() {
+                tracing::warn!("as many connections as there may be; others wait{more}");
+            }
+            self.board.until_free().await;
+        }
+        acceptor.accept().await
     }
 
     /// Serves a connection just accepted, unless another worker has more room.

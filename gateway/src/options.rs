@@ -6,6 +6,7 @@
 
 mod cluster;
 mod database;
+mod door; // what clients may do before their requests are looked at
 mod effective;
 mod listen;
 mod live;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 pub use cluster::{ClusterClient, ClusterServer, Endpoint};
 pub use database::{Database, Declarative};
+pub use door::Door;
 pub use listen::{Listen, Probes};
 pub use live::{Texts, WAITS, taken_up, waiting};
 pub use log::{Destination, Level, Logs};
@@ -263,12 +265,12 @@ impl Reader<'_> {
             "data_plane" => {
                 self.require_listener("proxy_listen", "data_plane");
                 self.refuse_database();
-                let (proxy, fallback) = (self.proxy(), self.fallback());
+                let (proxy, fallback) = (self.proxy(prefix), self.fallback());
                 Some(Role::DataPlane { cluster: self.cluster_client(prefix)?, proxy, fallback })
             }
             _ => {
                 self.refuse_labels("cluster_dp_labels can only be used when role = \"data_plane\"");
-                let proxy = self.proxy();
+                let proxy = self.proxy(prefix);
                 Some(Role::Traditional { admin: self.admin("traditional", prefix), proxy })
             }
         }

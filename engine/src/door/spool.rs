@@ -5,15 +5,18 @@
 //! The worker does not wait for the disk: the file is written and read by the threads its
 //! runtime keeps for that, while the worker serves others.
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use std::fs::DirBuilder;
+use std::future::Future as _;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use tokio::fs::File;
-use tokio::io::{AsyncRead as _, AsyncSeekExt as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{
+    AsyncRead as _, AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, ReadBuf,
+};
 use tokio::task::spawn_blocking;
 
 /// Written and read at a time.
@@ -38,7 +41,7 @@ impl Default for Buffering {
 
 /// A body, or as much of it as has come.
 #[derive(Debug, Default)]
-pub(super) struct Spool {
+pub(crate) struct Spool {
     /// What came first.
     file: Option<File>,
     /// Bytes of the file not yet read.
@@ -48,21 +51,21 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    pub(super) fn push(&mut self, data: &[u8]) {
+    pub(crate) fn push(&mut self, data: &[u8]) {
         self.memory.extend_from_slice(data);
     }
 
     /// How much is to be read.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.filed + self.memory.len() as u64
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Moves what is in memory to the file if it is more than may be.
-    pub(super) async fn relieve(&mut self, buffering: &Buffering) -> io::Result<()> {
+    pub(crate) async fn relieve(&mut self, buffering: &Buffering) -> io::Result<()> {
         if self.memory.len() <= buffering.memory {
             return Ok(());
         }
@@ -78,12 +81,32 @@ impl Spool {
     }
 
     /// Everything has come: it is read from the beginning.
-    pub(super) async fn rewind(&mut self) -> io::Result<()> {
+    pub(crate) async fn rewind(&mut self) -> io::Result<()> {
         if let Some(file) = &mut self.file {
             file.flush().await?;
             file.rewind().await?;
         }
         Ok(())
+    }
+
+    /// All of it, if it is all in memory.
+    pub(crate) fn take_memory(&mut self) -> Option<Bytes> {
+        self.file.is_none().then(|| std::mem::take(&mut self.memory).freeze())
+    }
+
+    /// The next piece; an empty one only if nothing is left.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        let Some(file) = self.file.as_mut().filter(|_| self.filed > 0) else {
+            let count = self.memory.len().min(PIECE);
+            return Poll::Ready(Ok(self.memory.split_to(count).freeze()));
+        };
+        let mut piece = BytesMut::with_capacity(PIECE);
+        let read = ready!(pin!(file.read_buf(&mut piece)).poll(cx))?;
+        if read == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.filed = self.filed.saturating_sub(read as u64);
+        Poll::Ready(Ok(piece.freeze()))
     }
 
     /// Reads on. Nothing is read only if nothing is left.
@@ -163,6 +186,14 @@ mod tests {
                 assert!(spool.memory.len() <= 1000);
             }
             spool.rewind().await.unwrap();
+            if len == 150_001 {
+                let mut pieces = Vec::new();
+                while !spool.is_empty() {
+                    pieces.extend(poll_fn(|cx| spool.poll_piece(cx)).await.unwrap());
+                }
+                assert!(pieces == body[..len]);
+                continue;
+            }
             assert_eq!((spool.len(), spool.file.is_some()), (len as u64, filed), "{len}");
             assert!(read(&mut spool, 70_000).await == body[..len], "{len}");
         }

@@ -5,14 +5,15 @@
 //! of its own; what is answered by us is answered without a lane, the rest is Pingora's to carry.
 
 use super::Carrier;
-use crate::door::{self, BoundedStream, Options, Request, Transport};
+use crate::door::{self, BoundedStream, Options, Patience, Request, Spool, Transport, Ungathered};
 use crate::proxy::access::{self, Flow};
 use crate::proxy::exchange::{Exchange, Station};
 use crate::proxy::head::{Head, Version};
 use crate::proxy::hygiene::{self, Refusal, Said};
 use crate::proxy::log::Outcome;
 use crate::proxy::reply::{Rendered, Reply};
-use crate::proxy::{request, response};
+use crate::proxy::upstream::Failure;
+use crate::proxy::{buffering, request, response};
 use bytes::Bytes;
 use h2::Reason;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -192,10 +193,48 @@ async fn exchange(carrier: Arc<Carrier>, mut session: HttpSession) -> bool {
     let mut exchange = Exchange::begin(&carrier.client, request);
     match access::decide(&mut exchange) {
         Flow::Next => {
+            let mut body = None;
+            if buffering::gathers(&exchange) {
+                let gathered = gather(&mut session, buffering::patience(&exchange)).await;
+                let gathered = gathered.map(|kept| body.insert(kept).len());
+                if let Err(failure) = buffering::conclude(&mut exchange, gathered) {
+                    return give_up(&exchange, failure, &mut session).await;
+                }
+            }
             request::prepare(&mut exchange);
-            carrier.pingora.carry_http2(exchange, session).await
+            carrier.pingora.carry_http2(exchange, session, body).await
         }
         Flow::Reply(reply) => answer(&exchange, &reply, &mut session).await,
+    }
+}
+
+/// Waits until all of a body has come.
+async fn gather(session: &mut HttpSession, patience: Patience<'_>) -> Result<Spool, Ungathered> {
+    let mut kept = Spool::default();
+    let late = |_| Ungathered::TooLate(patience.pause);
+    while let Some(data) = timeout(patience.pause, session.read_body_bytes())
+        .await
+        .map_err(late)?
+        .map_err(|_| Ungathered::Gone)?
+    {
+        kept.push(&data);
+        if let Some(most) = patience.most.filter(|most| kept.len() > *most) {
+            return Err(Ungathered::TooLarge(most));
+        }
+        kept.relieve(patience.buffering).await.map_err(Ungathered::Disk)?;
+    }
+    kept.rewind().await.map_err(Ungathered::Disk)?;
+    Ok(kept)
+}
+
+/// Answers a request whose body did not come, if there is still someone to answer.
+async fn give_up(exchange: &Exchange, failure: Failure, session: &mut HttpSession) -> bool {
+    match failure.reply() {
+        Some(reply) => answer(exchange, &reply, session).await,
+        None => {
+            exchange.end(Outcome::GONE);
+            false
+        }
     }
 }
 

@@ -5,15 +5,17 @@
 //! arrives in its final form, replayed by the door, so Pingora parses exactly what
 //! the pipeline prepared.
 
+mod gathered; // a request whose body has come before it
 mod progress; // of a request that came by HTTP/2
 mod relay;
 
-use crate::door::{BoundedStream, Next, Transport};
+use crate::door::{BoundedStream, Next, Spool, Transport};
 use crate::options::Keepalive;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::log::Outcome;
 use async_trait::async_trait;
 use bytes::Bytes;
+use gathered::Gathered;
 use pingora::apps::HttpServerApp as _;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
@@ -71,13 +73,16 @@ impl Pingora {
 }
 
 impl Pingora {
-    /// Carries one request of an HTTP/2 connection. Says whether it was answered.
+    /// Carries one request of an HTTP/2 connection, whose body may have come already. Says whether
+    /// it was answered.
     pub(crate) async fn carry_http2(
         &self,
         exchange: Box<Exchange>,
         mut session: HttpSession,
+        body: Option<Spool>,
     ) -> bool {
-        let progress = Arc::new(relay::progress(&exchange, session.is_body_empty()));
+        let has_come = body.is_some() || session.is_body_empty();
+        let progress = Arc::new(relay::progress(&exchange, has_come));
         let mut header = match relay::replayed(&exchange) {
             Ok(header) => header,
             Err(error) => {
@@ -89,7 +94,10 @@ impl Pingora {
         let given = Given { exchange, progress: progress.clone() };
         header.extensions_mut().insert(Handed(Arc::new(Mutex::new(Some(given)))));
         *session.req_header_mut() = header;
-        let session = ServerSession::new_http2(session);
+        let session = match body {
+            Some(body) => ServerSession::new_custom(Box::new(Gathered::new(session, body))),
+            None => ServerSession::new_http2(session),
+        };
         tokio::select! {
             _ = self.proxy.process_new_http(session, &self.draining) => {}
             () = progress.silence() => tracing::info!("a client paused for too long within a body"),

@@ -144,3 +144,32 @@ async fn a_connection_that_stays_idle_is_cut_off_in_the_end() {
     within(gateway.handle.shutdown(Duration::from_millis(50))).await;
     assert!(client.is_closed().await);
 }
+
+#[tokio::test]
+async fn beyond_the_places_there_are_clients_wait_their_turn() {
+    let origin = Origin::plain().await;
+    for workers in [1, 2] {
+        let config = one(&origin.url(""), |r| r.path("/r"));
+        let gateway = Gateway::with(config, workers, |options| options.connections = Some(2)).await;
+        let mut seated = Vec::new();
+        for _ in 0..2 * workers {
+            let mut client = gateway.connect().await;
+            assert_eq!(client.ask(GET).await.status, 200);
+            seated.push(client);
+        }
+        let mut waiting = gateway.connect().await;
+        waiting.send(GET).await;
+        let paused = async {
+            while gateway.handle.stats().pauses() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(paused).await;
+        // Those who have a place are served meanwhile.
+        assert_eq!(seated[0].ask(GET).await.status, 200);
+        assert_eq!(gateway.handle.stats().accepted(), 2 * workers as u64);
+        drop(seated.pop());
+        assert_eq!(waiting.response().await.status, 200);
+        assert_eq!(gateway.handle.stats().open(), 2 * workers as u64);
+    }
+}

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::door::Door;
 use super::listen::Listen;
 use super::reader::Reader;
 use super::tls::Tls;
@@ -25,6 +27,8 @@ pub struct Proxy {
     pub headers_upstream: BTreeSet<UpstreamHeader>,
     /// Who may say where a request came from.
     pub forwarding: Forwarding,
+    /// How clients are treated before anything is known of their requests.
+    pub door: Door,
     /// Idle connections to upstreams.
     pub keepalive: Keepalive,
     /// Largest request body, bytes; `None` for any.
@@ -104,7 +108,7 @@ const LATENCY_TOKENS: &[Header] =
     &[Header::ProxyLatency, Header::UpstreamLatency, Header::ResponseLatency, Header::AdminLatency];
 
 impl Reader<'_> {
-    pub(super) fn proxy(&mut self) -> Proxy {
+    pub(super) fn proxy(&mut self, prefix: &Path) -> Proxy {
         let listen = self.proxy_listeners();
         let workers = Workers { count: self.worker_count(), cores: self.worker_cores() };
         let forwarding = self.forwarding();
@@ -116,6 +120,7 @@ impl Reader<'_> {
             headers: self.headers(),
             headers_upstream: self.headers_upstream(),
             forwarding,
+            door: self.door(prefix),
             keepalive: self.keepalive(),
             max_body: self.size("nginx_http_client_max_body_size"),
             public_ports: self.public_ports(),

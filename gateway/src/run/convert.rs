@@ -10,7 +10,7 @@ use model::delta::Touched;
 
 use super::initial::Initial;
 use crate::options::{
-    Admin, Ciphers, ClusterClient, ClusterServer, Database, Endpoint, Forwarding, Header,
+    Admin, Ciphers, ClusterClient, ClusterServer, Database, Door, Endpoint, Forwarding, Header,
     Keepalive, Options, Probes, Proxy, RealIp, Role, Tls, UpstreamHeader, Version, Workers,
 };
 use crate::telemetry::Telemetry;
@@ -65,6 +65,12 @@ pub(super) fn engine(proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
         headers: headers(proxy),
         forwarding: forwarding(&proxy.forwarding),
         keepalive: engine::options::Keepalive { pool_size, idle_timeout },
+        door: door(&proxy.door),
+        buffering: engine::door::Buffering {
+            memory: proxy.door.body_memory,
+            directory: proxy.door.body_directory.clone(),
+        },
+        connections: proxy.door.connections,
         max_body: proxy.max_body,
         public_ports: proxy.public_ports.clone(),
         access_log: telemetry.access().is_open().then(|| {
@@ -135,6 +141,19 @@ fn listen(listen: &crate::options::Listen) -> engine::options::Listen {
         keepalive: listen.keepalive.map(|Probes { idle, interval, count }| {
             engine::options::Probes { idle, interval, count }
         }),
+    }
+}
+
+fn door(door: &Door) -> engine::door::Options {
+    let plain = engine::door::Options::default();
+    engine::door::Options {
+        head: engine::door::head::Limits { line: door.line, head: door.head, ..plain.head },
+        head_timeout: door.head_timeout,
+        body_timeout: door.body_timeout,
+        send_timeout: door.send_timeout,
+        idle_timeout: door.idle_timeout,
+        requests: door.requests,
+        ..plain
     }
 }
 

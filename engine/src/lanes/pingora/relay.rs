@@ -34,6 +34,12 @@ fn named(failure: Failure, source: ErrorSource) -> BError {
     error
 }
 
+/// A body that was kept cannot be read back.
+pub(super) fn lost_body(error: &std::io::Error) -> BError {
+    tracing::error!(%error, "a request's body was kept, and cannot be read");
+    named(Failure::Internal, ErrorSource::Internal)
+}
+
 /// A phase ran without a request. Every request is given one before the first.
 pub(super) fn nothing_carried() -> BError {
     named(Failure::Internal, ErrorSource::Internal)
