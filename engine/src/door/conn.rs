@@ -53,7 +53,7 @@ pub(super) struct Passage {
     pub(super) replay: BytesMut,
     pub(super) body: Body,
     /// What has been gathered of the body, and not yet been read.
-    pub(super) kept: Option<Spool>,
+    pub(super) kept: Option<Box<Spool>>,
     /// The response may be taken faster than the client reads it.
     pub(super) holds: bool,
     /// Both directions as they are: another protocol, to which HTTP has given way.
@@ -95,7 +95,7 @@ impl Passage {
     /// Whether a lane has read all of the body. From then on it watches for the client to leave,
     /// so that what waits to be sent goes on being sent.
     fn is_read(&self) -> bool {
-        self.body.is_done() && self.kept.as_ref().is_none_or(Spool::is_empty)
+        self.body.is_done() && self.kept.as_ref().is_none_or(|kept| kept.is_empty())
     }
 
     /// No request: nothing may be read.

@@ -73,7 +73,7 @@ impl<T: Transport> Conn<T> {
             _ => {
                 let spool = self.spool(&mut alarm, patience).await?;
                 let length = spool.len();
-                self.passage.kept = Some(spool);
+                self.passage.kept = Some(Box::new(spool));
                 length
             }
         };

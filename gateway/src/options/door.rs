@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::reader::{Reader, parse_size};
+use super::reader::{Reader, parse_size, parse_time};
 
 /// Limits of one client connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +36,7 @@ pub struct Door {
 impl Reader<'_> {
     pub(super) fn door(&mut self, prefix: &Path) -> Door {
         let (count, line) = self.head_buffers();
-        let idle = self.time("nginx_http_keepalive_timeout").unwrap_or_default();
+        let idle = self.idle_timeout();
         let requests = self.whole("nginx_http_keepalive_requests", 1..=u64::from(u32::MAX));
         Door {
             line,
@@ -67,6 +67,20 @@ impl Reader<'_> {
             self.wrong(NAME, "expected a number of buffers and the size of one from 1k to 64k, such as 4 8k; together 512k or less");
             (4, 8 << 10)
         })
+    }
+
+    /// A second time, which nginx tells clients, is not told.
+    fn idle_timeout(&mut self) -> Duration {
+        const NAME: &str = "nginx_http_keepalive_timeout";
+        let words: Vec<_> = self.text(NAME).unwrap_or_default().split_ascii_whitespace().collect();
+        let times: Vec<_> = words.iter().map_while(|word| parse_time(word)).collect();
+        match times[..] {
+            [idle] | [idle, _] if times.len() == words.len() => idle,
+            _ => {
+                self.wrong(NAME, "expected a time or two, such as 75s");
+                Duration::ZERO
+            }
+        }
     }
 
     /// A time that must pass for something to be too late.

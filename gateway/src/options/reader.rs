@@ -215,7 +215,7 @@ fn fits(property: &Property, text: &str) -> Result<(), String> {
             "expected bytes, such as 512k, 10m or 0".to_owned()
         }
         Kind::Time if parse_time(text).is_none() => {
-            "expected a time, such as 500ms, 60s or 1m 30s".to_owned()
+            "expected a time, such as 500ms, 60s or 1m30s".to_owned()
         }
         Kind::Choice(choices) if !choices.contains(&text) => {
             format!("expected one of: {}", choices.join(", "))
@@ -231,8 +231,8 @@ fn parse_number(text: &str) -> Option<f64> {
 }
 
 /// Numbers with units, which add up; without a unit, seconds.
-fn parse_time(text: &str) -> Option<Duration> {
-    let mut rest = text.trim();
+pub(super) fn parse_time(text: &str) -> Option<Duration> {
+    let mut rest = text;
     let mut total = Duration::ZERO;
     loop {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -249,7 +249,7 @@ fn parse_time(text: &str) -> Option<Duration> {
         };
         let part = number.parse::<u64>().ok()?.checked_mul(milliseconds)?;
         total = total.checked_add(Duration::from_millis(part))?;
-        rest = behind.trim_start();
+        rest = behind;
         if rest.is_empty() {
             return Some(total).filter(|total| total.as_secs() <= u64::from(u32::MAX));
         }

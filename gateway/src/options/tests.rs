@@ -543,8 +543,8 @@ fn patience_is_said_in_nginx_s_words() {
     assert_eq!(usual.body_directory, Path::new("/p/client_body_temp"));
 
     let said = door(
-        "nginx_http_client_header_timeout = 5\nnginx_proxy_client_body_timeout = 1m 30s\n\
-         nginx_http_send_timeout = 500ms\nnginx_http_keepalive_timeout = 1h\n\
+        "nginx_http_client_header_timeout = 5\nnginx_proxy_client_body_timeout = 1m30s\n\
+         nginx_http_send_timeout = 500ms\nnginx_http_keepalive_timeout = 1h 60s\n\
          nginx_http_keepalive_requests = 7\nclient_body_buffer_size = 1m\n\
          nginx_http_client_body_temp_path = /spool 1 2\nnginx_events_worker_connections = 512\n\
          nginx_http_large_client_header_buffers = 8 16k",
@@ -565,7 +565,8 @@ fn patience_is_said_in_nginx_s_words() {
     assert_eq!(door("nginx_http_keepalive_timeout = 0").requests, 1);
     for (name, text) in [
         ("nginx_http_send_timeout", "soon"),
-        ("nginx_http_send_timeout", "1 m"),
+        ("nginx_http_send_timeout", "1m 30s"),
+        ("nginx_http_keepalive_timeout", "1 2 3"),
         ("nginx_http_client_body_timeout", "0"),
         ("nginx_http_large_client_header_buffers", "8k"),
         ("nginx_http_large_client_header_buffers", "0 8k"),

@@ -15,6 +15,7 @@ mod support;
 
 mod proxying; // a request through the cluster
 mod tls; // and over TLS
+mod door; // what clients may do
 mod sync; // a change on its way
 mod dbless; // no database: a document is the configuration
 mod outage; // either side gone
