@@ -9,7 +9,7 @@ source scripts/lib/needs.sh
 [[ -z ${CI:-} ]] || export CARGO_INCREMENTAL=0
 
 say "What this machine needs"
-need "${BUILD_NEEDS[@]}" openssl
+need "${BUILD_NEEDS[@]}" openssl curl
 need_rust
 need_cargo fmt clippy
 note "all here: compilers, cmake, libclang, $(cargo --version)"

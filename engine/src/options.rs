@@ -27,7 +27,8 @@ pub struct Options {
     /// Whom to believe about where a request came from.
     pub forwarding: Forwarding,
     /// How many clients each worker may be connected with; `None` for as many as there are
-    /// descriptors. Beyond it, they wait where the kernel has them wait to be accepted.
+    /// descriptors. Beyond it, they wait where the kernel has them wait to be accepted, but for
+    /// one that a listener was about to accept when the last place was taken.
     pub connections: Option<u64>,
     /// Idle connections to upstreams.
     pub keepalive: Keepalive,

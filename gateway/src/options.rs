@@ -197,6 +197,14 @@ impl Role {
 }
 
 impl Role {
+    /// What serves clients, if anything does.
+    fn proxy(&self) -> Option<&Proxy> {
+        match self {
+            Self::Traditional { proxy, .. } | Self::DataPlane { proxy, .. } => Some(proxy),
+            Self::ControlPlane { .. } => None,
+        }
+    }
+
     /// Where the configuration is kept, as the property `database` spells it.
     fn database(&self) -> &'static str {
         match self {
@@ -230,6 +238,10 @@ impl Reader<'_> {
         let logs = self.logs(&prefix, mode);
         if purpose == Purpose::Start {
             self.check_places(&prefix, &logs);
+            let proxy = role.as_ref().and_then(Role::proxy);
+            if let Some(directory) = proxy.map(|proxy| proxy.door.body_directory.clone()) {
+                self.check_body_directory(&prefix, &directory);
+            }
         }
         let daemon = self.is_set("nginx_daemon").then(|| self.flag("nginx_daemon"));
         self.tell_unread();

@@ -261,11 +261,16 @@ mod tests {
     use super::*;
 
     fn board(open: &[u64]) -> (Board, Vec<Connection>) {
+        board_of(open, None)
+    }
+
+    fn board_of(open: &[u64], most: Option<u64>) -> (Board, Vec<Connection>) {
         let counters: Vec<_> = open.iter().map(|_| Arc::new(Counters::default())).collect();
         let held = counters.iter().zip(open);
         let held = held.flat_map(|(counters, open)| (0..*open).map(|_| counters.connection()));
         let held = held.collect();
-        (Board::new(&counters, None).0, held)
+        let places = most.map(|most| (most, Arc::default()));
+        (Board::new(&counters, places).0, held)
     }
 
     #[track_caller]
@@ -284,6 +289,22 @@ mod tests {
         check(&[10, 8, 8, 8, 8, 8, 8, 6], 0, Some(6));
         check(&[10, 8, 8, 8, 8, 8, 8, 6], 7, None);
         check(&[100], 0, None);
+    }
+
+    #[test]
+    fn who_has_no_place_gives_to_who_has_one() {
+        for (open, is_full, given_to) in [
+            (&[9, 9, 10][..], false, Some(9)), // less than a fair share more, but no place
+            (&[10, 10, 10], true, None),
+            (&[11, 10, 10], true, None),
+            (&[0, 10], false, Some(0)),
+        ] {
+            let (board, _held) = board_of(open, Some(10));
+            let me = open.len() - 1;
+            let found = board.better_than(me).map(|seat| seat.counters.open());
+            assert_eq!((board.is_full(), found), (is_full, given_to), "{open:?}");
+        }
+        assert!(!board(&[1000]).0.is_full());
     }
 
     #[test]

@@ -81,7 +81,9 @@ async fn clients_come_through_a_balancer_that_speaks_the_proxy_protocol() {
     let mut curl = Command::new("curl");
     curl.args(["-sk", "--http2", "--haproxy-protocol", "-w", " %{http_version}"]);
     curl.arg(format!("https://{secure}/r")).stderr(Stdio::null());
-    let said = curl.output().await.expect("curl, a client not of ours");
+    let Ok(said) = curl.output().await else {
+        return eprintln!("skipped: the PROXY protocol before a handshake, for want of curl");
+    };
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(said.contains("\"x-real-ip\":\"127.0.0.1\"") && said.ends_with(" 2"), "{said}");
 }
