@@ -230,11 +230,12 @@ impl Post {
         }
     }
 
-    /// Reads the PROXY header a connection begins with; none, and it is over.
+    /// Reads the PROXY header a connection begins with. `None`: there is none, and it is over.
     async fn introduce(&self, stream: &TcpStream, peer: SocketAddr) -> Option<Option<Relayed>> {
         let limit = self.station.options.door.head_timeout;
         let why = match timeout(limit, proxy_protocol::receive(stream)).await {
             Ok(Ok(relayed)) => return Some(relayed),
+            Ok(Err(Failed::Silent)) => return None,
             Ok(Err(failed)) => failed,
             Err(_) => Failed::TooLate,
         };

@@ -49,6 +49,9 @@ pub enum Malformed {
 /// Why there is no header.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failed {
+    /// The client left without a word, as who only looks whether there is someone.
+    #[error("the client said nothing")]
+    Silent,
     /// The client left before it ended.
     #[error("the client left within the PROXY header")]
     Gone,
@@ -236,7 +239,7 @@ pub(crate) async fn receive(stream: &TcpStream) -> Result<Option<Relayed>, Faile
     loop {
         let came = stream.peek(&mut seen).await.unwrap_or(0);
         if came == 0 {
-            return Err(Failed::Gone);
+            return Err(if decoder.len == 0 { Failed::Silent } else { Failed::Gone });
         }
         let input = seen.get(..came).unwrap_or_default();
         match decoder.feed(input)? {

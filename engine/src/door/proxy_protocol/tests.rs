@@ -193,4 +193,8 @@ async fn a_client_that_leaves_within_it_is_gone() {
     client.write_all(b"PROXY TC").await.unwrap();
     drop(client);
     assert!(matches!(receive(&stream).await, Err(Failed::Gone)));
+
+    drop(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+    let (stream, _) = listener.accept().await.unwrap();
+    assert!(matches!(receive(&stream).await, Err(Failed::Silent)));
 }
