@@ -8,14 +8,20 @@
 
 pub mod framing; // where a body ends
 pub mod head; // the parser: strict, bounded, one pass
+pub mod proxy_protocol; // who is behind a balancer
 pub mod stream; // what a lane is given for one request
 pub mod transport; // what is needed of a connection underneath
 
 mod alarm; // one timer for a connection's life
 mod close; // leaving so that the client reads the answer
 mod conn; // the connection and its buffers
+mod gather; // waiting for a whole body
+mod spool; // where it is kept meanwhile
 mod status; // what a lane answers, seen from what it writes
 
+pub use gather::{Patience, Ungathered};
+pub use spool::Buffering;
+pub(crate) use spool::Spool;
 pub use stream::{BoundedStream, Homecoming};
 pub use transport::Transport;
 
@@ -42,6 +48,10 @@ pub struct Options {
     /// How long a head may take, from its first byte to its last; and how long a new
     /// connection may wait before its first byte.
     pub head_timeout: Duration,
+    /// How long a client may pause within a body.
+    pub body_timeout: Duration,
+    /// How long it may take nothing of what it is sent.
+    pub send_timeout: Duration,
     /// How long a connection may stay open between two requests.
     pub idle_timeout: Duration,
     /// How many requests one connection may make.
@@ -55,6 +65,8 @@ impl Default for Options {
         Options {
             head: Limits::default(),
             head_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(75),
             requests: 10_000,
             http2: false,
@@ -135,7 +147,7 @@ pub async fn serve<T: Transport, C: Carry<T>>(
                 tracing::debug!(%refusal, "request refused");
                 let mut reply = BytesMut::new();
                 carrier.refuse(refusal, said, &mut reply);
-                close::refuse(conn, alarm, reply).await;
+                close::refuse(conn, alarm, options.send_timeout, reply).await;
                 return Ending::Closed;
             }
         };
@@ -148,9 +160,11 @@ pub async fn serve<T: Transport, C: Carry<T>>(
         // A lane that has not let go of it yet keeps it, and closes it in the end.
         let Some(returned) = home.take() else { return Ending::Closed };
         conn = returned;
-        let settled = keeps && next == Next::Keep && close::settle(&mut conn, &mut alarm).await;
+        let settled = keeps
+            && next == Next::Keep
+            && close::settle(&mut conn, &mut alarm, options.send_timeout).await;
         if !settled {
-            close::part(conn, alarm).await;
+            close::part(conn, alarm, options.send_timeout).await;
             return Ending::Closed;
         }
         conn.release();
@@ -168,7 +182,8 @@ pub async fn turn_away<T: Transport, C: Carry<T>>(
     tracing::debug!(%refusal, "connection refused");
     let mut reply = BytesMut::new();
     carrier.refuse(refusal, Said::Line(b""), &mut reply);
-    close::refuse(Box::new(Conn::new(io, digest)), Alarm::default(), reply).await;
+    let conn = Box::new(Conn::new(io, digest));
+    close::refuse(conn, Alarm::default(), close::SEND, reply).await;
 }
 
 /// Parts with a client whose connection was given away whole and let go of again.

@@ -13,7 +13,8 @@ use crate::proxy::exchange::{Client, Exchange};
 use crate::proxy::hygiene::{Refusal, Said};
 use crate::proxy::log::Outcome;
 use crate::proxy::reply::Reply;
-use crate::proxy::{request, response};
+use crate::proxy::upstream::Failure;
+use crate::proxy::{buffering, request, response};
 use bytes::BytesMut;
 use pingora::Pingora;
 use std::sync::Arc;
@@ -41,6 +42,14 @@ impl<T: Transport> Carry<T> for Carrier {
         let mut exchange = Exchange::begin(&self.client, request);
         match access::decide(&mut exchange) {
             Flow::Next => {
+                if buffering::gathers(&exchange) && !stream.has_body() {
+                    // Boxed: most requests do without.
+                    let gathered = Box::pin(stream.gather(buffering::patience(&exchange))).await;
+                    if let Err(failure) = buffering::conclude(&mut exchange, gathered) {
+                        return give_up(&exchange, failure, &mut stream).await;
+                    }
+                }
+                stream.hold_response(buffering::holds(&exchange));
                 request::prepare(&mut exchange);
                 stream.replay(exchange.head());
                 self.pingora.carry(exchange, stream).await
@@ -53,6 +62,19 @@ impl<T: Transport> Carry<T> for Carrier {
         let reply = Reply::refused(refusal, self.client.station.options.strict_status);
         response::refuse(&self.client, &reply, said, out);
     }
+}
+
+/// Answers a request whose body did not come, if there is still someone to answer.
+async fn give_up<T: Transport>(
+    exchange: &Exchange,
+    failure: Failure,
+    stream: &mut BoundedStream<T>,
+) -> Next {
+    let Some(reply) = failure.reply() else {
+        exchange.end(Outcome::GONE);
+        return Next::Close;
+    };
+    answer(exchange, &reply, stream).await
 }
 
 /// Writes a reply of the pipeline's. The door reads away a body nobody wanted.

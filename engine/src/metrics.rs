@@ -4,11 +4,13 @@
 //! another core; a reader sees each number as it was a moment ago.
 
 use crossbeam::utils::CachePadded;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::sync::Notify;
 
 /// One worker's counters.
 #[derive(Debug, Default)]
-pub(crate) struct Counters(CachePadded<Cells>);
+pub(crate) struct Counters(CachePadded<Cells>, Option<Arc<Notify>>);
 
 #[derive(Debug, Default)]
 struct Cells {
@@ -21,6 +23,8 @@ struct Cells {
     handshakes: AtomicU64,
     handshakes_failed: AtomicU64,
     sent_away: AtomicU64,
+    proxy_headers_failed: AtomicU64,
+    pauses: AtomicU64,
 }
 
 /// What one worker has done so far.
@@ -46,9 +50,22 @@ pub struct WorkerStats {
     pub handshakes_failed: u64,
     /// HTTP/2 connections that were ended for what their clients did.
     pub sent_away: u64,
+    /// Connections closed for want of the PROXY header their listener asks for.
+    pub proxy_headers_failed: u64,
+    /// Times it stopped accepting because all workers had as many connections as they may.
+    pub pauses: u64,
 }
 
 impl Counters {
+    /// Whoever waits for `freed` is told when a connection ends.
+    pub(crate) fn telling(freed: Option<Arc<Notify>>) -> Counters {
+        Counters(CachePadded::default(), freed)
+    }
+
+    pub(crate) fn count_pause(&self) {
+        self.0.pauses.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn count_request(&self) {
         self.0.requests.fetch_add(1, Relaxed);
     }
@@ -66,6 +83,10 @@ impl Counters {
         self.0.sent_away.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn count_proxy_header_failed(&self) {
+        self.0.proxy_headers_failed.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn count_panic(&self) {
         self.0.panics.fetch_add(1, Relaxed);
     }
@@ -79,7 +100,7 @@ impl Counters {
     }
 
     /// Counts a connection in; it counts itself out.
-    pub(crate) fn connection(self: &std::sync::Arc<Self>) -> Connection {
+    pub(crate) fn connection(self: &Arc<Self>) -> Connection {
         self.0.accepted.fetch_add(1, Relaxed);
         self.0.open.fetch_add(1, Relaxed);
         Connection(self.clone())
@@ -97,6 +118,8 @@ impl Counters {
             handshakes: self.0.handshakes.load(Relaxed),
             handshakes_failed: self.0.handshakes_failed.load(Relaxed),
             sent_away: self.0.sent_away.load(Relaxed),
+            proxy_headers_failed: self.0.proxy_headers_failed.load(Relaxed),
+            pauses: self.0.pauses.load(Relaxed),
         }
     }
 }
@@ -104,11 +127,14 @@ impl Counters {
 /// A connection that is open for as long as this lives. Dropped by a panic, it
 /// counts that: the runtime catches the panic itself, at the task's edge.
 #[derive(Debug)]
-pub(crate) struct Connection(std::sync::Arc<Counters>);
+pub(crate) struct Connection(Arc<Counters>);
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.0.0.open.fetch_sub(1, Relaxed);
+        if let Some(freed) = &self.0.1 {
+            freed.notify_waiters();
+        }
         if std::thread::panicking() {
             self.0.0.panics.fetch_add(1, Relaxed);
         }
@@ -118,7 +144,6 @@ impl Drop for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     #[tokio::test]
     async fn a_panic_costs_its_connection_and_is_counted() {

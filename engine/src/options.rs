@@ -38,10 +38,16 @@ pub struct Options {
     pub errors: Errors,
     /// Whom to believe about where a request came from.
     pub forwarding: Forwarding,
+    /// How many clients each worker may be connected with; `None` for as many as there are
+    /// descriptors. Beyond it, they wait where the kernel has them wait to be accepted, but for
+    /// one that a listener was about to accept when the last place was taken.
+    pub connections: Option<u64>,
     /// Idle connections to upstreams.
     pub keepalive: Keepalive,
     /// How TLS is spoken with upstreams whose service does not say.
     pub upstream_tls: UpstreamTls,
+    /// Where request bodies are kept until all of them has come.
+    pub buffering: door::Buffering,
     /// Largest request body in bytes; `None` for any.
     pub max_body: Option<u64>,
     /// The port clients know, by the port listened on, behind a port mapping.
@@ -104,6 +110,8 @@ pub struct Listen {
     pub ipv6_only: bool,
     /// Whether the kernel asks silent clients if they are still there.
     pub keepalive: Option<Probes>,
+    /// Every connection begins with a header of the PROXY protocol, and is closed without one.
+    pub proxy_protocol: bool,
 }
 
 /// How the kernel asks a silent peer; `None` for its own way.
@@ -120,7 +128,15 @@ pub struct Probes {
 impl Listen {
     /// A listener with Kong's defaults.
     pub fn plain(addr: SocketAddr) -> Listen {
-        Listen { addr, backlog: 16_384, tls: false, http2: false, ipv6_only: true, keepalive: None }
+        Listen {
+            addr,
+            backlog: 16_384,
+            tls: false,
+            http2: false,
+            ipv6_only: true,
+            keepalive: None,
+            proxy_protocol: false,
+        }
     }
 
     /// The same for TLS.
@@ -269,15 +285,25 @@ impl Default for Headers {
 pub struct Forwarding {
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted: Vec<IpNet>,
-    /// The header in which a trusted peer says the client's address.
-    pub real_ip_header: String,
+    /// Where a trusted peer says the client's address.
+    pub real_ip: RealIp,
     /// Whether trusted addresses in it are skipped, from the right.
     pub recursive: bool,
 }
 
+/// Where a trusted peer says the client's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RealIp {
+    /// In this header.
+    Header(String),
+    /// Before the first byte, by the PROXY protocol.
+    ProxyProtocol,
+}
+
 impl Default for Forwarding {
     fn default() -> Forwarding {
-        Forwarding { trusted: Vec::new(), real_ip_header: "X-Real-IP".to_owned(), recursive: false }
+        let real_ip = RealIp::Header("X-Real-IP".to_owned());
+        Forwarding { trusted: Vec::new(), real_ip, recursive: false }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod hygiene; // what is refused or stripped before anyone looks
 pub(crate) mod exchange; // one request and its response passing through
 pub(crate) mod access; // find its route; maybe reply
 pub(crate) mod upstream; // pick an address; decide on retries
+pub(crate) mod buffering; // whether bodies are waited for
 pub(crate) mod request; // what goes upstream
 pub(crate) mod response; // what comes back
 pub(crate) mod log; // counted, and logged

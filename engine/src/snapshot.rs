@@ -81,6 +81,10 @@ pub struct CompiledRoute {
     pub strip_path: bool,
     /// Whether the upstream sees the client's `Host`.
     pub preserve_host: bool,
+    /// Whether a request's body is waited for before its service is connected to.
+    pub request_buffering: bool,
+    /// Whether a response may be taken faster than its client reads it.
+    pub response_buffering: bool,
     /// The status that answers a request without TLS, where the route demands TLS.
     pub https_only: Option<u16>,
     /// Over what it serves gRPC, if it serves nothing else.

@@ -9,6 +9,7 @@ use crate::metrics::{Counters, WorkerStats};
 use crate::options::{Listen, Options};
 use crate::proxy::exchange::{Failures, Ids, Station};
 use crate::proxy::log::{self, Backlog};
+use crate::proxy::restraint::Restraint;
 use crate::resolve::Resolver;
 use crate::snapshot::publish::{Publisher, Reader};
 use crate::snapshot::{CompileOptions, Held, UpstreamDefaults, follow};
@@ -25,6 +26,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
+
+/// Threads beside each worker that wait for the disk in its place, where long bodies are kept.
+/// They share its core; more of them would not make the disk faster.
+const DISK_THREADS: usize = 8;
 
 /// Why the engine could not start. Nothing of it runs.
 #[derive(Debug, thiserror::Error)]
@@ -82,10 +87,13 @@ impl Engine {
         let (draining, drained): (Vec<_>, Vec<_>) =
             plan.iter().map(|_| watch::channel(false)).unzip();
         let lanes = lanes(&options, &drained)?;
-        let (log_writer, stations) = stations(&options, readers, drained, &background)?;
+        let freed = options.connections.map(|_| Arc::default());
+        let counters = || Arc::new(Counters::telling(freed.clone()));
+        let counters: Vec<_> = plan.iter().map(|_| counters()).collect();
+        let duties = readers.into_iter().zip(drained).zip(counters.clone());
+        let (log_writer, stations) = stations(&options, duties, &background)?;
         let backlogs = log_writer.iter().flat_map(log::Writer::backlogs).collect();
-        let counters: Vec<_> = stations.iter().map(|station| station.counters.clone()).collect();
-        let (board, inboxes) = Board::new(&counters);
+        let (board, inboxes) = Board::new(&counters, options.connections.zip(freed));
         let board = Arc::new(board);
         let listen = bound(&options.listen, &addresses);
 
@@ -111,8 +119,12 @@ impl Engine {
                 listen: listen.clone(),
                 tls: tls.clone(),
                 pace: Arc::default(),
+                full: Restraint::new(1),
             };
-            let runtime = Builder::new_current_thread().enable_all().build();
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(DISK_THREADS)
+                .build();
             let runtime = runtime.map_err(StartError::system("a worker's runtime"))?;
             let (orders, post) = (ordered.clone(), Arc::new(post));
             handle.begin(Worker { core, runtime, listeners, inbox, orders, post })?;
@@ -179,30 +191,28 @@ fn lanes(
 /// What each worker offers its requests, and who writes what they log.
 fn stations(
     options: &Arc<Options>,
-    readers: Vec<Reader>,
-    draining: Vec<watch::Receiver<bool>>,
+    duties: impl ExactSizeIterator<Item = ((Reader, watch::Receiver<bool>), Arc<Counters>)>,
     background: &Runtime,
 ) -> Result<(Option<log::Writer>, Vec<Arc<Station>>), StartError> {
     let resolver = Resolver::system(background.handle().clone());
-    let start = |sink| log::Writer::start(sink, readers.len());
+    let start = |sink| log::Writer::start(sink, duties.len());
     let log = options.access_log.clone().map(start).transpose();
     let log = log.map_err(StartError::system("the access log"))?;
     let (writer, logs) = log.unzip();
     let mut logs = logs.unwrap_or_default().into_iter();
-    let station = |(reader, draining)| {
+    let station = |((reader, draining), counters)| {
         Arc::new(Station {
             options: options.clone(),
             snapshots: Arc::new(reader),
             resolver: resolver.clone(),
-            counters: Arc::new(Counters::default()),
+            counters,
             ids: Ids::new(),
             access_log: logs.next(),
             failures: Failures::new(options.error_log),
             draining,
         })
     };
-    let stations = readers.into_iter().zip(draining).map(station).collect();
-    Ok((writer, stations))
+    Ok((writer, duties.map(station).collect()))
 }
 
 /// The running engine. Dropped, it stops at once, except that what it has to log is
@@ -355,6 +365,16 @@ impl Stats {
     /// HTTP/2 connections that were ended for what their clients did.
     pub fn sent_away(&self) -> u64 {
         self.workers.iter().map(|worker| worker.sent_away).sum()
+    }
+
+    /// Connections closed for want of a PROXY header.
+    pub fn proxy_headers_failed(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.proxy_headers_failed).sum()
+    }
+
+    /// Times that workers stopped accepting for want of places.
+    pub fn pauses(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.pauses).sum()
     }
 
     /// Requests so far, refused ones included.

@@ -10,13 +10,15 @@ pub(crate) mod tls; // server name → certificate, and the handshake
 mod pace; // how many handshakes go on at a time
 pub(crate) mod drain; // leaving
 
+use crate::door::proxy_protocol::{self, Failed, Relayed};
 use crate::door::{self, BoundedStream, Ending, Transport};
 use crate::lanes::Carrier;
 use crate::lanes::pingora::Pingora;
 use crate::metrics::Connection;
 use crate::options::Listen;
-use crate::proxy::exchange::{Client, Secured, Station};
+use crate::proxy::exchange::{Client, Ends, Secured, Station};
 use crate::proxy::hygiene::Refusal;
+use crate::proxy::restraint::Restraint;
 use drain::{Guest, Guests, Order};
 use listen::{Accepted, Acceptor, Board, Given};
 use pace::Pace;
@@ -24,12 +26,12 @@ use pingora::protocols::SocketDigest;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
-use tls::{Failed, Offer, Terminator};
+use tls::{Offer, Terminator};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc::UnboundedReceiver, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Everything a worker's thread needs to begin.
 pub(crate) struct Worker {
@@ -52,12 +54,14 @@ pub(crate) struct Post {
     /// There if any of them speaks TLS.
     pub(crate) tls: Option<Arc<Terminator>>,
     pub(crate) pace: Arc<Pace>,
+    /// How often it is said that there is no place for another connection.
+    pub(crate) full: Restraint,
 }
 
 /// Who has connected, and where.
 struct Caller<'a> {
     digest: Arc<SocketDigest>,
-    peer: SocketAddr,
+    ends: Ends,
     listen: &'a Listen,
 }
 
@@ -144,7 +148,7 @@ impl Post {
         let _by: Instant = loop {
             tokio::select! {
                 by = &mut leaving => break by,
-                accepted = acceptor.accept() => {
+                accepted = self.next(&mut acceptor) => {
                     if let Accepted::Ours(stream, peer) = accepted {
                         self.place(stream, peer, listener, &guest);
                     }
@@ -154,6 +158,18 @@ impl Post {
         while let Some((stream, peer)) = acceptor.waiting().await {
             self.place(stream, peer, listener, &guest);
         }
+    }
+
+    /// The next connection, as soon as there is a place for it.
+    async fn next(&self, acceptor: &mut Acceptor) -> Accepted {
+        if self.board.is_full() {
+            self.station.counters.count_pause();
+            if let Some(more) = self.full.take() {
+                tracing::warn!("as many connections as there may be; others wait{more}");
+            }
+            self.board.until_free().await;
+        }
+        acceptor.accept().await
     }
 
     /// Serves a connection just accepted, unless another worker has more room.
@@ -201,11 +217,34 @@ impl Post {
         // Just made, so it is not set yet.
         let _unset = digest.peer_addr.set(Some(peer.into()));
         let Some(listen) = self.listen.get(listener) else { return };
-        let caller = Caller { digest: Arc::new(digest), peer, listen };
+        let mut ends = Ends { peer, local: local(&stream, listen), relayed_from: None };
+        if listen.proxy_protocol {
+            // Boxed: it takes room for a moment only.
+            let Some(relayed) = Box::pin(self.introduce(&stream, peer)).await else { return };
+            ends.relayed_from = relayed.map(|relayed| relayed.source);
+        }
+        let caller = Caller { digest: Arc::new(digest), ends, listen };
         match &self.tls {
             Some(tls) if listen.tls => self.shake_hands(tls, stream, caller).await,
             _ => self.speak(stream, caller, None).await,
         }
+    }
+
+    /// Reads the PROXY header a connection begins with. `None`: there is none, and it is over.
+    async fn introduce(&self, stream: &TcpStream, peer: SocketAddr) -> Option<Option<Relayed>> {
+        let limit = self.station.options.door.head_timeout;
+        let why = match timeout(limit, proxy_protocol::receive(stream)).await {
+            Ok(Ok(relayed)) => return Some(relayed),
+            Ok(Err(Failed::Silent)) => return None,
+            Ok(Err(failed)) => failed,
+            Err(_) => Failed::TooLate,
+        };
+        self.station.counters.count_proxy_header_failed();
+        match self.station.failures.client.take() {
+            Some(more) => tracing::info!(%peer, "connection closed: {why}{more}"),
+            None => self.station.counters.count_unlogged(),
+        }
+        None
     }
 
     /// One connection that begins with a TLS handshake.
@@ -225,12 +264,12 @@ impl Post {
                     self.speak(stream, caller, Some(secured)).await;
                 }
             }
-            Err(Failed::Plain(stream)) => {
+            Err(tls::Failed::Plain(stream)) => {
                 let carrier = self.carrier(&caller, None);
                 door::turn_away(stream, caller.digest, Refusal::PlainOnTls, &carrier).await;
             }
             // Anybody can fail as often as they like: counted, and said to who wants to know.
-            Err(failed) => tracing::debug!(peer = %caller.peer, "no TLS: {failed}"),
+            Err(failed) => tracing::debug!(peer = %caller.ends.peer, "no TLS: {failed}"),
         }
     }
 
@@ -246,8 +285,15 @@ impl Post {
     }
 
     fn carrier(&self, caller: &Caller<'_>, secured: Option<Secured>) -> Carrier {
-        let port = caller.listen.addr.port();
-        let client = Client::new(self.station.clone(), caller.peer, port, secured);
+        let client = Client::new(self.station.clone(), caller.ends, secured);
         Carrier::new(client, self.pingora.clone())
+    }
+}
+
+/// Where a connection came to: known already, unless its listener takes any address of ours.
+fn local(stream: &TcpStream, listen: &Listen) -> SocketAddr {
+    match listen.addr.ip().is_unspecified() {
+        true => stream.local_addr().unwrap_or(listen.addr),
+        false => listen.addr,
     }
 }

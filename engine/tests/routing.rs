@@ -84,7 +84,8 @@ fn question(text: &str) -> Question {
 }
 
 fn asked(config: &Config, order: RouterPriority, question: &Question) -> Explanation {
-    let empty = Snapshot::empty_for(CompileOptions { router_priority: order });
+    let empty =
+        Snapshot::empty_for(CompileOptions { router_priority: order, ..CompileOptions::default() });
     let snapshot = compile(&revision(1, config.clone()), &empty);
     explain(&snapshot.unwrap_or_else(|problems| panic!("{problems:?}")), question)
 }

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod database;
+mod door; // what clients may do before their requests are looked at
 mod effective;
 mod errors;
 mod listen;
@@ -27,11 +28,12 @@ use std::time::Duration;
 
 pub use cluster::{ClusterClient, ClusterServer, Endpoint};
 pub use database::{Database, Declarative};
+pub use door::Door;
 pub use listen::{Listen, Probes};
 pub use live::{Texts, WAITS, taken_up, waiting};
 pub use log::{Destination, Level, Logs};
 pub use mistake::{Mistake, Mistakes};
-pub use proxy::{Forwarding, Header, Keepalive, Proxy, UpstreamHeader, Workers};
+pub use proxy::{Forwarding, Header, Keepalive, Proxy, RealIp, UpstreamHeader, Workers};
 
 pub use reader::show;
 pub use tls::{Ciphers, Tls, Version};
@@ -198,6 +200,14 @@ impl Role {
 }
 
 impl Role {
+    /// What serves clients, if anything does.
+    fn proxy(&self) -> Option<&Proxy> {
+        match self {
+            Self::Traditional { proxy, .. } | Self::DataPlane { proxy, .. } => Some(proxy),
+            Self::ControlPlane { .. } => None,
+        }
+    }
+
     /// Where the configuration is kept, as the property `database` spells it.
     fn database(&self) -> &'static str {
         match self {
@@ -231,6 +241,10 @@ impl Reader<'_> {
         let logs = self.logs(&prefix, mode);
         if purpose == Purpose::Start {
             self.check_places(&prefix, &logs);
+            let proxy = role.as_ref().and_then(Role::proxy);
+            if let Some(directory) = proxy.map(|proxy| proxy.door.body_directory.clone()) {
+                self.check_body_directory(&prefix, &directory);
+            }
         }
         let daemon = self.is_set("nginx_daemon").then(|| self.flag("nginx_daemon"));
         self.tell_unread();
@@ -266,12 +280,12 @@ impl Reader<'_> {
             "data_plane" => {
                 self.require_listener("proxy_listen", "data_plane");
                 self.refuse_database();
-                let (proxy, fallback) = (self.proxy(), self.fallback());
+                let (proxy, fallback) = (self.proxy(prefix), self.fallback());
                 Some(Role::DataPlane { cluster: self.cluster_client(prefix)?, proxy, fallback })
             }
             _ => {
                 self.refuse_labels("cluster_dp_labels can only be used when role = \"data_plane\"");
-                let proxy = self.proxy();
+                let proxy = self.proxy(prefix);
                 Some(Role::Traditional { admin: self.admin("traditional", prefix), proxy })
             }
         }

@@ -42,6 +42,8 @@ pub enum Kind {
     Whole,
     /// A number, possibly with a fraction.
     Number,
+    /// A time: a whole number of seconds, or of what its unit says: `ms`, `s`, `m`, `h`, `d`.
+    Time,
     /// Bytes: a whole number and, optionally, `k`, `m` or `g`.
     Size,
     /// Comma-separated texts.

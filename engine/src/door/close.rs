@@ -16,8 +16,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long the client may take to read what is left to send: nginx's `send_timeout`.
-const SEND: Duration = Duration::from_secs(60);
+/// How long a client may take nothing of what is left to send, where nobody says otherwise.
+pub(super) const SEND: Duration = Duration::from_secs(60);
 /// How long a client is listened to after the last answer: nginx's `lingering_time`.
 const LINGER: Duration = Duration::from_secs(30);
 /// How long it may be silent meanwhile: nginx's `lingering_timeout`.
@@ -27,10 +27,11 @@ const SILENCE: Duration = Duration::from_secs(5);
 pub(super) async fn refuse<T: Transport>(
     mut conn: Box<Conn<T>>,
     mut alarm: Alarm,
+    patience: Duration,
     mut reply: BytesMut,
 ) {
     conn.rd = BytesMut::new();
-    let sent = in_time(&mut alarm, Instant::now() + SEND, |cx| {
+    let sent = in_time(&mut conn, &mut alarm, patience, |conn, cx| {
         while !reply.is_empty() {
             let count = ready!(conn.poll_write(cx, &reply))?;
             reply.advance(count);
@@ -43,11 +44,15 @@ pub(super) async fn refuse<T: Transport>(
 }
 
 /// Parts after the last request, whose response may still be in the buffer.
-pub(super) async fn part<T: Transport>(mut conn: Box<Conn<T>>, mut alarm: Alarm) {
+pub(super) async fn part<T: Transport>(
+    mut conn: Box<Conn<T>>,
+    mut alarm: Alarm,
+    patience: Duration,
+) {
     let passage = &conn.passage;
     let read = passage.body.is_done() && passage.poison.is_none() && conn.rd.is_empty();
     let quiet = read || passage.transparent;
-    let sent = in_time(&mut alarm, Instant::now() + SEND, |cx| conn.poll_shutdown(cx));
+    let sent = in_time(&mut conn, &mut alarm, patience, Conn::poll_shutdown);
     if sent.await.is_ok() && !quiet {
         linger(conn, alarm).await;
     }
@@ -56,7 +61,7 @@ pub(super) async fn part<T: Transport>(mut conn: Box<Conn<T>>, mut alarm: Alarm)
 /// Parts after the last byte of another protocol than HTTP/1, of which the client may still
 /// have something to say.
 pub(super) async fn see_off<T: Transport>(mut conn: Box<Conn<T>>, mut alarm: Alarm) {
-    let sent = in_time(&mut alarm, Instant::now() + SEND, |cx| conn.poll_shutdown(cx));
+    let sent = in_time(&mut conn, &mut alarm, SEND, Conn::poll_shutdown);
     if sent.await.is_ok() {
         linger(conn, alarm).await;
     }
@@ -64,12 +69,19 @@ pub(super) async fn see_off<T: Transport>(mut conn: Box<Conn<T>>, mut alarm: Ala
 
 /// Makes ready for another request: everything sent, and the body gone. False if
 /// that is not to be had.
-pub(super) async fn settle<T: Transport>(conn: &mut Conn<T>, alarm: &mut Alarm) -> bool {
+pub(super) async fn settle<T: Transport>(
+    conn: &mut Conn<T>,
+    alarm: &mut Alarm,
+    patience: Duration,
+) -> bool {
     if conn.shut || conn.passage.transparent || conn.passage.poison.is_some() {
         return false;
     }
-    let sent = in_time(alarm, Instant::now() + SEND, |cx| conn.poll_drain(cx));
-    sent.await.is_ok() && waste(conn, alarm).await
+    if in_time(conn, alarm, patience, Conn::poll_drain).await.is_err() {
+        conn.shut = true; // who has taken nothing for so long is not waited for again
+        return false;
+    }
+    waste(conn, alarm).await
 }
 
 /// Reads away what is left of a body nobody wanted.
@@ -113,15 +125,25 @@ async fn linger<T: Transport>(mut conn: Box<Conn<T>>, mut alarm: Alarm) {
     }
 }
 
-/// Polls `step` until it is ready or the deadline has passed.
-async fn in_time(
+/// Polls `step` until it is ready, or the client has taken nothing for too long.
+async fn in_time<T: Transport>(
+    conn: &mut Conn<T>,
     alarm: &mut Alarm,
-    deadline: Instant,
-    mut step: impl FnMut(&mut Context<'_>) -> Poll<io::Result<()>>,
+    patience: Duration,
+    mut step: impl FnMut(&mut Conn<T>, &mut Context<'_>) -> Poll<io::Result<()>>,
 ) -> io::Result<()> {
-    poll_fn(|cx| match step(cx) {
-        Poll::Ready(done) => Poll::Ready(done),
-        Poll::Pending => alarm.poll(deadline, cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+    let mut unsent = usize::MAX;
+    let mut deadline = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = step(conn, cx) {
+            return Poll::Ready(done);
+        }
+        if conn.unsent() < unsent {
+            unsent = conn.unsent();
+            deadline = Some(Instant::now() + patience);
+        }
+        let deadline = deadline.unwrap_or_else(Instant::now);
+        alarm.poll(deadline, cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     })
     .await
 }

@@ -6,6 +6,7 @@
 //! call. While nothing is happening it holds no buffer.
 
 use super::framing::{Body, ChunkError};
+use super::spool::Spool;
 use super::status::StatusWatch;
 use super::transport::Transport;
 use crate::proxy::hygiene::{Framing, Terms};
@@ -22,6 +23,9 @@ use tokio::io::{AsyncReadExt as _, ReadBuf};
 const READ: usize = 4 * 1024;
 /// Writes are gathered up to this many bytes; what is larger goes out at once.
 const WRITE: usize = 8 * 1024;
+/// So much of a response may wait for a client that is slower than its upstream, where the route
+/// buffers responses: nginx's eight buffers of 8 KiB.
+const HOLD: usize = 64 * 1024;
 /// Read ahead of the next requests while watching for the client to leave.
 const READ_AHEAD: usize = 64 * 1024;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -48,6 +52,10 @@ pub(super) struct Passage {
     /// A head for whoever wants to read it again.
     pub(super) replay: BytesMut,
     pub(super) body: Body,
+    /// What has been gathered of the body, and not yet been read.
+    pub(super) kept: Option<Box<Spool>>,
+    /// The response may be taken faster than the client reads it.
+    pub(super) holds: bool,
     /// Both directions as they are: another protocol, to which HTTP has given way.
     pub(super) transparent: bool,
     pub(super) poison: Option<ChunkError>,
@@ -70,6 +78,8 @@ impl Passage {
             terms,
             replay: BytesMut::new(),
             body: Body::new(terms.framing),
+            kept: None,
+            holds: false,
             transparent: false,
             poison: None,
             status: StatusWatch::default(),
@@ -80,6 +90,12 @@ impl Passage {
     /// Whether the client still waits to be told to send its body.
     pub(super) fn awaits_continue(&self) -> bool {
         self.interim == Interim::Wanted
+    }
+
+    /// Whether a lane has read all of the body. From then on it watches for the client to leave,
+    /// so that what waits to be sent goes on being sent.
+    fn is_read(&self) -> bool {
+        self.body.is_done() && self.kept.as_ref().is_none_or(|kept| kept.is_empty())
     }
 
     /// No request: nothing may be read.
@@ -142,6 +158,24 @@ impl<T: Transport> Conn<T> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
+    /// Sends what is in the write buffer, or as much as the client takes now, if the rest may wait.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.poll_drain(cx) {
+            Poll::Pending if self.may_hold() => Poll::Ready(Ok(())),
+            sent => sent,
+        }
+    }
+
+    /// How much is in the write buffer.
+    pub(super) fn unsent(&self) -> usize {
+        self.wr.len()
+    }
+
+    fn may_hold(&self) -> bool {
+        let passage = &self.passage;
+        passage.holds && !passage.transparent && passage.is_read()
+    }
+
     fn sent(&mut self, count: usize) -> io::Result<()> {
         if count == 0 {
             return Err(io::ErrorKind::WriteZero.into());
@@ -170,6 +204,17 @@ impl<T: Transport> Conn<T> {
             self.wr.extend_from_slice(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
+        let sent = self.poll_send(cx, bytes);
+        let room = if self.may_hold() { HOLD.saturating_sub(self.wr.len()) } else { 0 };
+        if sent.is_ready() || room == 0 {
+            return sent;
+        }
+        let held = bytes.get(..room).unwrap_or(bytes);
+        self.wr.extend_from_slice(held);
+        Poll::Ready(Ok(held.len()))
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         while !self.wr.is_empty() {
             let both = [IoSlice::new(&self.wr), IoSlice::new(bytes)];
             let sent = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &both))?;
@@ -205,6 +250,9 @@ impl<T: Transport> Conn<T> {
         if !self.passage.replay.is_empty() {
             pour(&mut self.passage.replay, out);
             return Poll::Ready(Ok(()));
+        }
+        if let Some(kept) = self.passage.kept.as_mut().filter(|kept| !kept.is_empty()) {
+            return kept.poll_read(cx, out);
         }
         if let Some(error) = self.passage.poison {
             return Poll::Ready(Err(error.into()));
@@ -274,7 +322,7 @@ impl<T: Transport> Conn<T> {
 
     /// Tells a client that waits for it to send its body (RFC 9110 §10.1.1), unless it
     /// has been answered already.
-    fn offer_continue(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    pub(super) fn offer_continue(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.passage.interim == Interim::Wanted && self.passage.status.is_untouched() {
             self.wr.extend_from_slice(CONTINUE);
             self.passage.interim = Interim::Queued;

@@ -73,13 +73,23 @@ impl Body {
     /// Takes what came next and says how much of it belongs to this body: all of
     /// it, unless the body ends within. After an error nothing it says means anything.
     pub fn feed(&mut self, input: &[u8]) -> Result<usize, ChunkError> {
+        self.decode(input, |_| {})
+    }
+
+    /// The same, and gives `data` what it carries, without its framing.
+    pub(super) fn decode(
+        &mut self,
+        input: &[u8],
+        mut data: impl FnMut(&[u8]),
+    ) -> Result<usize, ChunkError> {
         match self {
             Body::Length(left) => {
                 let taken = input.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= taken as u64;
+                data(input.get(..taken).unwrap_or_default());
                 Ok(taken)
             }
-            Body::Chunked(chunks) => chunks.feed(input),
+            Body::Chunked(chunks) => chunks.decode(input, data),
         }
     }
 
@@ -120,12 +130,16 @@ impl Default for Chunks {
 }
 
 impl Chunks {
-    fn feed(&mut self, input: &[u8]) -> Result<usize, ChunkError> {
+    fn decode(&mut self, input: &[u8], mut data: impl FnMut(&[u8])) -> Result<usize, ChunkError> {
         let mut rest = input;
         while self.part != Part::Done && !rest.is_empty() {
             rest = match self.part {
                 Part::Size | Part::Trailer => self.line(rest)?,
-                Part::Data(left) => self.data(left, rest),
+                Part::Data(left) => {
+                    let (taken, rest) = self.data(left, rest);
+                    data(taken);
+                    rest
+                }
                 Part::DataCr => self.expect(b'\r', Part::DataLf, rest)?,
                 Part::DataLf => self.expect(b'\n', Part::Size, rest)?,
                 Part::Done => rest,
@@ -134,11 +148,11 @@ impl Chunks {
         Ok(input.len() - rest.len())
     }
 
-    fn data<'i>(&mut self, left: u64, input: &'i [u8]) -> &'i [u8] {
+    fn data<'i>(&mut self, left: u64, input: &'i [u8]) -> (&'i [u8], &'i [u8]) {
         let taken = input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let left = left - taken as u64;
         self.part = if left == 0 { Part::DataCr } else { Part::Data(left) };
-        input.get(taken..).unwrap_or_default()
+        input.split_at(taken)
     }
 
     fn expect<'i>(

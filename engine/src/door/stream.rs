@@ -8,6 +8,7 @@
 //! [door](super), which alone decides whether another request follows.
 
 use super::conn::Conn;
+use super::gather::{Patience, Ungathered};
 use super::head;
 use super::transport::Transport;
 use crate::proxy::head::Head;
@@ -97,6 +98,25 @@ impl<T: Transport> BoundedStream<T> {
         conn.passage.replay = text;
     }
 
+    /// Whether the response may be taken faster than the client reads it, within bounds.
+    pub fn hold_response(&mut self, holds: bool) {
+        if let Some(conn) = &mut self.conn {
+            conn.passage.holds = holds;
+        }
+    }
+
+    /// Whether all of the body is here, so that nobody has to wait for the client.
+    pub fn has_body(&self) -> bool {
+        self.conn.as_ref().is_some_and(|conn| conn.has_body())
+    }
+
+    /// Waits until all of the body has come and says how long it is; its framing is a length
+    /// from then on. Before [`replay`](Self::replay). After an error the connection is of no
+    /// further use than to answer.
+    pub async fn gather(&mut self, patience: Patience<'_>) -> Result<u64, Ungathered> {
+        self.conn().map_err(|_| Ungathered::Gone)?.gather(patience).await
+    }
+
     /// What the request's head agreed on. `None` for an HTTP/2 connection.
     pub fn terms(&self) -> Option<Terms> {
         let conn = self.conn.as_ref().filter(|_| !self.http2);
@@ -141,7 +161,7 @@ impl<T: Transport> AsyncWrite for BoundedStream<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.conn()?.poll_drain(cx)
+        self.conn()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -152,8 +172,14 @@ impl<T: Transport> AsyncWrite for BoundedStream<T> {
 #[async_trait]
 impl<T: Transport> Shutdown for BoundedStream<T> {
     async fn shutdown(&mut self) {
+        let whole = self.http2;
         let Ok(conn) = self.conn() else { return };
-        if let Err(error) = poll_fn(|cx| conn.poll_shutdown(cx)).await {
+        // What a slow client has yet to take of a response is the door's to wait for.
+        let shut = poll_fn(|cx| match conn.poll_shutdown(cx) {
+            Poll::Pending if !whole => Poll::Ready(Ok(())),
+            shut => shut,
+        });
+        if let Err(error) = shut.await {
             tracing::debug!(%error, "client left before the connection was shut down");
         }
     }

@@ -9,7 +9,7 @@ mod meter; // frames that carry nothing, counted
 mod visit; // requests, counted
 
 use super::Carrier;
-use crate::door::{self, BoundedStream, Request, Transport};
+use crate::door::{self, BoundedStream, Patience, Request, Spool, Transport, Ungathered};
 use crate::options::Options;
 use crate::proxy::access::{self, Flow};
 use crate::proxy::exchange::Exchange;
@@ -17,9 +17,10 @@ use crate::proxy::head::{Head, Version};
 use crate::proxy::hygiene::{self, Refusal, Said};
 use crate::proxy::log::Outcome;
 use crate::proxy::reply::{Rendered, Reply};
-use crate::proxy::{request, response};
+use crate::proxy::upstream::Failure;
+use crate::proxy::{buffering, request, response};
 use bytes::Bytes;
-use guard::{Guard, Patience};
+use guard::Guard;
 use h2::Reason;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, handshake};
@@ -54,7 +55,7 @@ pub(super) async fn serve<T: Transport>(carrier: Arc<Carrier>, stream: BoundedSt
     let digest =
         Arc::new(Digest { socket_digest: stream.get_socket_digest(), ..Digest::default() });
     let homecoming = stream.homecoming();
-    let patience = Patience { head: door.head_timeout, send: station.options.http2.send_timeout };
+    let patience = guard::Patience { head: door.head_timeout, send: door.send_timeout };
     let (mut guard, stream) = Guard::before(stream, patience);
     let begun = handshake(Box::new(stream), Some(settings(&station.options)));
     let Ok(Ok(mut connection)) = timeout(door.head_timeout, begun).await else { return };
@@ -154,7 +155,7 @@ fn settings(options: &Options) -> H2Options {
 async fn exchange(carrier: Arc<Carrier>, mut session: HttpSession) -> bool {
     let started = Instant::now();
     // Without it, one that never opens its window would hold our answer for ever.
-    session.set_write_timeout(Some(carrier.client.station.options.http2.send_timeout));
+    session.set_write_timeout(Some(carrier.client.station.options.door.send_timeout));
     let limits = carrier.client.station.options.door.head;
     let mut head = Box::new(head_of(session.req_header()));
     let terms = match hygiene::inspect_http2(&mut head, limits, session.is_body_empty()) {
@@ -165,10 +166,48 @@ async fn exchange(carrier: Arc<Carrier>, mut session: HttpSession) -> bool {
     let mut exchange = Exchange::begin(&carrier.client, request);
     match access::decide(&mut exchange) {
         Flow::Next => {
+            let mut body = None;
+            if buffering::gathers(&exchange) {
+                let gathered = gather(&mut session, buffering::patience(&exchange)).await;
+                let gathered = gathered.map(|kept| body.insert(kept).len());
+                if let Err(failure) = buffering::conclude(&mut exchange, gathered) {
+                    return give_up(&exchange, failure, &mut session).await;
+                }
+            }
             request::prepare(&mut exchange);
-            carrier.pingora.carry_http2(exchange, session).await
+            carrier.pingora.carry_http2(exchange, session, body).await
         }
         Flow::Reply(reply) => answer(&exchange, &reply, &mut session).await,
+    }
+}
+
+/// Waits until all of a body has come.
+async fn gather(session: &mut HttpSession, patience: Patience<'_>) -> Result<Spool, Ungathered> {
+    let mut kept = Spool::default();
+    let late = |_| Ungathered::TooLate(patience.pause);
+    while let Some(data) = timeout(patience.pause, session.read_body_bytes())
+        .await
+        .map_err(late)?
+        .map_err(|_| Ungathered::Gone)?
+    {
+        kept.push(&data);
+        if let Some(most) = patience.most.filter(|most| kept.len() > *most) {
+            return Err(Ungathered::TooLarge(most));
+        }
+        kept.relieve(patience.buffering).await.map_err(Ungathered::Disk)?;
+    }
+    kept.rewind().await.map_err(Ungathered::Disk)?;
+    Ok(kept)
+}
+
+/// Answers a request whose body did not come, if there is still someone to answer.
+async fn give_up(exchange: &Exchange, failure: Failure, session: &mut HttpSession) -> bool {
+    match failure.reply() {
+        Some(reply) => answer(exchange, &reply, session).await,
+        None => {
+            exchange.end(Outcome::GONE);
+            false
+        }
     }
 }
 

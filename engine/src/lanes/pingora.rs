@@ -5,6 +5,7 @@
 //! arrives in its final form, replayed by the door, so Pingora parses exactly what
 //! the pipeline prepared.
 
+mod gathered; // a request whose body has come before it
 mod grpc; // upstreams over HTTP/2
 mod progress; // of a request that came by HTTP/2
 mod peer; // where a try goes
@@ -12,12 +13,13 @@ mod relay;
 mod stall; // calls that stream, and no longer do
 mod uses; // of upstream connections
 
-use crate::door::{BoundedStream, Next, Transport};
+use crate::door::{BoundedStream, Next, Spool, Transport};
 use crate::options::Keepalive;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::log::Outcome;
 use async_trait::async_trait;
 use bytes::Bytes;
+use gathered::Gathered;
 use http::HeaderMap;
 use pingora::apps::HttpServerApp as _;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -79,13 +81,16 @@ impl Pingora {
 }
 
 impl Pingora {
-    /// Carries one request of an HTTP/2 connection. Says whether it was answered.
+    /// Carries one request of an HTTP/2 connection, whose body may have come already. Says whether
+    /// it was answered.
     pub(crate) async fn carry_http2(
         &self,
         exchange: Box<Exchange>,
         mut session: HttpSession,
+        body: Option<Spool>,
     ) -> bool {
-        let progress = Arc::new(relay::progress(&exchange, session.is_body_empty()));
+        let has_come = body.is_some() || session.is_body_empty();
+        let progress = Arc::new(relay::progress(&exchange, has_come));
         let mut header = match relay::replayed(&exchange) {
             Ok(header) => header,
             Err(error) => {
@@ -97,7 +102,10 @@ impl Pingora {
         let given = Given { exchange, progress: progress.clone() };
         header.extensions_mut().insert(Handed(Arc::new(Mutex::new(Some(given)))));
         *session.req_header_mut() = header;
-        let session = ServerSession::new_http2(session);
+        let session = match body {
+            Some(body) => ServerSession::new_custom(Box::new(Gathered::new(session, body))),
+            None => ServerSession::new_http2(session),
+        };
         tokio::select! {
             _ = self.proxy.process_new_http(session, &self.draining) => {}
             () = progress.silence() => tracing::info!("a client paused for too long within a body"),
@@ -173,7 +181,6 @@ impl Carried {
         let given = handed.and_then(|h| h.0.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(Given { exchange, progress }) = given {
             relay::begin(session, &exchange);
-            session.set_write_timeout(Some(exchange.client().station.options.http2.send_timeout));
             (self.exchange, self.progress) = (Some(exchange), Some(progress));
         }
     }

@@ -12,7 +12,7 @@ use super::reply::Reply;
 use crate::router::{Fields, RequestView, RouteIndex, Scheme, split_host};
 use crate::snapshot::GrpcOver;
 use model::value::path::normal_form;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -63,8 +63,8 @@ fn find(exchange: &Exchange) -> Option<(RouteIndex, usize)> {
         path: &normal_form(raw),
         query: query.strip_prefix(b"?").unwrap_or_default(),
         sni: client.sni.as_deref().map(str::as_bytes),
-        source: SocketAddr::new(exchange.client_ip(), client.peer.port()),
-        destination: SocketAddr::from((Ipv4Addr::UNSPECIFIED, client.port)),
+        source: exchange.source(),
+        destination: SocketAddr::new(client.local, client.port),
         fields: head,
     };
     exchange.snapshot().routes.find(&view).map(|found| (found.index, found.prefix_len))

@@ -7,7 +7,7 @@
 
 use super::forwarded;
 use super::head::Head;
-use super::hygiene::{Said, Terms};
+use super::hygiene::{Framing, Said, Terms};
 use super::log::{AccessLog, Outcome};
 use super::restraint::Restraint;
 use crate::door::Request;
@@ -58,6 +58,10 @@ pub(crate) struct Client {
     pub(crate) station: Arc<Station>,
     /// The address it connects from.
     pub(crate) peer: SocketAddr,
+    /// The address it connects to, of this machine.
+    pub(crate) local: IpAddr,
+    /// Where the PROXY protocol says that the connection comes from.
+    pub(crate) relayed_from: Option<SocketAddr>,
     /// The port it knows us by.
     pub(crate) port: u16,
     /// Whether it speaks TLS with us.
@@ -70,6 +74,16 @@ pub(crate) struct Client {
     answered: AtomicBool,
 }
 
+/// The ends of a client's connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    pub(crate) peer: SocketAddr,
+    /// Of this machine; the port is its listener's.
+    pub(crate) local: SocketAddr,
+    /// Where the PROXY protocol says that it comes from.
+    pub(crate) relayed_from: Option<SocketAddr>,
+}
+
 /// What a client agreed on with us in its TLS handshake.
 pub(crate) struct Secured {
     /// The server name it asked for, in lower case.
@@ -77,20 +91,18 @@ pub(crate) struct Secured {
 }
 
 impl Client {
-    /// A client that connected from `peer` to the listener on `port`.
-    pub(crate) fn new(
-        station: Arc<Station>,
-        peer: SocketAddr,
-        port: u16,
-        tls: Option<Secured>,
-    ) -> Arc<Client> {
+    /// A client that has connected.
+    pub(crate) fn new(station: Arc<Station>, ends: Ends, tls: Option<Secured>) -> Arc<Client> {
+        let Ends { peer, local, relayed_from } = ends;
         let options = &station.options;
-        let port = options.public_ports.get(&port).copied().unwrap_or(port);
+        let port = options.public_ports.get(&local.port()).copied().unwrap_or(local.port());
+        let local = local.ip().to_canonical();
         let trusted = options.forwarding.trusts(peer.ip());
         let answered = AtomicBool::new(false);
         let is_tls = tls.is_some();
         let sni = tls.and_then(|secured| secured.sni);
-        Arc::new(Client { station, peer, port, tls: is_tls, sni, trusted, answered })
+        let tls = is_tls;
+        Arc::new(Client { station, peer, local, relayed_from, port, tls, sni, trusted, answered })
     }
 
     /// Notes that the current request has been answered completely.
@@ -120,7 +132,7 @@ pub(crate) struct Exchange {
     /// When the upstream had been chosen, the first time.
     balanced: Option<Instant>,
     taken: Option<Taken>,
-    client_ip: IpAddr,
+    source: SocketAddr,
     /// Which of several addresses is the first to be tried.
     turn: usize,
     tries: u32,
@@ -128,6 +140,8 @@ pub(crate) struct Exchange {
     received: u64,
     /// Whether a lane has read any of the body, in whichever try.
     body_begun: bool,
+    /// All of the body has come, and been counted.
+    gathered: bool,
 }
 
 /// Which route a request takes.
@@ -143,7 +157,7 @@ impl Exchange {
     pub(crate) fn begin(client: &Arc<Client>, request: Request) -> Box<Exchange> {
         let station = &client.station;
         station.counters.count_request();
-        let client_ip = forwarded::client_ip(client, &request.head);
+        let source = forwarded::source(client, &request.head);
         Box::new(Exchange {
             snapshot: station.snapshots.pin(),
             head: request.head,
@@ -152,11 +166,12 @@ impl Exchange {
             started: request.started,
             balanced: None,
             taken: None,
-            client_ip,
+            source,
             turn: station.ids.turn(),
             tries: 0,
             received: 0,
             body_begun: false,
+            gathered: false,
             client: client.clone(),
         })
     }
@@ -196,9 +211,14 @@ impl Exchange {
         &self.id
     }
 
-    /// The client's address, as a trusted peer tells it.
+    /// Where the client is, as a trusted peer tells it. The port is 0 where that is not told.
+    pub(crate) fn source(&self) -> SocketAddr {
+        self.source
+    }
+
+    /// The client's address.
     pub(crate) fn client_ip(&self) -> IpAddr {
-        self.client_ip
+        self.source.ip()
     }
 
     /// Remembers the route that was found in its snapshot.
@@ -249,8 +269,23 @@ impl Exchange {
         self.tries = self.tries.saturating_sub(1);
     }
 
+    /// All of the body has come: it is so long.
+    pub(crate) fn gather(&mut self, length: u64) {
+        self.terms.framing = Framing::Length(length);
+        self.terms.expects_continue = false;
+        (self.received, self.gathered) = (length, true);
+    }
+
+    /// Nothing more can be said on the connection behind the answer.
+    pub(crate) fn part(&mut self) {
+        self.terms.keep_alive = false;
+    }
+
     /// Counts body bytes that came; false when they are more than is allowed.
     pub(crate) fn receive(&mut self, bytes: usize) -> bool {
+        if self.gathered {
+            return true;
+        }
         self.received = self.received.saturating_add(bytes as u64);
         self.body_begun |= bytes > 0;
         self.options().max_body.is_none_or(|most| self.received <= most)
@@ -274,7 +309,7 @@ impl Exchange {
     /// The exchange is over.
     pub(crate) fn end(&self, outcome: Outcome) {
         if let Some(log) = &self.client.station.access_log {
-            log.record(self.client_ip, &self.id, Said::Head(&self.head), outcome);
+            log.record(self.client_ip(), &self.id, Said::Head(&self.head), outcome);
         }
     }
 }

@@ -8,34 +8,52 @@ use super::exchange::{Client, Exchange};
 use super::head::{Head, Known};
 use super::printed::Printed;
 use super::{Text, path};
-use std::net::{IpAddr, SocketAddr};
+use crate::options::{Forwarding, RealIp};
+use smallvec::SmallVec;
+use std::net::SocketAddr;
 
-/// The client's address: the peer's, or the one a trusted peer tells.
-pub(crate) fn client_ip(client: &Client, head: &Head) -> IpAddr {
-    let peer = client.peer.ip();
-    if !client.trusted {
-        return peer;
-    }
+/// Where the client is: the peer, or what a trusted peer tells.
+pub(crate) fn source(client: &Client, head: &Head) -> SocketAddr {
     let forwarding = &client.station.options.forwarding;
-    let told: Vec<IpAddr> = head
-        .get_all_named(&forwarding.real_ip_header)
-        .flat_map(|value| value.split(|&byte| byte == b','))
-        .map_while(|text| address(text.trim_ascii()))
-        .collect();
-    if !forwarding.recursive {
-        return told.last().copied().unwrap_or(peer);
+    if !client.trusted {
+        return client.peer;
     }
-    // The nearest address that is not one of ours, else the farthest of ours.
-    let stranger = told.iter().rev().copied().find(|ip| !forwarding.trusts(*ip));
-    stranger.or_else(|| told.first().copied()).unwrap_or(peer)
+    match &forwarding.real_ip {
+        RealIp::ProxyProtocol => client.relayed_from.unwrap_or(client.peer),
+        RealIp::Header(name) => told_in(forwarding, client.peer, name, head),
+    }
 }
 
-/// With or without a port.
-fn address(text: &[u8]) -> Option<IpAddr> {
+/// As nginx reads it: the last of `X-Forwarded-For`, the first of another header; from its right
+/// end, one address, or further as long as what was found is trusted; up to what is no address.
+fn told_in(forwarding: &Forwarding, peer: SocketAddr, name: &str, head: &Head) -> SocketAddr {
+    let fields: SmallVec<[&[u8]; 4]> = if name.eq_ignore_ascii_case("x-forwarded-for") {
+        head.get_all_named(name).collect()
+    } else {
+        head.get_all_named(name).take(1).collect()
+    };
+    let mut found = peer;
+    // Without recursion only the last field counts, even if it says nothing.
+    let most = if forwarding.recursive { usize::MAX } else { 1 };
+    for field in fields.iter().rev().take(most) {
+        let entries = field.rsplit(|byte| matches!(byte, b',' | b' '));
+        for entry in entries.filter(|entry| !entry.is_empty()).take(most) {
+            match address(entry) {
+                Some(address) if forwarding.trusts(found.ip()) => found = address,
+                _ => return found,
+            }
+        }
+    }
+    found
+}
+
+/// An address, with or without a port; an IPv6 address with a port, or without, in brackets.
+fn address(text: &[u8]) -> Option<SocketAddr> {
     let text = std::str::from_utf8(text).ok()?;
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    let with_port = || text.parse::<SocketAddr>().map(|addr| addr.ip());
-    bare.parse().or_else(|_| with_port()).ok()
+    let without_port = |ip| SocketAddr::new(ip, 0);
+    let with_port = || text.parse::<SocketAddr>().ok().filter(|addr| addr.port() != 0);
+    bare.parse().map(without_port).ok().or_else(with_port)
 }
 
 /// The scheme the client uses, as far as known.
@@ -135,6 +153,7 @@ fn stands(client: &Client, head: &mut Head, known: Known) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::head::Version;
 
     #[test]
     fn a_host_comes_apart_at_its_port() {
@@ -153,15 +172,78 @@ mod tests {
     #[test]
     fn addresses_come_with_and_without_ports() {
         for (text, expected) in [
-            ("10.0.0.1", Some("10.0.0.1")),
-            ("10.0.0.1:80", Some("10.0.0.1")),
-            ("::1", Some("::1")),
-            ("[::1]", Some("::1")),
-            ("[::1]:80", Some("::1")),
+            ("10.0.0.1", Some("10.0.0.1:0")),
+            ("10.0.0.1:80", Some("10.0.0.1:80")),
+            ("::1", Some("[::1]:0")),
+            ("[::1]", Some("[::1]:0")),
+            ("[::1]:80", Some("[::1]:80")),
+            ("10.0.0.1:0", None),
+            ("10.0.0.1:99999", None),
+            ("10.0.0.1.", None),
+            ("10.0.0", None),
             ("unknown", None),
+            ("", None),
         ] {
-            let expected = expected.map(|ip| ip.parse().unwrap());
+            let expected = expected.map(|addr| addr.parse().unwrap());
             assert_eq!(address(text.as_bytes()), expected, "{text}");
         }
+    }
+
+    /// The peer is 10.0.0.9; 10.0.0.0/8 and ::1 are trusted.
+    #[track_caller]
+    fn told(header: &str, recursive: bool, fields: &[&str], expected: &str) {
+        let forwarding = Forwarding {
+            trusted: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            real_ip: RealIp::Header(header.to_owned()),
+            recursive,
+        };
+        let fields = fields.iter().map(|value| (header.as_bytes(), value.as_bytes()));
+        let head = Head::request(b"GET", b"/", Version::Http11, fields);
+        let peer = "10.0.0.9:999".parse().unwrap();
+        let found = told_in(&forwarding, peer, header, &head);
+        assert_eq!(found, expected.parse().unwrap());
+    }
+
+    #[test]
+    fn a_header_is_read_from_the_right() {
+        let peer = "10.0.0.9:999";
+        for (recursive, fields, expected) in [
+            (false, &["1.1.1.1"][..], "1.1.1.1:0"),
+            (false, &["1.1.1.1, 2.2.2.2"], "2.2.2.2:0"),
+            (false, &["1.1.1.1,2.2.2.2:80"], "2.2.2.2:80"),
+            (false, &["1.1.1.1 2.2.2.2 , "], "2.2.2.2:0"),
+            (false, &["1.1.1.1, [2001:db8::1]:80"], "[2001:db8::1]:80"),
+            (false, &["1.1.1.1, 10.0.0.1"], "10.0.0.1:0"),
+            (false, &["garbage, 2.2.2.2"], "2.2.2.2:0"),
+            (false, &["1.1.1.1, garbage"], peer),
+            (false, &["1.1.1.1", "2.2.2.2"], "2.2.2.2:0"),
+            (false, &["1.1.1.1", "garbage"], peer),
+            (false, &["1.1.1.1", ""], peer),
+            (false, &[""], peer),
+            (false, &[], peer),
+            (true, &["1.1.1.1, 2.2.2.2"], "2.2.2.2:0"),
+            (true, &["1.1.1.1, 10.0.0.1"], "1.1.1.1:0"),
+            (true, &["1.1.1.1, 10.0.0.1, ::1, 10.0.0.2:5"], "1.1.1.1:0"),
+            (true, &["1.1.1.1, 2.2.2.2, 10.0.0.1"], "2.2.2.2:0"),
+            (true, &["10.0.0.1, 10.0.0.2"], "10.0.0.1:0"),
+            (true, &["1.1.1.1, garbage, 10.0.0.1"], "10.0.0.1:0"),
+            (true, &["1.1.1.1, garbage"], peer),
+            (true, &["1.1.1.1", "10.0.0.1"], "1.1.1.1:0"),
+            (true, &["1.1.1.1, 10.0.0.3", "10.0.0.1, 10.0.0.2"], "1.1.1.1:0"),
+            (true, &["1.1.1.1", "garbage, 10.0.0.2"], "10.0.0.2:0"),
+        ] {
+            told("X-Forwarded-For", recursive, fields, expected);
+        }
+    }
+
+    #[test]
+    fn of_any_other_header_the_first_counts() {
+        for recursive in [false, true] {
+            told("X-Real-IP", recursive, &["1.1.1.1", "2.2.2.2"], "1.1.1.1:0");
+            told("CF-Connecting-IP", recursive, &["1.1.1.1"], "1.1.1.1:0");
+            told("X-Client", recursive, &["nonsense", "2.2.2.2"], "10.0.0.9:999");
+        }
+        told("X-Client", true, &["1.1.1.1, 10.0.0.1"], "1.1.1.1:0");
+        told("X-Client", true, &["10.0.0.1", "2.2.2.2"], "10.0.0.1:0");
     }
 }

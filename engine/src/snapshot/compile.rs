@@ -198,6 +198,8 @@ fn compile_route(
         name: route.name.clone(),
         strip_path: route.strip_path,
         preserve_host: route.preserve_host,
+        request_buffering: route.request_buffering,
+        response_buffering: route.response_buffering,
         https_only: demands_tls.then_some(route.https_redirect_status_code),
         grpc: match (has(Protocol::Grpc), has(Protocol::Grpcs)) {
             (true, _) => Some(GrpcOver::Any),

@@ -13,6 +13,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 /// After an accept that failed for want of descriptors or memory: long enough for
@@ -167,6 +168,8 @@ pub(crate) struct Given {
 #[derive(Debug)]
 pub(crate) struct Board {
     seats: Vec<Seat>,
+    /// How many connections each may have, and what tells that one has ended.
+    places: Option<(u64, Arc<Notify>)>,
 }
 
 #[derive(Debug)]
@@ -177,7 +180,10 @@ struct Seat {
 
 impl Board {
     /// A board for these workers, and each one's inbox.
-    pub(crate) fn new(counters: &[Arc<Counters>]) -> (Board, Vec<UnboundedReceiver<Given>>) {
+    pub(crate) fn new(
+        counters: &[Arc<Counters>],
+        places: Option<(u64, Arc<Notify>)>,
+    ) -> (Board, Vec<UnboundedReceiver<Given>>) {
         let (seats, inboxes) = counters
             .iter()
             .map(|counters| {
@@ -185,7 +191,27 @@ impl Board {
                 (Seat { counters: counters.clone(), inbox }, receiver)
             })
             .unzip();
-        (Board { seats }, inboxes)
+        (Board { seats, places }, inboxes)
+    }
+
+    /// Whether no worker may have another connection.
+    pub(super) fn is_full(&self) -> bool {
+        let taken = |most: u64| self.seats.iter().all(|seat| seat.counters.open() >= most);
+        self.places.as_ref().is_some_and(|(most, _)| taken(*most))
+    }
+
+    /// Waits until one may.
+    pub(super) async fn until_free(&self) {
+        let Some((_, freed)) = &self.places else { return };
+        loop {
+            let mut told = std::pin::pin!(freed.notified());
+            // Listening before looking: what ends in between is heard.
+            told.as_mut().enable();
+            if !self.is_full() {
+                return;
+            }
+            told.await;
+        }
     }
 
     /// Counts a connection just accepted by worker `me` in, or gives it away.
@@ -215,13 +241,14 @@ impl Board {
         }
     }
 
-    /// The least loaded worker, if with one more `me` had over 1.25 times the mean
-    /// and moving it would bring the two closer.
+    /// The least loaded worker, if with one more `me` had over 1.25 times the mean, or more than
+    /// it may, and moving it would bring the two closer.
     fn better_than(&self, me: usize) -> Option<&Seat> {
         let mine = self.seats.get(me)?.counters.open() + 1;
         let total: u64 = self.seats.iter().map(|seat| seat.counters.open()).sum::<u64>() + 1;
+        let beyond = self.places.as_ref().is_some_and(|(most, _)| mine > *most);
         // mine > 1.25 × total ÷ seats, in whole numbers.
-        if mine * 4 * self.seats.len() as u64 <= total * 5 {
+        if !beyond && mine * 4 * self.seats.len() as u64 <= total * 5 {
             return None;
         }
         let least = self.seats.iter().min_by_key(|seat| seat.counters.open())?;
@@ -234,11 +261,16 @@ mod tests {
     use super::*;
 
     fn board(open: &[u64]) -> (Board, Vec<Connection>) {
+        board_of(open, None)
+    }
+
+    fn board_of(open: &[u64], most: Option<u64>) -> (Board, Vec<Connection>) {
         let counters: Vec<_> = open.iter().map(|_| Arc::new(Counters::default())).collect();
         let held = counters.iter().zip(open);
         let held = held.flat_map(|(counters, open)| (0..*open).map(|_| counters.connection()));
         let held = held.collect();
-        (Board::new(&counters).0, held)
+        let places = most.map(|most| (most, Arc::default()));
+        (Board::new(&counters, places).0, held)
     }
 
     #[track_caller]
@@ -257,6 +289,22 @@ mod tests {
         check(&[10, 8, 8, 8, 8, 8, 8, 6], 0, Some(6));
         check(&[10, 8, 8, 8, 8, 8, 8, 6], 7, None);
         check(&[100], 0, None);
+    }
+
+    #[test]
+    fn who_has_no_place_gives_to_who_has_one() {
+        for (open, is_full, given_to) in [
+            (&[9, 9, 10][..], false, Some(9)), // less than a fair share more, but no place
+            (&[10, 10, 10], true, None),
+            (&[11, 10, 10], true, None),
+            (&[0, 10], false, Some(0)),
+        ] {
+            let (board, _held) = board_of(open, Some(10));
+            let me = open.len() - 1;
+            let found = board.better_than(me).map(|seat| seat.counters.open());
+            assert_eq!((board.is_full(), found), (is_full, given_to), "{open:?}");
+        }
+        assert!(!board(&[1000]).0.is_full());
     }
 
     #[test]

@@ -12,7 +12,7 @@ const SHORT: Duration = Duration::from_millis(300);
 fn impatient(options: &mut Options) {
     options.listen[0].http2 = true;
     options.door.head_timeout = SHORT;
-    options.http2.send_timeout = SHORT;
+    options.door.send_timeout = SHORT;
 }
 
 async fn gateway(config: Config) -> Gateway {

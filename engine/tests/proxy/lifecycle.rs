@@ -144,3 +144,28 @@ async fn a_connection_that_stays_idle_is_cut_off_in_the_end() {
     within(gateway.handle.shutdown(Duration::from_millis(50))).await;
     assert!(client.is_closed().await);
 }
+
+#[tokio::test]
+async fn beyond_the_places_there_are_clients_wait_their_turn() {
+    let origin = Origin::plain().await;
+    let config = one(&origin.url(""), |r| r.path("/r"));
+    let gateway = Gateway::with(config, 1, |options| options.connections = Some(2)).await;
+    let (mut one, mut two) = (gateway.connect().await, gateway.connect().await);
+    for client in [&mut one, &mut two] {
+        assert_eq!(client.ask(GET).await.status, 200);
+    }
+    let mut waiting = gateway.connect().await;
+    waiting.send(GET).await;
+    let paused = async {
+        while gateway.handle.stats().pauses() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(paused).await;
+    // Those who have a place are served meanwhile.
+    assert_eq!(one.ask(GET).await.status, 200);
+    assert_eq!(gateway.handle.stats().accepted(), 2);
+    drop(two);
+    assert_eq!(waiting.response().await.status, 200);
+    assert_eq!(gateway.handle.stats().open(), 2);
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod answers;
+mod buffering;
 mod forwarding;
 mod framing;
 mod lifecycle;
@@ -10,6 +11,7 @@ mod logs;
 mod messages;
 mod pools;
 mod retries;
+mod relayed;
 mod support;
 mod tunnel;
 mod upstreams;

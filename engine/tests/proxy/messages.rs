@@ -202,7 +202,8 @@ async fn nothing_of_a_slow_response_waits_for_the_rest() {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (go, may) = mpsc::channel(1);
         tokio::spawn(say_in_parts(listener, may));
-        let gateway = Gateway::start(one(&url, |r| r.path("/r"))).await;
+        let streaming = one(&url, |r| r.path("/r").with("request_buffering", false));
+        let gateway = Gateway::start(streaming).await;
         let mut client = gateway.connect().await;
         client.send(request).await;
         go.send(()).await.unwrap();

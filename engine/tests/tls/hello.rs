@@ -26,6 +26,11 @@ impl Hello {
 
     /// The whole handshake, or why there was none.
     pub(crate) async fn with(self, addr: SocketAddr) -> Result<Secure, String> {
+        self.over(within(TcpStream::connect(addr)).await.unwrap()).await
+    }
+
+    /// The same on a connection of which something may have been said.
+    pub(crate) async fn over(self, stream: TcpStream) -> Result<Secure, String> {
         let mut connector = SslConnector::builder(SslMethod::tls()).unwrap();
         connector.set_verify(SslVerifyMode::NONE);
         let newest = self.newest.map(|newest| match newest {
@@ -42,7 +47,6 @@ impl Hello {
         let mut config = connector.build().configure().unwrap();
         config.set_use_server_name_indication(self.name.is_some());
         config.set_verify_hostname(false);
-        let stream = within(TcpStream::connect(addr)).await.unwrap();
         let name = self.name.as_deref().unwrap_or("localhost");
         let stream = within(tokio_boring::connect(config, name, stream)).await;
         stream.map(|stream| Secure(Wire::new(stream))).map_err(|error| error.to_string())

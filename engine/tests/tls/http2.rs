@@ -4,8 +4,9 @@ use super::hello::Hello;
 use super::support::{Act, Gateway, Origin, Response, one, within};
 use super::{secure, shown};
 use bytes::Bytes;
-use engine::options::{Listen, LogSink};
-use h2::client::SendRequest;
+use engine::options::{Listen, LogSink, RealIp};
+use h2::SendStream;
+use h2::client::{ResponseFuture, SendRequest};
 use http::{Method, Request};
 use model::Config;
 use std::net::SocketAddr;
@@ -51,6 +52,12 @@ impl Http2 {
 
     async fn get(&mut self, uri: &str) -> Response {
         self.ask(request(Method::GET, uri, &[]), None).await.unwrap()
+    }
+
+    /// A request whose body the caller sends.
+    async fn begin_post(&mut self, uri: &str) -> (ResponseFuture, SendStream<Bytes>) {
+        let mut requests = within(self.requests.clone().ready()).await.unwrap();
+        requests.send_request(request(Method::POST, uri, &[]), false).unwrap()
     }
 
     /// One request with a body, if there is one.
@@ -207,26 +214,82 @@ async fn what_http1_would_refuse_is_refused() {
 
 #[tokio::test]
 async fn bodies_of_any_size_pass_both_ways() {
-    let origin = Origin::start(|rq| Act::ok(&"b".repeat(rq.body.len()))).await;
+    for (buffered, encoding, length) in
+        [(true, None, Some("2097152")), (false, Some("chunked"), None)]
+    {
+        let origin = Origin::start(|rq| Act::ok(&"b".repeat(rq.body.len()))).await;
+        let route = one(&origin.url("/"), |r| r.path("/").with("request_buffering", buffered));
+        let gateway = gateway(route).await;
+        let mut client = Http2::over_tls(gateway.addr).await;
+        let (response, mut stream) = client.begin_post("https://a.test/").await;
+        for _ in 0..64 {
+            stream.reserve_capacity(32 * 1024);
+            stream.send_data(Bytes::from(vec![b'x'; 32 * 1024]), false).unwrap();
+        }
+        stream.send_data(Bytes::new(), true).unwrap();
+        let response = read(within(response).await.unwrap()).await.unwrap();
+        assert_eq!(response.body.len(), 64 * 32 * 1024);
+        // Its length is known to who has waited for it.
+        assert_eq!(origin.last().one("Transfer-Encoding"), encoding);
+        assert_eq!(origin.last().one("Content-Length"), length);
+        // An empty frame ended it: nothing of that may be left on the upstream's connection.
+        assert_eq!(client.get("https://a.test/").await.status, 200);
+        let lines: Vec<_> =
+            origin.seen().iter().map(|seen| (seen.line.clone(), seen.connection)).collect();
+        assert_eq!(lines, [("POST / HTTP/1.1".to_owned(), 0), ("GET / HTTP/1.1".to_owned(), 0)]);
+    }
+}
+
+#[tokio::test]
+async fn a_service_is_not_bothered_before_a_body_has_ended() {
+    let origin = Origin::plain().await;
     let gateway = gateway(one(&origin.url("/"), |r| r.path("/"))).await;
     let mut client = Http2::over_tls(gateway.addr).await;
-    let (response, mut stream) = {
-        let mut requests = client.requests.clone().ready().await.unwrap();
-        requests.send_request(request(Method::POST, "https://a.test/", &[]), false).unwrap()
-    };
-    for _ in 0..64 {
-        stream.reserve_capacity(32 * 1024);
-        stream.send_data(Bytes::from(vec![b'x'; 32 * 1024]), false).unwrap();
+    for rest in [0, 10, 300_000] {
+        let (response, mut stream) = client.begin_post("https://a.test/post").await;
+        stream.send_data(Bytes::from_static(b"begun"), false).unwrap();
+        let before = origin.seen().len();
+        assert_eq!(client.get("https://a.test/").await.status, 200);
+        assert_eq!(origin.seen().len(), before + 1);
+        stream.send_data(Bytes::from(vec![b'x'; rest]), true).unwrap();
+        let response = read(within(response).await.unwrap()).await.unwrap();
+        assert_eq!((response.status, response.text()), (200, "hello"));
+        let last = origin.last();
+        assert_eq!(last.one("Content-Length"), Some(&*(rest + 5).to_string()));
+        assert_eq!((last.body.len(), last.connection), (rest + 5, 0));
     }
-    stream.send_data(Bytes::new(), true).unwrap();
-    let response = read(within(response).await.unwrap()).await.unwrap();
-    assert_eq!(response.body.len(), 64 * 32 * 1024);
-    assert_eq!(origin.last().one("Transfer-Encoding"), Some("chunked"), "its length was not known");
-    // An empty frame ended it: nothing of that may be left on the upstream's connection.
-    assert_eq!(client.get("https://a.test/").await.status, 200);
-    let lines: Vec<_> =
-        origin.seen().iter().map(|seen| (seen.line.clone(), seen.connection)).collect();
-    assert_eq!(lines, [("POST / HTTP/1.1".to_owned(), 0), ("GET / HTTP/1.1".to_owned(), 0)]);
+}
+
+#[tokio::test]
+async fn a_body_that_stays_away_is_answered_and_bothers_nobody() {
+    let origin = Origin::plain().await;
+    let gateway = Gateway::with(one(&origin.url("/"), |r| r.path("/")), 1, |options| {
+        http2(options);
+        options.door.body_timeout = Duration::from_millis(50);
+    })
+    .await;
+    let mut client = Http2::over_tls(gateway.addr).await;
+    let (response, mut stream) = client.begin_post("https://a.test/").await;
+    stream.send_data(Bytes::from_static(b"begun"), false).unwrap();
+    assert_eq!(read(within(response).await.unwrap()).await.unwrap().status, 408);
+    assert_eq!(client.get("https://a.test/").await.status, 200, "others go on");
+    assert_eq!(origin.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_is_here_is_sent_again_to_who_hung_up() {
+    let origin = Origin::start(|received| match received.connection {
+        0 => Act::SayAndClose(Vec::new()),
+        _ => Act::ok("at last"),
+    })
+    .await;
+    let gateway = gateway(one(&origin.url("/"), |r| r.path("/"))).await;
+    let mut client = Http2::over_tls(gateway.addr).await;
+    let body = vec![b'x'; 60_000];
+    let put = request(Method::PUT, "https://a.test/", &[]);
+    assert_eq!(client.ask(put, Some(&body)).await.unwrap().text(), "at last");
+    let bodies: Vec<_> = origin.seen().into_iter().map(|seen| seen.body).collect();
+    assert!(bodies == [body.clone(), body]);
 }
 
 #[tokio::test]
@@ -244,6 +307,7 @@ async fn a_body_may_be_too_large() {
     let unsaid = request(Method::POST, "https://a.test/", &[]);
     assert_eq!(client.ask(unsaid, Some(&[b'x'; 11])).await.unwrap().status, 413);
     assert_eq!(client.get("https://a.test/").await.status, 200, "others go on");
+    assert_eq!(origin.seen().len(), 1);
 }
 
 #[tokio::test]
@@ -451,5 +515,29 @@ async fn who_says_nothing_after_the_preface_is_let_go() {
         stream.write_all(&said).await.unwrap();
         let mut rest = Vec::new();
         let _reset_or_end = within(stream.read_to_end(&mut rest)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_header_comes_before_the_handshake_and_before_the_preface() {
+    let origin = Origin::plain().await;
+    let gateway = Gateway::with(one(&origin.url(""), |r| r.path("/r")), 1, |options| {
+        http2(options);
+        options.listen.iter_mut().for_each(|listen| listen.proxy_protocol = true);
+        options.forwarding.trusted = vec!["127.0.0.0/8".parse().unwrap()];
+        options.forwarding.real_ip = RealIp::ProxyProtocol;
+    })
+    .await;
+    for addr in gateway.handle.addresses() {
+        let mut io = within(TcpStream::connect(addr)).await.unwrap();
+        io.write_all(b"PROXY TCP4 9.8.7.6 10.0.0.1 77 80\r\n").await.unwrap();
+        let mut client = if *addr == gateway.addr {
+            let hello = Hello { alpn: b"\x02h2", ..Hello::to("a.test") };
+            Http2::begin(hello.over(io).await.unwrap().0.stream).await
+        } else {
+            Http2::begin(io).await
+        };
+        assert_eq!(client.get(&format!("http://{addr}/r")).await.status, 200);
+        assert_eq!(origin.last().one("X-Forwarded-For"), Some("9.8.7.6"));
     }
 }

@@ -83,6 +83,30 @@ pub enum ListenError {
     /// Not a flag.
     #[error("`{0}` is not a flag")]
     Flag(String),
+    /// Not a flag, but close to one, or one with a value that it does not take.
+    #[error("`{0}` is not a flag; did you mean {1}?")]
+    NearFlag(String, &'static str),
+}
+
+/// Every flag, as it begins.
+const FLAGS: &[&str] = &[
+    "ssl",
+    "http2",
+    "proxy_protocol",
+    "deferred",
+    "bind",
+    "reuseport",
+    "backlog=",
+    "ipv6only=",
+    "so_keepalive=",
+];
+
+/// The flag that an unknown one most likely stands for, if any is close.
+fn nearest(flag: &str) -> Option<&'static str> {
+    let name = flag.split_inclusive('=').next().unwrap_or(flag);
+    let by_distance = FLAGS.iter().map(|known| (strsim::osa_distance(name, known), *known));
+    let (distance, nearest) = by_distance.min()?;
+    (distance <= name.len() / 4 + 1).then_some(nearest)
 }
 
 impl Listen {
@@ -100,7 +124,10 @@ impl Listen {
     }
 
     fn apply(&mut self, flag: &str) -> Result<(), ListenError> {
-        let unknown = || ListenError::Flag(flag.to_owned());
+        let unknown = || match nearest(flag) {
+            Some(near) => ListenError::NearFlag(flag.to_owned(), near),
+            None => ListenError::Flag(flag.to_owned()),
+        };
         match flag.split_once('=') {
             None if flag == "ssl" => self.tls = true,
             None if flag == "http2" => self.http2 = true,
@@ -179,14 +206,12 @@ impl Reader<'_> {
 
     /// Where clients are served, with TLS and without.
     pub(super) fn proxy_listeners(&mut self) -> Vec<Listen> {
-        let listeners = self.any_listeners("proxy_listen");
-        self.refuse_proxy_protocol("proxy_listen", &listeners);
-        listeners
+        self.any_listeners("proxy_listen")
     }
 
     fn refuse_proxy_protocol(&mut self, name: &str, listeners: &[Listen]) {
         for listen in listeners.iter().filter(|listen| listen.proxy_protocol) {
-            self.wrong(name, format!("the PROXY protocol is not part of this version; without it every client of {} would seem to be the balancer", listen.addr));
+            self.wrong(name, format!("only the listeners of proxy_listen speak the PROXY protocol; take the flag from {}", listen.addr));
         }
     }
 
@@ -276,8 +301,20 @@ mod tests {
             ("::1:80", ListenError::Address("::1:80".to_owned())),
             ("unix:/run/x", ListenError::Address("unix:/run/x".to_owned())),
             ("127.0.0.1:1 fast", ListenError::Flag("fast".to_owned())),
-            ("127.0.0.1:1 backlog=many", ListenError::Flag("backlog=many".to_owned())),
-            ("127.0.0.1:1 so_keepalive=1:2", ListenError::Flag("so_keepalive=1:2".to_owned())),
+            ("127.0.0.1:1 htp2", ListenError::NearFlag("htp2".to_owned(), "http2")),
+            (
+                "127.0.0.1:1 proxy-protocol",
+                ListenError::NearFlag("proxy-protocol".to_owned(), "proxy_protocol"),
+            ),
+            ("127.0.0.1:1 backlogs=5", ListenError::NearFlag("backlogs=5".to_owned(), "backlog=")),
+            (
+                "127.0.0.1:1 backlog=many",
+                ListenError::NearFlag("backlog=many".to_owned(), "backlog="),
+            ),
+            (
+                "127.0.0.1:1 so_keepalive=1:2",
+                ListenError::NearFlag("so_keepalive=1:2".to_owned(), "so_keepalive="),
+            ),
         ] {
             assert_eq!(text.parse::<Listen>(), Err(error), "{text}");
         }
@@ -314,7 +351,7 @@ mod tests {
             let flag = format!("so_keepalive={flag}");
             assert_eq!(
                 format!("127.0.0.1:1 {flag}").parse::<Listen>(),
-                Err(ListenError::Flag(flag))
+                Err(ListenError::NearFlag(flag, "so_keepalive="))
             );
         }
     }

@@ -33,6 +33,13 @@ impl Reader<'_> {
         }
     }
 
+    /// Notes what would keep long bodies from being kept, where it is not known of the prefix already.
+    pub(super) fn check_body_directory(&mut self, prefix: &Path, directory: &Path) {
+        if !directory.starts_with(prefix) {
+            self.note("nginx_http_client_body_temp_path", can_make(directory));
+        }
+    }
+
     fn note(&mut self, name: &str, found: Result<(), Obstacle>) {
         match found {
             Ok(()) => {}

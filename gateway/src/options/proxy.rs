@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use engine::options::Errors;
 use ipnet::IpNet;
 
+use super::door::Door;
 use super::listen::Listen;
 use super::reader::Reader;
 use super::tls::Tls;
@@ -31,6 +33,8 @@ pub struct Proxy {
     pub errors: Errors,
     /// Who may say where a request came from.
     pub forwarding: Forwarding,
+    /// How clients are treated before anything is known of their requests.
+    pub door: Door,
     /// Idle connections to upstreams.
     pub keepalive: Keepalive,
     /// How TLS is spoken with upstreams.
@@ -87,10 +91,19 @@ pub enum UpstreamHeader {
 pub struct Forwarding {
     /// Peers whose X-Forwarded-* headers are believed.
     pub trusted: Vec<IpNet>,
-    /// The header in which a trusted peer says the client's address; lower case.
-    pub real_ip_header: String,
+    /// Where a trusted peer says the client's address.
+    pub real_ip: RealIp,
     /// Whether trusted addresses in it are skipped, from the right.
     pub recursive: bool,
+}
+
+/// Where a trusted peer says the client's address.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RealIp {
+    /// In this header; lower case.
+    Header(String),
+    /// Before the first byte, by the PROXY protocol.
+    ProxyProtocol,
 }
 
 /// Idle connections to upstreams, per worker.
@@ -109,17 +122,21 @@ const LATENCY_TOKENS: &[Header] =
     &[Header::ProxyLatency, Header::UpstreamLatency, Header::ResponseLatency, Header::AdminLatency];
 
 impl Reader<'_> {
-    pub(super) fn proxy(&mut self) -> Proxy {
+    pub(super) fn proxy(&mut self, prefix: &Path) -> Proxy {
         let listen = self.proxy_listeners();
+        let workers = Workers { count: self.worker_count(), cores: self.worker_cores() };
+        let forwarding = self.forwarding();
+        self.point_out_the_unheard(&listen, &forwarding);
         Proxy {
             tls: if listen.iter().any(|l| l.tls) { self.proxy_tls() } else { Tls::default() },
             listen,
-            workers: Workers { count: self.worker_count(), cores: self.worker_cores() },
+            workers,
             headers: self.headers(),
             headers_upstream: self.headers_upstream(),
             debug_header: self.flag("allow_debug_header"),
             errors: self.errors(),
-            forwarding: self.forwarding(),
+            forwarding,
+            door: self.door(prefix),
             keepalive: self.keepalive(),
             upstream_tls: self.upstream_tls(),
             max_body: self.size("nginx_http_client_max_body_size"),
@@ -197,24 +214,31 @@ impl Reader<'_> {
                 ),
             }
         }
-        Forwarding {
-            trusted,
-            real_ip_header: self.real_ip_header(),
-            recursive: self.flag("real_ip_recursive"),
-        }
+        Forwarding { trusted, real_ip: self.real_ip(), recursive: self.flag("real_ip_recursive") }
     }
 
-    fn real_ip_header(&mut self) -> String {
+    fn real_ip(&mut self) -> RealIp {
         let text = self.text("real_ip_header").unwrap_or_default();
         if text == "proxy_protocol" {
-            self.wrong(
-                "real_ip_header",
-                "the PROXY protocol is not part of this version; name a header",
-            );
-        } else if !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
-            self.wrong("real_ip_header", "expected the name of a header");
+            return RealIp::ProxyProtocol;
         }
-        text.to_ascii_lowercase()
+        if !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
+            self.wrong("real_ip_header", "expected proxy_protocol, or the name of a header");
+        }
+        RealIp::Header(text.to_ascii_lowercase())
+    }
+
+    /// Addresses that would be told by the PROXY protocol, if someone were asked or believed.
+    fn point_out_the_unheard(&mut self, listen: &[Listen], forwarding: &Forwarding) {
+        if forwarding.real_ip != RealIp::ProxyProtocol {
+            return;
+        }
+        let what = "real_ip_header = proxy_protocol has no effect";
+        if !listen.iter().any(|listen| listen.proxy_protocol) {
+            self.warn(format!("{what}: no listener of proxy_listen has the flag proxy_protocol"));
+        } else if forwarding.trusted.is_empty() {
+            self.warn(format!("{what}: trusted_ips is empty, so no balancer is believed"));
+        }
     }
 
     fn keepalive(&mut self) -> Keepalive {

@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::iter;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::listen::parse_listeners;
 use super::{Listen, Mistake, Mistakes, Notice};
@@ -143,6 +144,11 @@ impl<'a> Reader<'a> {
         self.text(name).and_then(parse_number).unwrap_or_default()
     }
 
+    /// A time as nginx has it.
+    pub(super) fn time(&self, name: &str) -> Option<Duration> {
+        self.text(name).and_then(parse_time)
+    }
+
     /// Bytes; `None` for the 0 that means "no limit".
     pub(super) fn size(&self, name: &str) -> Option<u64> {
         self.text(name).and_then(parse_size).filter(|size| *size > 0)
@@ -208,6 +214,9 @@ fn fits(property: &Property, text: &str) -> Result<(), String> {
         Kind::Size if parse_size(text).is_none() => {
             "expected bytes, such as 512k, 10m or 0".to_owned()
         }
+        Kind::Time if parse_time(text).is_none() => {
+            "expected a time, such as 500ms, 60s or 1m30s".to_owned()
+        }
         Kind::Choice(choices) if !choices.contains(&text) => {
             format!("expected one of: {}", choices.join(", "))
         }
@@ -221,7 +230,33 @@ fn parse_number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)
 }
 
-fn parse_size(text: &str) -> Option<u64> {
+/// Numbers with units, which add up; without a unit, seconds.
+pub(super) fn parse_time(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    loop {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, behind) = rest.split_at(digits);
+        let letters = behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at(letters);
+        let milliseconds: u64 = match unit {
+            "ms" => 1,
+            "" | "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        let part = number.parse::<u64>().ok()?.checked_mul(milliseconds)?;
+        total = total.checked_add(Duration::from_millis(part))?;
+        rest = behind;
+        if rest.is_empty() {
+            return Some(total).filter(|total| total.as_secs() <= u64::from(u32::MAX));
+        }
+    }
+}
+
+pub(super) fn parse_size(text: &str) -> Option<u64> {
     let text = text.to_ascii_lowercase();
     let (digits, shift) = match text.as_bytes().last()? {
         b'k' => (text.trim_end_matches('k'), 10),

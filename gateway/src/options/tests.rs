@@ -7,6 +7,7 @@ mod database;
 mod mistakes;
 mod table;
 mod upstream_tls;
+mod door;
 
 use std::fs;
 use std::sync::LazyLock;

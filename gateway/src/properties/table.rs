@@ -4,7 +4,7 @@
 //! Names and defaults are Kong 3.10's unless the group says that they are ours.
 
 use super::Kind::{
-    Choice, Flag, List, Listen, Log, Number, Path, Pem, PemKey, Secret, Size, Text, Whole,
+    Choice, Flag, List, Listen, Log, Number, Path, Pem, PemKey, Secret, Size, Text, Time, Whole,
 };
 use super::Standing::{Effective, Inert, Mapped, Only, Refused};
 use super::{Family, Kind, Property};
@@ -53,7 +53,7 @@ pub static TABLE: &[Property] = &[
     mapped("nginx_worker_processes", Text, "auto", "workers"),
     mapped("nginx_main_worker_processes", Text, "auto", "workers"),
     inert("nginx_main_worker_rlimit_nofile", Text, "auto", "Limit of open files.", "the limit of the process counts; say LimitNOFILE= in the unit"),
-    inert("nginx_events_worker_connections", Text, "auto", "Connections per worker.", "connections are limited by open files only"),
+    effective("nginx_events_worker_connections", Text, "auto", "Connections a worker may have with clients; auto, as many as there may be open files."),
     inert("nginx_events_multi_accept", Flag, "on", "Accept several connections at once.", NO_NGINX),
     inert("worker_consistency", Choice(&["eventual", "strict"]), "eventual", "When workers change to a new configuration.", PUSHED),
     inert("router_consistency", Choice(&["eventual", "strict"]), "", "When workers change to a new configuration.", PUSHED),
@@ -148,7 +148,7 @@ pub static TABLE: &[Property] = &[
     effective("headers", List, "server_tokens, latency_tokens, X-Kong-Request-Id", "Headers added to responses; `off` for none."),
     effective("headers_upstream", List, "X-Kong-Request-Id", "Headers added to upstream requests; `off` for none."),
     effective("trusted_ips", List, "", "Addresses and networks whose X-Forwarded-* headers are believed."),
-    effective("real_ip_header", Text, "X-Real-IP", "Header a trusted peer names the client's address in."),
+    effective("real_ip_header", Text, "X-Real-IP", "Header a trusted peer names the client's address in, or proxy_protocol."),
     effective("real_ip_recursive", Flag, "off", "Whether to skip trusted addresses in that header, from the right."),
     mapped("nginx_proxy_real_ip_header", Text, "X-Real-IP", "real_ip_header"),
     mapped("nginx_proxy_real_ip_recursive", Flag, "off", "real_ip_recursive"),
@@ -169,10 +169,25 @@ pub static TABLE: &[Property] = &[
     effective("allow_debug_header", Flag, "off", "Whether a client that sends Kong-Debug is told its route and service."),
     inert("request_debug", Flag, "on", "Whether a client may ask for timings.", "there are no debug timings"),
     inert("request_debug_token", Secret, "", "What such a client must know.", "there are no debug timings"),
-    inert("client_body_buffer_size", Size, "8k", "Memory for a request body.", "bodies are streamed"),
-    inert("nginx_http_client_body_buffer_size", Size, "8k", "Memory for a request body.", "bodies are streamed"),
+    mapped("client_body_buffer_size", Size, "64k", "nginx_http_client_body_buffer_size"),
+    effective("nginx_http_client_body_buffer_size", Size, "64k", "Memory for a request body that is waited for; the rest of it is kept in a file (Kong's is 8k)."),
     inert("nginx_admin_client_body_buffer_size", Size, "10m", "Memory for a request body of the Admin API.", "bodies are held in memory up to nginx_admin_client_max_body_size"),
-    inert("nginx_http_keepalive_requests", Whole, "10000", "Requests on one client connection.", "a client connection ends after 10000 requests, Kong's default"),
+    effective("nginx_http_keepalive_requests", Whole, "10000", "Requests on one client connection."),
+    effective("nginx_http_client_body_temp_path", Text, "client_body_temp", "Directory for what is more, under the prefix."),
+    effective("nginx_http_client_header_timeout", Time, "60s", "How long the head of a request may take."),
+    effective("nginx_http_client_body_timeout", Time, "60s", "How long a client may pause within a request body."),
+    effective("nginx_http_send_timeout", Time, "60s", "How long a client may take nothing of what it is sent."),
+    effective("nginx_http_keepalive_timeout", Text, "75s", "How long a client connection may be idle; 0, it ends after one request."),
+    effective("nginx_http_large_client_header_buffers", Text, "4 8k", "How many lines of which length the head of a request may have, in bytes: number and size."),
+    mapped("nginx_proxy_client_max_body_size", Size, "0", "nginx_http_client_max_body_size"),
+    mapped("nginx_proxy_client_body_buffer_size", Size, "64k", "nginx_http_client_body_buffer_size"),
+    mapped("nginx_proxy_client_body_temp_path", Text, "client_body_temp", "nginx_http_client_body_temp_path"),
+    mapped("nginx_proxy_client_header_timeout", Time, "60s", "nginx_http_client_header_timeout"),
+    mapped("nginx_proxy_client_body_timeout", Time, "60s", "nginx_http_client_body_timeout"),
+    mapped("nginx_proxy_send_timeout", Time, "60s", "nginx_http_send_timeout"),
+    mapped("nginx_proxy_keepalive_timeout", Text, "75s", "nginx_http_keepalive_timeout"),
+    mapped("nginx_proxy_keepalive_requests", Whole, "10000", "nginx_http_keepalive_requests"),
+    mapped("nginx_proxy_large_client_header_buffers", Text, "4 8k", "nginx_http_large_client_header_buffers"),
     inert("nginx_http_charset", Text, "UTF-8", "Character set added to responses.", "text without a charset is marked as UTF-8, Kong's default"),
 
     // TLS.

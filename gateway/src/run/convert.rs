@@ -10,8 +10,9 @@ use model::delta::Touched;
 
 use super::initial::Initial;
 use crate::options::{
-    Admin, Ciphers, ClusterClient, ClusterServer, Database, Endpoint, Forwarding, Header,
-    Keepalive, Options, Probes, Proxy, Role, Tls, UpstreamHeader, UpstreamTls, Version, Workers,
+    Admin, Ciphers, ClusterClient, ClusterServer, Database, Door, Endpoint, Forwarding, Header,
+    Keepalive, Options, Probes, Proxy, RealIp, Role, Tls, UpstreamHeader, UpstreamTls, Version,
+    Workers,
 };
 use crate::telemetry::Telemetry;
 
@@ -67,11 +68,14 @@ pub(super) fn engine(proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
         forwarding: forwarding(&proxy.forwarding),
         keepalive: engine::options::Keepalive { pool_size, idle_timeout, max_requests },
         upstream_tls: upstream_tls(&proxy.upstream_tls),
-        max_body: proxy.max_body,
-        http2: engine::options::Http2 {
-            streams: proxy.http2_streams,
-            ..engine::options::Http2::default()
+        door: door(&proxy.door),
+        buffering: engine::door::Buffering {
+            memory: proxy.door.body_memory,
+            directory: proxy.door.body_directory.clone(),
         },
+        connections: proxy.door.connections,
+        max_body: proxy.max_body,
+        http2: engine::options::Http2 { streams: proxy.http2_streams },
         strict_status: proxy.strict_status,
         public_ports: proxy.public_ports.clone(),
         access_log: telemetry.access().is_open().then(|| {
@@ -133,13 +137,27 @@ pub(super) fn cluster_client(
 fn listen(listen: &crate::options::Listen) -> engine::options::Listen {
     let plain = engine::options::Listen::plain(listen.addr);
     engine::options::Listen {
+        addr: listen.addr,
         backlog: listen.backlog.unwrap_or(plain.backlog),
         tls: listen.tls,
         http2: listen.http2,
         ipv6_only: listen.ipv6_only.unwrap_or(plain.ipv6_only),
+        proxy_protocol: listen.proxy_protocol,
         keepalive: listen.keepalive.map(|Probes { idle, interval, count }| {
             engine::options::Probes { idle, interval, count }
         }),
+    }
+}
+
+fn door(door: &Door) -> engine::door::Options {
+    let plain = engine::door::Options::default();
+    engine::door::Options {
+        head: engine::door::head::Limits { line: door.line, head: door.head, ..plain.head },
+        head_timeout: door.head_timeout,
+        body_timeout: door.body_timeout,
+        send_timeout: door.send_timeout,
+        idle_timeout: door.idle_timeout,
+        requests: door.requests,
         ..plain
     }
 }
@@ -201,7 +219,10 @@ fn headers(proxy: &Proxy) -> engine::options::Headers {
 fn forwarding(forwarding: &Forwarding) -> engine::options::Forwarding {
     engine::options::Forwarding {
         trusted: forwarding.trusted.clone(),
-        real_ip_header: forwarding.real_ip_header.clone(),
+        real_ip: match &forwarding.real_ip {
+            RealIp::Header(name) => engine::options::RealIp::Header(name.clone()),
+            RealIp::ProxyProtocol => engine::options::RealIp::ProxyProtocol,
+        },
         recursive: forwarding.recursive,
     }
 }

@@ -158,6 +158,8 @@ fn traffic(stats: &Stats) -> Value {
             "connections_accepted": stats.accepted,
             "connections_active": stats.open,
             "connections_given": stats.given,
+            "accepting_paused": stats.pauses,
+            "proxy_headers_failed": stats.proxy_headers_failed,
             "total_requests": stats.requests,
             "failures_unlogged": stats.failures_unlogged,
             "panics": stats.panics,

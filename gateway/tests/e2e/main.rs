@@ -19,6 +19,7 @@ mod tls; // and over TLS
 mod clients; // from programs that others wrote
 mod peers; // and to them: gRPC and WebSocket on both sides
 mod upstream_tls; // TLS on both sides of it
+mod door; // what clients may do
 mod sync; // a change on its way
 mod dbless; // no database: a document is the configuration
 mod outage; // either side gone

@@ -22,10 +22,6 @@ use pingora::proxy::Session;
 use pingora::{BError, Error, ErrorSource, ErrorType, Result};
 use std::time::Duration;
 
-/// How long a client may pause within a body, and how long it may take to read some
-/// of the response: nginx's `client_body_timeout` and `send_timeout`.
-const PAUSE: Duration = Duration::from_secs(60);
-
 const SWITCHING: http::StatusCode = http::StatusCode::SWITCHING_PROTOCOLS;
 
 /// The type of errors whose cause is a failure the pipeline has named.
@@ -38,6 +34,12 @@ pub(super) fn named(failure: Failure, source: ErrorSource) -> BError {
     error
 }
 
+/// A body that was kept cannot be read back.
+pub(super) fn lost_body(error: &std::io::Error) -> BError {
+    tracing::error!(%error, "a request's body was kept, and cannot be read");
+    named(Failure::Internal, ErrorSource::Internal)
+}
+
 /// A phase ran without a request. Every request is given one before the first.
 pub(super) fn nothing_carried() -> BError {
     named(Failure::Internal, ErrorSource::Internal)
@@ -47,9 +49,10 @@ pub(super) fn nothing_carried() -> BError {
 pub(super) fn begin(session: &mut Session, exchange: &Exchange) {
     let tunnel = exchange.terms().websocket.then(|| exchange.service()).flatten();
     // A tunnel may be silent for as long as its service may.
-    let pause = tunnel.map_or(PAUSE, |service| service.read_timeout);
+    let door = &exchange.options().door;
+    let pause = tunnel.map_or(door.body_timeout, |service| service.read_timeout);
     session.set_read_timeout(Some(pause));
-    session.set_write_timeout(Some(PAUSE));
+    session.set_write_timeout(Some(door.send_timeout));
     // The door says `100 Continue`; other interim responses end here, as nginx's do.
     session.set_ignore_info_resp(true);
 }
@@ -59,7 +62,8 @@ pub(super) fn begin(session: &mut Session, exchange: &Exchange) {
 /// nothing for long: it ends with its upstream's silence.
 pub(super) fn progress(exchange: &Exchange, ended: bool) -> Progress {
     let service = exchange.service().filter(|service| !service.is_grpc());
-    Progress::new(service.map(|service| PAUSE.saturating_add(service.write_timeout)), ended)
+    let pause = exchange.options().door.body_timeout;
+    Progress::new(service.map(|service| pause.saturating_add(service.write_timeout)), ended)
 }
 
 /// The request's head in its final form, as the door replays it over HTTP/1.

@@ -40,7 +40,7 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "nginx_admin_deny = all",
         "cluster_cert = {vault://env/cert}",
         "admin_listen = 127.0.0.1:8001, 127.0.0.1:8444 ssl",
-        "proxy_listen = 0.0.0.0:8000 proxy_protocol",
+        "admin_listen = 127.0.0.1:8001 proxy_protocol",
         "ssl_cipher_suite = fips",
     ] {
         let mistakes = read(line).map(|_| ()).unwrap_err();

@@ -87,6 +87,11 @@ impl Process {
         child.wait().unwrap();
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     pub fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
         kill_process(Pid::from_child(child), signal).unwrap();
