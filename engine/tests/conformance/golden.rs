@@ -13,7 +13,7 @@
 //! address, `{us}` for our name and version.
 
 use engine::Options;
-use engine::options::Media;
+use engine::options::{Media, RealIp};
 use model::Config;
 use model::testing::{route, service};
 use serde_json::{Map, Value};
@@ -187,7 +187,7 @@ impl Case {
         for (name, value) in &self.options {
             match name.as_str() {
                 "trusted" => options.forwarding.trusted.push(value.parse().unwrap()),
-                "real_ip_header" => options.forwarding.real_ip_header = value.clone(),
+                "real_ip_header" => options.forwarding.real_ip = RealIp::Header(value.clone()),
                 "recursive" => options.forwarding.recursive = true,
                 "headers_off" => options.headers = engine::options::Headers::OFF,
                 "upstream_status" => options.headers.upstream_status = true,
