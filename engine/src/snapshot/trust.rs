@@ -51,7 +51,7 @@ pub(crate) enum Untrusted {
     #[error("it showed no certificate")]
     Absent,
     /// One on the way from it to an authority is no good.
-    #[error("certificate `{subject}`, {depth} above the upstream's: {why}")]
+    #[error("certificate `{subject}` at depth {depth}: {why}")]
     Chain { subject: String, depth: u32, why: &'static str },
     /// It belongs to somebody else.
     #[error("certificate `{subject}` is not for `{name}`")]
