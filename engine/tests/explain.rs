@@ -235,7 +235,8 @@ fn some_routes(random: &mut Random) -> Vec<Route> {
 }
 
 fn compiled(config: &Config, order: RouterPriority) -> Arc<Snapshot> {
-    let empty = Snapshot::empty_for(CompileOptions { router_priority: order });
+    let empty =
+        Snapshot::empty_for(CompileOptions { router_priority: order, ..CompileOptions::default() });
     let snapshot = compile(&revision(1, config.clone()), &empty);
     Arc::new(snapshot.unwrap_or_else(|problems| panic!("{problems:?}")))
 }
