@@ -19,7 +19,7 @@ use crate::proxy::log::Outcome;
 use crate::proxy::reply::{Rendered, Reply};
 use crate::proxy::{request, response};
 use bytes::Bytes;
-use guard::{Guard, Patience};
+use guard::{Deadlines, Guard};
 use h2::Reason;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, handshake};
@@ -54,7 +54,7 @@ pub(super) async fn serve<T: Transport>(carrier: Arc<Carrier>, stream: BoundedSt
     let digest =
         Arc::new(Digest { socket_digest: stream.get_socket_digest(), ..Digest::default() });
     let homecoming = stream.homecoming();
-    let patience = Patience { head: door.head_timeout, send: station.options.http2.send_timeout };
+    let patience = Deadlines { head: door.head_timeout, send: station.options.http2.send_timeout };
     let (mut guard, stream) = Guard::before(stream, patience);
     let begun = handshake(Box::new(stream), Some(settings(&station.options)));
     let Ok(Ok(mut connection)) = timeout(door.head_timeout, begun).await else { return };

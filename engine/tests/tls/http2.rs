@@ -416,27 +416,6 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: u8 = 4;
-const HEADERS: u8 = 1;
-const CONTINUATION: u8 = 9;
-
-#[tokio::test]
-async fn a_head_that_never_ends_is_not_read_for_ever() {
-    let gateway = gateway(Config::default()).await;
-    let mut stream = TcpStream::connect(gateway.handle.addresses()[1]).await.unwrap();
-    let mut begin = [PREFACE, &frame(SETTINGS, 0, 0, b"")].concat();
-    begin.extend(frame(HEADERS, 0, 1, &[0x82]));
-    stream.write_all(&begin).await.unwrap();
-    let sent = async {
-        // A literal field that is not kept, over and over: `\x00\x01a\x01b`.
-        let more = frame(CONTINUATION, 0, 1, &[0, 1, b'a', 1, b'b'].repeat(200));
-        let mut sent = 0;
-        while stream.write_all(&more).await.is_ok() {
-            sent += more.len();
-            assert!(sent < 16 << 20, "16 MiB of one head");
-        }
-    };
-    within(sent).await;
-}
 
 #[tokio::test]
 async fn who_says_nothing_after_the_preface_is_let_go() {
