@@ -34,6 +34,9 @@ use visit::Visit;
 const WINDOW: u32 = 64 * 1024 - 1;
 /// And of all bodies of a connection together.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes that small pieces of bodies may take beyond what they hold while they wait for their
+/// upstreams: a window full of short messages is no attack.
+const DATA_OVERHEAD: usize = 4 * 1024 * 1024;
 /// Bytes of responses that wait for one client and stream. The library's 400 KiB, times the
 /// streams, would be too much for one connection.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -143,6 +146,7 @@ fn settings(options: &Options) -> H2Options {
         .max_concurrent_streams(options.http2.streams)
         .initial_window_size(WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .data_frame_budget(DATA_OVERHEAD)
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(TAKEN_BACK)
         .max_local_error_reset_streams(Some(CUT_OFF))

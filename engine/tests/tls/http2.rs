@@ -33,7 +33,10 @@ struct Http2 {
 
 impl Http2 {
     async fn begin(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Http2 {
-        let (requests, connection) = within(h2::client::handshake(io)).await.unwrap();
+        // Many small answers at once are what it asked for.
+        let mut client = h2::client::Builder::new();
+        client.data_frame_budget(1 << 20);
+        let (requests, connection) = within(client.handshake(io)).await.unwrap();
         Http2 { requests, connection: tokio::spawn(connection) }
     }
 

@@ -465,6 +465,21 @@ fn an_unknown_name_is_a_warning_with_the_real_one() {
 }
 
 #[test]
+fn http2_and_strictness_are_the_operators_to_say() {
+    let Role::Traditional { proxy, .. } = good("").role else { panic!() };
+    assert_eq!((proxy.http2_streams, proxy.strict_status), (128, false));
+    let lines = "nginx_proxy_http2_max_concurrent_streams = 10\nstrict_status = on";
+    let Role::Traditional { proxy, .. } = good(lines).role else { panic!() };
+    assert_eq!((proxy.http2_streams, proxy.strict_status), (10, true));
+    bad(
+        "nginx_http_http2_max_concurrent_streams = 0",
+        &[
+            r#"nginx_http_http2_max_concurrent_streams = "0" (g.conf:1): must be 1 or greater and 10000 or less"#,
+        ],
+    );
+}
+
+#[test]
 fn nginx_names_lead_to_ours() {
     let Role::Traditional { proxy, .. } =
         good("nginx_worker_processes = 3\nnginx_proxy_real_ip_recursive = on").role
