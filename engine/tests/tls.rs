@@ -17,7 +17,7 @@ use engine::options::{Listen, PemPair, TlsVersion};
 use hello::Hello;
 use model::Config;
 use model::entities::{Certificate, Sni};
-use pem::{Pair, certificate, ec, rsa, sni};
+use pem::{Pair, certificate, ec, rsa, sni, weak};
 use std::process::Stdio;
 use std::time::Duration;
 use support::{Act, Client, Gateway, Origin, one, within};
@@ -194,6 +194,10 @@ async fn a_key_that_does_not_match_is_refused_with_its_revision() {
     let problems = judge.rehearse(&shown(Config::default(), &[(&garbage, &[])])).unwrap_err();
     assert_eq!(problems[0].field.as_deref(), Some("key"));
     assert!(problems[0].message.starts_with("invalid key: "), "{}", problems[0].message);
+    // One that fits and still could not be shown to anyone.
+    let problems = judge.rehearse(&shown(Config::default(), &[(&weak("a"), &[])])).unwrap_err();
+    let says = "an RSA key of 512 bits cannot sign a handshake; take one of 2048 or more";
+    assert_eq!(problems[0].message, says);
 }
 
 #[tokio::test]

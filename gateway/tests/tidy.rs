@@ -185,6 +185,35 @@ fn the_readme_s_map_is_of_this_tree() {
 }
 
 #[test]
+fn every_attack_has_the_tests_it_names() {
+    let security = fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let attacks = security.split("\n## Attacks\n").nth(1).unwrap();
+    let attacks = attacks.split("\n## ").next().unwrap();
+    let rows =
+        attacks.lines().filter(|line| line.starts_with("| ") && !line.contains("| attack |"));
+    let sources: Vec<_> = texts(&[".rs"]).map(|(_, text)| text).collect();
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for row in rows {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let named: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        if named.is_empty() {
+            wrong.push(format!("docs/security.md names no test in: {row}"));
+        }
+        let is_there = |test: &&str| {
+            let called = format!("fn {}() {{", test.rsplit("::").next().unwrap());
+            sources.iter().any(|text| text.contains(&called))
+        };
+        let missing = named.iter().filter(|test| !is_there(test));
+        wrong.extend(
+            missing.map(|test| format!("docs/security.md names {test}, which is not there")),
+        );
+        count += named.len();
+    }
+    assert!(count > 40, "the tables were not found");
+    none(wrong);
+}
+
+#[test]
 fn what_is_built_is_pinned() {
     assert!(root().join("Cargo.lock").exists(), "Cargo.lock is part of the repository");
     assert!(!texts(&[".gitignore"]).any(|(_, text)| text.contains("Cargo.lock")));

@@ -20,7 +20,7 @@ use crate::proxy::reply::{Rendered, Reply};
 use crate::proxy::upstream::Failure;
 use crate::proxy::{buffering, request, response};
 use bytes::Bytes;
-use guard::Guard;
+use guard::{Deadlines, Guard};
 use h2::Reason;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, handshake};
@@ -35,6 +35,9 @@ use visit::Visit;
 const WINDOW: u32 = 64 * 1024 - 1;
 /// And of all bodies of a connection together.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes that small pieces of bodies may take beyond what they hold while they wait for their
+/// upstreams: a window full of short messages is no attack.
+const DATA_OVERHEAD: usize = 4 * 1024 * 1024;
 /// Bytes of responses that wait for one client and stream. The library's 400 KiB, times the
 /// streams, would be too much for one connection.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -55,8 +58,8 @@ pub(super) async fn serve<T: Transport>(carrier: Arc<Carrier>, stream: BoundedSt
     let digest =
         Arc::new(Digest { socket_digest: stream.get_socket_digest(), ..Digest::default() });
     let homecoming = stream.homecoming();
-    let patience = guard::Patience { head: door.head_timeout, send: door.send_timeout };
-    let (mut guard, stream) = Guard::before(stream, patience);
+    let deadlines = Deadlines { head: door.head_timeout, send: door.send_timeout };
+    let (mut guard, stream) = Guard::before(stream, deadlines);
     let begun = handshake(Box::new(stream), Some(settings(&station.options)));
     let Ok(Ok(mut connection)) = timeout(door.head_timeout, begun).await else { return };
 
@@ -144,6 +147,7 @@ fn settings(options: &Options) -> H2Options {
         .max_concurrent_streams(options.http2.streams)
         .initial_window_size(WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .data_frame_budget(DATA_OVERHEAD)
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(TAKEN_BACK)
         .max_local_error_reset_streams(Some(CUT_OFF))

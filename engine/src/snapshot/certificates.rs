@@ -19,6 +19,10 @@ use std::sync::Arc;
 /// The code of a certificate or key that cannot be used.
 pub const UNUSABLE: &str = "certificate";
 
+/// Bits of an RSA key below which no handshake comes to an end: refused with its revision rather
+/// than one client at a time.
+const WEAKEST: u32 = 1024;
+
 /// All certificates, and the names they are shown for. Immutable, cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Certificates {
@@ -199,6 +203,13 @@ impl KeyPair {
         let belongs = leaf.public_key().is_ok_and(|public| key.public_eq(&public));
         if !belongs {
             let message = "certificate does not match key".to_owned();
+            return Err(Flaw { field: None, message });
+        }
+        if key.id() == KeyType::RSA && key.bits() < WEAKEST {
+            let message = format!(
+                "an RSA key of {} bits cannot sign a handshake; take one of 2048 or more",
+                key.bits()
+            );
             return Err(Flaw { field: None, message });
         }
         Ok(KeyPair { chain, ..KeyPair::sure(leaf, key) })

@@ -2,7 +2,7 @@
 
 use super::frames::*;
 use super::http2::gateway;
-use super::support::{Gateway, Origin, one};
+use super::support::{Act, Gateway, Origin, one};
 
 /// Whatever a head of HTTP/2 holds, it stays in its place in the head that the origin reads.
 #[tokio::test]
@@ -161,4 +161,20 @@ async fn packed_bodies_are_not_unpacked() {
     assert_eq!(gateway.ask(&request).await.status, 200);
     assert_eq!(origin.last().body, bomb.as_bytes());
     assert_eq!(origin.last().one("Content-Encoding"), Some("gzip"));
+}
+
+/// Nothing is cached: an answer is for who asked, whatever it says of itself (CVE-2026-2836).
+#[tokio::test]
+async fn no_answer_is_kept_for_another() {
+    let origin = Origin::start(|rq| {
+        let host = rq.one("X-Forwarded-Host").unwrap_or_default();
+        Act::say(200, &[("Cache-Control", "public, max-age=3600"), ("Age", "0")], host)
+    })
+    .await;
+    let gateway = Gateway::start(one(&origin.url("/"), |r| r.path("/r"))).await;
+    for host in ["a.test", "b.test", "a.test"] {
+        let response = gateway.ask(&format!("GET /r HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!((response.status, response.text()), (200, host));
+    }
+    assert_eq!(origin.seen().len(), 3);
 }

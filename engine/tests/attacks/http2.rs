@@ -65,6 +65,20 @@ async fn empty_frames_of_a_body_are_an_attack_in_masses() {
     assert!(origin.seen().is_empty(), "its body has not ended");
 }
 
+/// A window full of messages of a few bytes is what streaming calls send.
+#[tokio::test]
+async fn short_messages_are_no_attack() {
+    let origin = Origin::plain().await;
+    let gateway = gateway(one(&origin.url("/"), |r| r.path("/"))).await;
+    let mut client = Frames::begin(&gateway, &[]).await;
+    client.send(HEADERS, END_HEADERS, 1, &request(b"POST", b"/", b"a.test", &[])).await;
+    let mut messages = frame(DATA, 0, 1, &[b'x'; 20]).repeat(3000);
+    messages.extend(frame(DATA, END_STREAM, 1, b""));
+    client.write(&messages).await;
+    assert_eq!(client.of(1).await.unwrap().status(), Some(200));
+    assert_eq!(origin.last().body.len(), 60_000);
+}
+
 #[tokio::test]
 async fn requests_taken_back_at_once_reach_no_origin() {
     let (origin, gateway) = hanging().await;

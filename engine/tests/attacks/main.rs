@@ -4,6 +4,7 @@
 //! that behave cannot be made to misbehave; origins remember everything they were sent.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "a child says what it measured, a test why it is skipped")]
 
 mod frames;
 mod framing;

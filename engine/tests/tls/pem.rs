@@ -30,6 +30,11 @@ pub(crate) fn rsa(name: &str) -> Pair {
     signed(name, &PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap())
 }
 
+/// One with a key that is too short for TLS to be spoken with it.
+pub(crate) fn weak(name: &str) -> Pair {
+    signed(name, &PKey::from_rsa(Rsa::generate(512).unwrap()).unwrap())
+}
+
 fn signed(name: &str, key: &PKey<Private>) -> Pair {
     let mut subject = X509Name::builder().unwrap();
     subject.append_entry_by_text("CN", name).unwrap();

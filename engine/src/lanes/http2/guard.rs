@@ -55,7 +55,7 @@ impl Trouble {
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct Deadlines {
     /// For a head, from its first byte to its last.
     pub(super) head: Duration,
     /// To read something of what it was sent.
@@ -66,7 +66,7 @@ pub(super) struct Patience {
 #[derive(Debug)]
 pub(super) struct Guard {
     seen: Arc<Mutex<Seen>>,
-    patience: Patience,
+    patience: Deadlines,
     alarm: Alarm,
 }
 
@@ -88,7 +88,7 @@ impl Guard {
     /// Stands before `stream` from now on.
     pub(super) fn before<T: Transport>(
         stream: BoundedStream<T>,
-        patience: Patience,
+        patience: Deadlines,
     ) -> (Guard, Guarded<T>) {
         let seen = Seen {
             meter: Meter::new(),

@@ -163,3 +163,18 @@ fn errors_have_a_type_and_words_of_the_operators_choice() {
         ],
     );
 }
+
+#[test]
+fn http2_and_strictness_are_the_operators_to_say() {
+    let Role::Traditional { proxy, .. } = good("").role else { panic!() };
+    assert_eq!((proxy.http2_streams, proxy.strict_status), (128, false));
+    let lines = "nginx_proxy_http2_max_concurrent_streams = 10\nstrict_status = on";
+    let Role::Traditional { proxy, .. } = good(lines).role else { panic!() };
+    assert_eq!((proxy.http2_streams, proxy.strict_status), (10, true));
+    bad(
+        "nginx_http_http2_max_concurrent_streams = 0",
+        &[
+            r#"nginx_http_http2_max_concurrent_streams = "0" (g.conf:1): must be 1 or greater and 10000 or less"#,
+        ],
+    );
+}
