@@ -359,7 +359,11 @@ impl Names<'_> {
         text = text.replace(&format!(":{}", self.origin.addr.port()), ":{port}");
         // Where the client is not told it, whatever looks like it.
         match self.id {
-            Some(id) => text = text.replace(id, "{id}"),
+            Some(id) => {
+                let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+                assert!(id.len() == 32 && id.bytes().all(is_digit), "{id}");
+                text = text.replace(id, "{id}");
+            }
             None => {
                 let is_id =
                     |word: &&str| word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit());

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 
 use serde_json::json;
 
-use crate::support::{Origin, Site, closing, free_port, raw};
+use crate::support::{DbLess, Origin, Site, closing, free_port, raw};
 
 #[tokio::test]
 async fn a_request_reaches_the_service_of_its_route() {
@@ -144,6 +144,44 @@ async fn an_origin_that_fails_is_not_the_clients_fault() {
         assert_eq!(reply.status, status, "{path}: {reply:?}");
         assert!(reply.body.contains(message), "{path}: {reply:?}");
     }
+}
+
+#[tokio::test]
+async fn errors_and_headers_are_as_the_properties_say() {
+    let site = Site::new().await;
+    let template = site.path().join("error.html");
+    std::fs::write(&template, "<p>%s</p>\n").unwrap();
+    let origin = Origin::start("shop").await;
+    let mut node = DbLess::new(&site);
+    node.process.set("error_default_type", "text/html");
+    node.process.set("error_template_html", template.display());
+    node.process.set("headers", "X-Kong-Upstream-Status");
+    node.process.set("headers_upstream", "off");
+    node.process.set("trusted_ips", "127.0.0.1");
+    node.process.set("port_maps", format!("443:{}", node.proxy.port()));
+    node.start().await;
+    let document = json!({ "_format_version": "3.0", "services": [
+        { "name": "shop", "url": origin.url("/"), "routes": [{ "paths": ["/shop"] }] },
+        { "name": "dead", "url": "http://127.0.0.1:1", "routes": [{ "paths": ["/dead"] }] },
+    ] });
+    assert_eq!(node.load(&document.to_string()).await.status, 201);
+
+    let ask = async |path: &str| {
+        let fields = "Host: a.test\r\nX-Real-IP: 1.2.3.4\r\nConnection: close\r\n\r\n";
+        let answer = raw(node.proxy, &format!("GET {path} HTTP/1.1\r\n{fields}")).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    };
+    let (head, body) = ask("/dead").await;
+    assert_eq!(body, "<p>An invalid response was received from the upstream server</p>\n");
+    assert!(head.contains("\r\nContent-Type: text/html; charset=utf-8"), "{head}");
+    let (head, body) = ask("/shop").await;
+    assert!(head.contains("\r\nX-Kong-Upstream-Status: 200"), "{head}");
+    assert!(!head.contains("Via:") && !head.contains("X-Kong-Request-Id:"), "{head}");
+    let seen: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let sent = &seen["headers"];
+    assert_eq!((&sent["x-real-ip"], &sent["x-forwarded-port"]), (&json!("1.2.3.4"), &json!("443")));
+    assert_eq!(sent.get("x-kong-request-id"), None);
 }
 
 #[tokio::test]
