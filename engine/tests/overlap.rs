@@ -163,7 +163,8 @@ fn config_of<'r>(routes: impl Iterator<Item = &'r Route>) -> Config {
 }
 
 fn table(config: &Config, order: RouterPriority) -> RouteTable {
-    let empty = Snapshot::empty_for(CompileOptions { router_priority: order });
+    let empty =
+        Snapshot::empty_for(CompileOptions { router_priority: order, ..CompileOptions::default() });
     let snapshot = compile(&revision(1, config.clone()), &empty);
     snapshot.unwrap_or_else(|problems| panic!("{problems:?}")).routes
 }
