@@ -39,7 +39,9 @@ impl Judge for Picky {
 
 fn options(document: Option<&str>) -> Options {
     let document = document.map(|text| {
-        let document = declarative::parse(text, Timestamp::from_seconds(1000)).unwrap();
+        let document =
+            declarative::parse(text, Timestamp::from_seconds(1000), model::Flavor::default())
+                .unwrap();
         Beginning::new(text, document.config)
     });
     let configuration = json!({ "role": "traditional", "database": "off" });

@@ -4,6 +4,7 @@
 //! change while running is configuration and arrives as a revision instead.
 
 use crate::door;
+use crate::snapshot::CompileOptions;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,8 @@ pub struct Options {
     pub listen: Vec<Listen>,
     /// How many threads serve them, and where.
     pub workers: Workers,
+    /// How routes are written, and which goes first.
+    pub routing: CompileOptions,
     /// How TLS is spoken with clients, where a listener says so.
     pub tls: Tls,
     /// How clients are treated at the door.

@@ -8,6 +8,7 @@ pub mod compile; // revision × previous snapshot → next snapshot, or every re
 pub mod certificates; // which certificate a TLS client is shown
 pub mod publish; // the swap, and who has seen it
 pub mod follow; // newest revision → compile → publish → verdict
+mod remarks; // what is served otherwise than expected
 pub mod judge; // would it compile?
 
 pub use certificates::Certificates;
@@ -20,6 +21,7 @@ use imbl::OrdMap;
 use model::entities::{Route, Service};
 use model::value::{Host, Name, Path, Protocol};
 use model::{Config, Id, RevisionId};
+use remarks::{News, Remarks};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,7 @@ pub struct Snapshot {
     config: Config,
     /// How it was compiled, and how the next one is.
     options: CompileOptions,
+    remarks: Remarks,
     /// The regular expressions of this and all snapshots it came from that are in use.
     regexes: Regexes,
 }
@@ -51,6 +54,11 @@ impl Snapshot {
     /// The same, for snapshots that are compiled with these options.
     pub fn empty_for(options: CompileOptions) -> Arc<Snapshot> {
         Arc::new(Snapshot { options, ..Snapshot::default() })
+    }
+
+    /// What an operator should read of it who has read that of `before`.
+    fn news_since(&self, before: &Remarks) -> Vec<News> {
+        self.remarks.news(before, &self.config)
     }
 
     /// A service, whether or not a route leads to it; none that is not enabled.

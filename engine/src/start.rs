@@ -69,7 +69,10 @@ impl Engine {
         let tls = terminator(&options)?;
         let background = background()?;
 
-        let (publisher, readers) = Publisher::new(follow::first(&revisions.borrow()), plan.len());
+        let (publisher, readers) = {
+            let first = follow::first(&revisions.borrow(), options.routing);
+            Publisher::new(first, plan.len())
+        };
         let (verdict, verdicts) = watch::channel(Verdict::default());
         let held = publisher.held();
         background.spawn(follow::follow(revisions, publisher, verdict));

@@ -15,6 +15,7 @@ mod pem;
 mod places;
 mod proxy;
 mod reader;
+mod routing;
 mod tls;
 
 use std::collections::BTreeSet;
@@ -34,6 +35,7 @@ pub use proxy::{Forwarding, Header, Keepalive, Proxy, UpstreamHeader, Workers};
 pub use reader::show;
 pub use tls::{Ciphers, Tls, Version};
 
+use engine::CompileOptions;
 use serde_json::{Map, Value};
 
 use crate::conf::Settings;
@@ -50,6 +52,8 @@ pub struct Options {
     pub mode: Mode,
     /// What this node is, and what it needs for that.
     pub role: Role,
+    /// How routes are written, and which goes first: for every part that compiles them.
+    pub routing: CompileOptions,
     /// Where health and status are served, on every role. Empty for `off`.
     pub status: Vec<Listen>,
     /// Where log lines go.
@@ -222,6 +226,7 @@ impl Reader<'_> {
     fn options(&mut self, mode: Mode, purpose: Purpose) -> Option<Options> {
         self.check_every_name();
         let prefix = self.prefix();
+        self.tell_flavor();
         let role = self.role(&prefix);
         let status = self.listeners("status_listen");
         self.refuse_shared_addresses();
@@ -234,6 +239,7 @@ impl Reader<'_> {
         let role = role?;
         Some(Options {
             mode,
+            routing: self.routing(),
             status,
             logs,
             daemon,

@@ -9,6 +9,7 @@
 extern crate self as model;
 
 pub mod id; // ids that do not mix
+pub mod flavor; // how routes may be written
 pub mod schema; // a schema is data
 pub mod violation; // everything wrong with an input, at once
 pub mod value; // field types that are impossible to hold wrong
@@ -31,6 +32,7 @@ pub use config::Config;
 pub use delta::Delta;
 pub use entities::EntityKind;
 pub use entity::Entity;
+pub use flavor::Flavor;
 pub use id::Id;
 pub use revision::{Revision, RevisionId};
 

@@ -5,7 +5,8 @@
 //! refused revision changes nothing but the verdict.
 
 use super::judge::{INTERNAL, compile_or_say_why};
-use super::{Publisher, Snapshot};
+use super::remarks::{News, Remarks};
+use super::{CompileOptions, Publisher, Snapshot};
 use model::vitals::{Problem, Refusal, Verdict};
 use model::{Revision, RevisionId};
 use std::sync::Arc;
@@ -25,7 +26,8 @@ pub async fn follow(
     publisher: Publisher,
     verdicts: watch::Sender<Verdict>,
 ) {
-    let mut follower = Follower { publisher, verdicts, unseen: None, tried: None };
+    let said = Remarks::default();
+    let mut follower = Follower { publisher, verdicts, unseen: None, tried: None, said };
     // What is there already counts as news.
     revisions.mark_changed();
     loop {
@@ -56,8 +58,9 @@ pub async fn follow(
 /// What workers begin with: a client that connects right after a restart must not be
 /// told that nothing is configured. If this revision is refused, [`follow`], which begins
 /// with the same one, says so.
-pub(crate) fn first(revision: &Revision) -> Arc<Snapshot> {
-    compile_or_say_why(revision, &Snapshot::empty()).map_or_else(|_| Snapshot::empty(), Arc::new)
+pub(crate) fn first(revision: &Revision, options: CompileOptions) -> Arc<Snapshot> {
+    let empty = Snapshot::empty_for(options);
+    compile_or_say_why(revision, &empty).map_or(empty, Arc::new)
 }
 
 struct Follower {
@@ -67,6 +70,8 @@ struct Follower {
     unseen: Option<RevisionId>,
     /// The last revision that was compiled, well or not.
     tried: Option<RevisionId>,
+    /// What the operator has been told about what is served.
+    said: Remarks,
 }
 
 impl Follower {
@@ -82,6 +87,13 @@ impl Follower {
         }
         match compiled {
             Ok(snapshot) => {
+                for news in snapshot.news_since(&self.said) {
+                    match news {
+                        News::Warning(line) => tracing::warn!(revision = %id, "{line}"),
+                        News::Hint(line) => tracing::info!(revision = %id, "{line}"),
+                    }
+                }
+                self.said = snapshot.remarks.clone();
                 self.publisher.publish(Arc::new(snapshot));
                 self.unseen = Some(id);
             }

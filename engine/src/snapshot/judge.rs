@@ -3,7 +3,7 @@
 //! Each rehearsal starts from the last one that went well, so that a control plane
 //! that asks before every write pays for what the write changes.
 
-use super::{Snapshot, compile};
+use super::{CompileOptions, Snapshot, compile};
 use model::judge::Judge;
 use model::vitals::Problem;
 use model::{Config, Revision, RevisionId};
@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The code of a problem that is our mistake, not the operator's.
 pub const INTERNAL: &str = "internal";
 
-/// A judge that says what this engine would say. Compiles where it is asked: not for
-/// a thread that serves requests.
-pub fn judge() -> Arc<dyn Judge> {
-    Arc::new(Rehearsal { last: Mutex::new(Snapshot::empty()) })
+/// A judge that says what an engine with these options would say. Compiles where it is
+/// asked: not for a thread that serves requests.
+pub fn judge(options: CompileOptions) -> Arc<dyn Judge> {
+    Arc::new(Rehearsal { last: Mutex::new(Snapshot::empty_for(options)) })
 }
 
 struct Rehearsal {

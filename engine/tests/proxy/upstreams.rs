@@ -75,7 +75,7 @@ async fn an_upstream_may_want_tls() {
 #[tokio::test]
 async fn a_service_that_wants_more_of_tls_than_there_is_is_refused() {
     let service = service("s").url("https://a.test/").with("tls_verify", true).build();
-    let refused = engine::judge().rehearse(&config([service], [])).unwrap_err();
+    let refused = engine::judge(Default::default()).rehearse(&config([service], [])).unwrap_err();
     assert_eq!(refused.len(), 1, "{refused:?}");
 }
 

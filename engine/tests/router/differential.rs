@@ -103,7 +103,7 @@ struct Found {
 impl Found {
     fn of(found: Match<'_>, ask: &Ask) -> Found {
         let text = |part: &[u8]| String::from_utf8(part.to_vec()).expect("UTF-8");
-        let captures = found.captures(ask.path.as_bytes()).map(|captures| {
+        let captures = found.captures(&ask.view()).map(|captures| {
             let numbered = captures.numbered().map(|(group, part)| (group.to_string(), text(part)));
             let named = captures.named().map(|(name, part)| (name.to_owned(), text(part)));
             numbered.chain(named).collect()

@@ -130,7 +130,8 @@ fn the_order_of_routes_may_be_the_documented_one() {
     config.write(route("by_host").host("a.io").build());
     config.write(route("by_path").path("/a").method("GET").build());
     let find = |order| {
-        let previous = Snapshot::empty_for(CompileOptions { router_priority: order });
+        let options = CompileOptions { router_priority: order, ..CompileOptions::default() };
+        let previous = Snapshot::empty_for(options);
         let first = compiled(&config, &previous);
         // What follows is compiled as the first was.
         let next = compiled(&config, &first);
@@ -204,7 +205,7 @@ fn all_problems_come_at_once() {
 
 #[test]
 fn a_judge_says_what_compiling_says_and_remembers_nothing_that_failed() {
-    let judge = judge();
+    let judge = judge(CompileOptions::default());
     let mut config = Config::default();
     config.write(route("r").path("/a").build());
     assert_eq!(judge.rehearse(&config), Ok(()));

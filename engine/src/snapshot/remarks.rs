@@ -1,0 +1,173 @@
+//! What is served otherwise than whoever wrote it may expect, though nothing is wrong.
+//!
+//! Kept by route, so that a revision adds and takes away what it touches, and told in one
+//! line per kind: how many routes there are, and the names of a few.
+
+use crate::router::Pattern;
+use crate::router::expression::Expression;
+use imbl::OrdSet;
+use model::entities::Route;
+use model::value::PathHandling;
+use model::{Config, Id};
+
+/// How many routes are named in a line.
+const NAMED: usize = 5;
+
+/// What there is to say about the routes of a snapshot.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Remarks {
+    /// Their `path_handling` is not what happens.
+    path_handling: OrdSet<Id<Route>>,
+    /// Their expressions have `net.port`.
+    dated: OrdSet<Id<Route>>,
+    /// Their expressions are asked of every request.
+    unanchored: OrdSet<Id<Route>>,
+    /// They are for streams.
+    streams: OrdSet<Id<Route>>,
+}
+
+/// A line for the operator's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// Something is not done that was asked for, or will not be.
+    Warning(String),
+    /// Something could be done better.
+    Hint(String),
+}
+
+impl Remarks {
+    /// Notes what there is to say about a route for requests.
+    pub(super) fn note(&mut self, route: &Route, pattern: &Pattern) {
+        if route.path_handling == Some(PathHandling::V1) {
+            self.path_handling.insert(route.id);
+        }
+        if pattern.is_dated() {
+            self.dated.insert(route.id);
+        }
+        if pattern.is_unanchored() {
+            self.unanchored.insert(route.id);
+        }
+    }
+
+    /// The same about a route for streams.
+    pub(super) fn note_stream(&mut self, route: &Route, expression: Option<&Expression>) {
+        self.streams.insert(route.id);
+        if expression.is_some_and(Expression::is_dated) {
+            self.dated.insert(route.id);
+        }
+    }
+
+    /// The opposite of both, whatever was noted.
+    pub(super) fn forget(&mut self, route: Id<Route>) {
+        for set in
+            [&mut self.path_handling, &mut self.dated, &mut self.unanchored, &mut self.streams]
+        {
+            if set.contains(&route) {
+                set.remove(&route);
+            }
+        }
+    }
+
+    /// A line for each kind of which there are routes that `before` had not.
+    pub(super) fn news(&self, before: &Remarks, config: &Config) -> Vec<News> {
+        use News::{Hint, Warning};
+        let kinds: [(_, _, fn(String) -> News, _); 4] = [
+            (
+                &self.path_handling,
+                &before.path_handling,
+                Warning,
+                "path_handling = v1 has no effect, paths are joined as with v0; routes that have it",
+            ),
+            (
+                &self.dated,
+                &before.dated,
+                Warning,
+                "net.port in expressions is deprecated, write net.dst.port; routes that have it",
+            ),
+            (
+                &self.unanchored,
+                &before.unanchored,
+                Hint,
+                "expressions that ask for no host, path or header (by ==, ^= or a regular \
+                 expression tied to the start) are evaluated for every request; such routes",
+            ),
+            (
+                &self.streams,
+                &before.streams,
+                Warning,
+                "protocols tcp, tls, udp and tls_passthrough are not served by this version; \
+                 routes for them",
+            ),
+        ];
+        let news = kinds.into_iter().filter(|(now, before, ..)| !now.is_subset(*before));
+        news.map(|(routes, _, news, what)| news(line(what, routes, config))).collect()
+    }
+}
+
+/// Such as `…; routes that have it: 7 (a, b, c, d, e, …)`.
+fn line(what: &str, routes: &OrdSet<Id<Route>>, config: &Config) -> String {
+    let name = |id: &Id<Route>| {
+        let name = config.get(*id).and_then(|route| route.name.as_ref());
+        name.map_or_else(|| id.to_string(), ToString::to_string)
+    };
+    let names: Vec<_> = routes.iter().take(NAMED).map(name).collect();
+    let more = if routes.len() > NAMED { ", …" } else { "" };
+    format!("{what}: {} ({}{more})", routes.len(), names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{CompileOptions, Snapshot, compile};
+    use model::testing::{revision, route};
+    use model::{Entity, Flavor};
+    use serde_json::json;
+    use std::sync::Arc;
+
+    #[test]
+    fn each_kind_is_told_when_there_are_more_of_it() {
+        let mut config = Config::default();
+        for number in 0..7 {
+            let name = format!("v1-{number}");
+            config.write(route(&name).path("/a").with("path_handling", "v1").build());
+        }
+        let path = r#"http.path == "/a""#;
+        let dated = format!("{path} && net.port == 80");
+        config.write(route("dated").with("expression", dated).build());
+        config.write(route("query").with("expression", r#"http.queries.a == "1""#).build());
+        config.write(route("method").with("expression", r#"http.method == "PUT""#).build());
+        let tcp = route("tcp").with("protocols", json!(["tcp"]));
+        let tcp = tcp.with("expression", "net.port == 80").build();
+        config.write(tcp.clone());
+        let first = compiled(&config, &start());
+        let [v1, dated, everywhere, streams]: [String; 4] =
+            told(&first, &start()).try_into().expect("four");
+        assert!(v1.starts_with("path_handling = v1 has no effect"), "{v1}");
+        assert!(v1.contains(": 7 (v1-") && v1.ends_with(", …)"), "{v1}");
+        assert!(dated.contains("routes that have it: 2 ("), "{dated}");
+        assert!(everywhere.contains("such routes: 2 ("), "{everywhere}");
+        assert!(streams.ends_with("routes for them: 1 (tcp)"), "{streams}");
+
+        config.write(route("other").path("/b").build());
+        let second = compiled(&config, &first);
+        assert_eq!(told(&second, &first), [""; 0]);
+        config.delete(Route::KIND, tcp.id.uuid());
+        let third = compiled(&config, &second);
+        assert_eq!(told(&third, &second), [""; 0]);
+        assert_eq!(told(&third, &start()).len(), 3);
+    }
+
+    fn start() -> Arc<Snapshot> {
+        let router_flavor = Flavor::Expressions;
+        Snapshot::empty_for(CompileOptions { router_flavor, ..CompileOptions::default() })
+    }
+
+    fn compiled(config: &Config, previous: &Snapshot) -> Arc<Snapshot> {
+        Arc::new(compile(&revision(1, config.clone()), previous).expect("it can be served"))
+    }
+
+    fn told(now: &Snapshot, before: &Snapshot) -> Vec<String> {
+        let news = now.news_since(&before.remarks).into_iter();
+        news.map(|(News::Warning(line) | News::Hint(line))| line).collect()
+    }
+}
