@@ -90,6 +90,7 @@ const ASKED_VALUES: &[&str] = &["1", "2", "3", "v1", "V1", "V22", "ABC", "b"];
 const NAMES: &[&str] = &["x-a", "X_B", "c"];
 const SNIS: &[&str] = &["a.io", "b.io.", "*.a.io", "*.io", "x.*"];
 const ASKED_SNIS: &[&str] = &["a.io", "b.io", "x.a.io", "x.y.a.io", "c.io"];
+const ASKED_QUERIES: &[&str] = &["", "q=1", "q=2&q=1", "q", "p=1"];
 const PROTOCOLS: &[&[&str]] = &[&["http", "https"], &["http", "https"], &["http"], &["https"]];
 
 /// SplitMix64: numbers that look random and are the same every time.
@@ -217,6 +218,7 @@ pub(crate) struct Ask {
     /// The `Host` header.
     pub(crate) host: &'static str,
     pub(crate) path: String,
+    pub(crate) query: &'static str,
     pub(crate) sni: Option<&'static str>,
     pub(crate) headers: Headers,
 }
@@ -240,6 +242,7 @@ impl Ask {
             is_https,
             method: random.pick(METHODS),
             host: random.pick(ASKED_HOSTS),
+            query: random.pick(ASKED_QUERIES),
             path: format!("/{path}").replace("//", "/"),
             sni: (is_https && !random.one_in(4)).then(|| random.pick(ASKED_SNIS)),
         }
@@ -253,7 +256,7 @@ impl Ask {
             host,
             port,
             path: self.path.as_bytes(),
-            query: b"",
+            query: self.query.as_bytes(),
             sni: self.sni.map(str::as_bytes),
             source: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             destination: SocketAddr::from((Ipv4Addr::LOCALHOST, LISTENER)),

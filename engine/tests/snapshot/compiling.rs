@@ -6,7 +6,7 @@ use engine::snapshot::{CompileOptions, Snapshot, compile, judge};
 use model::entities::{Route, Service};
 use model::testing::{RouteBuilder, ServiceBuilder, revision, route, service};
 use model::vitals::Problem;
-use model::{Config, Entity};
+use model::{Config, Entity, Flavor};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,6 +141,55 @@ fn the_order_of_routes_may_be_the_documented_one() {
     };
     assert_eq!(find(RouterPriority::KongEffective).as_deref(), Some("by_host"));
     assert_eq!(find(RouterPriority::Documented).as_deref(), Some("by_path"));
+}
+
+#[test]
+fn an_expression_that_is_none_is_refused_with_the_place() {
+    let told = |protocols: Value, text: &str| {
+        let mut config = Config::default();
+        config.write(route("r").with("protocols", protocols).with("expression", text).build());
+        let problems = compile(&revision(1, config), &with_expressions()).expect_err("problems");
+        assert!(problems.iter().all(|problem| problem.field.as_deref() == Some("expression")));
+        assert!(problems.iter().all(|problem| problem.code == "invalid_expression"));
+        problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(json!(["http"]), "http.pth == \"/\" &&\n net.src.port == \"1\""),
+        [
+            "Router Expression failed validation: line 1, column 1: `http.pth` is not a field of \
+             HTTP requests",
+            "Router Expression failed validation: line 2, column 18: `net.src.port` == takes a \
+             number, found a string",
+        ]
+    );
+    // Those for streams must be sound although they are not served.
+    assert_eq!(
+        told(json!(["tcp"]), "http.path == \"/\""),
+        ["Router Expression failed validation: line 1, column 1: `http.path` is not a field of \
+          streams"]
+    );
+}
+
+#[test]
+fn expressions_are_refused_where_routes_are_not_written_so() {
+    let mut config = Config::default();
+    let one = route("r").with("expression", "http.path == \"/\"").build();
+    config.write(one.clone());
+    config.write(route("classic").path("/a").build());
+    let [problem] = problems(&config).try_into().expect("one problem");
+    assert_eq!((&*problem.code, problem.field.as_deref()), ("router_flavor", Some("expression")));
+    assert_eq!(problem.entity, Some(("routes".to_owned(), one.id.uuid())));
+    assert!(problem.message.ends_with("its router_flavor is traditional_compatible"));
+    assert_eq!(compiled(&config, &with_expressions()).routes.len(), 2);
+    assert!(judge(CompileOptions::default()).rehearse(&config).is_err());
+    let router_flavor = Flavor::Expressions;
+    let options = CompileOptions { router_flavor, ..CompileOptions::default() };
+    assert_eq!(judge(options).rehearse(&config), Ok(()));
+}
+
+fn with_expressions() -> Arc<Snapshot> {
+    let router_flavor = Flavor::Expressions;
+    Snapshot::empty_for(CompileOptions { router_flavor, ..CompileOptions::default() })
 }
 
 #[test]
