@@ -84,12 +84,12 @@ impl Spot {
     pub(super) fn keys(&self, hashing: &Hashing) -> Keys {
         match &self.keys {
             SpotKeys::Header(name, values) => {
-                let key = |value: &Box<str>| header_key(hashing, name, value.as_bytes());
-                Keys { header: Some(Arc::clone(name)), hashes: values.iter().map(key).collect() }
+                let keys = values.iter().map(|value| header_key(hashing, name, value.as_bytes()));
+                Keys { header: Some(Arc::clone(name)), hashes: keys.collect() }
             }
             SpotKeys::Methods(methods) => {
-                let key = |method: &Box<str>| method_key(hashing, method.as_bytes());
-                Keys { header: None, hashes: methods.iter().map(key).collect() }
+                let keys = methods.iter().map(|method| method_key(hashing, method.as_bytes()));
+                Keys { header: None, hashes: keys.collect() }
             }
         }
     }

@@ -13,18 +13,47 @@ use model::{Config, Id};
 /// How many routes are named in a line.
 const NAMED: usize = 5;
 
-/// What there is to say about the routes of a snapshot.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Remarks {
-    /// Their `path_handling` is not what happens.
-    path_handling: OrdSet<Id<Route>>,
-    /// Their expressions have `net.port`.
-    dated: OrdSet<Id<Route>>,
-    /// Their expressions are asked of every request.
-    unanchored: OrdSet<Id<Route>>,
-    /// They are for streams.
-    streams: OrdSet<Id<Route>>,
+/// Something there is to say about a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remark {
+    /// Its `path_handling` is not what happens.
+    PathHandling,
+    /// Its expression has `net.port`.
+    Dated,
+    /// Its expression is asked of every request.
+    Unanchored,
+    /// It is for streams.
+    Stream,
 }
+
+impl Remark {
+    const ALL: [Remark; 4] =
+        [Remark::PathHandling, Remark::Dated, Remark::Unanchored, Remark::Stream];
+
+    /// What is said of all such routes, up to how many there are.
+    fn text(self) -> &'static str {
+        match self {
+            Remark::PathHandling => {
+                "path_handling = v1 has no effect, paths are joined as with v0; routes that have it"
+            }
+            Remark::Dated => {
+                "net.port in expressions is deprecated, write net.dst.port; routes that have it"
+            }
+            Remark::Unanchored => {
+                "expressions that ask for no host, path or header (by ==, ^= or a regular \
+                 expression tied to the start) are evaluated for every request; such routes"
+            }
+            Remark::Stream => {
+                "protocols tcp, tls, udp and tls_passthrough are not served by this version; \
+                 routes for them"
+            }
+        }
+    }
+}
+
+/// What there is to say about the routes of a snapshot.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Remarks([OrdSet<Id<Route>>; Remark::ALL.len()]);
 
 /// A line for the operator's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,69 +67,41 @@ pub(super) enum News {
 impl Remarks {
     /// Notes what there is to say about a route for requests.
     pub(super) fn note(&mut self, route: &Route, pattern: &Pattern) {
-        if route.path_handling == Some(PathHandling::V1) {
-            self.path_handling.insert(route.id);
-        }
-        if pattern.is_dated() {
-            self.dated.insert(route.id);
-        }
-        if pattern.is_unanchored() {
-            self.unanchored.insert(route.id);
-        }
+        let is_v1 = route.path_handling == Some(PathHandling::V1);
+        self.set(Remark::PathHandling, route.id, is_v1);
+        self.set(Remark::Dated, route.id, pattern.is_dated());
+        self.set(Remark::Unanchored, route.id, pattern.is_unanchored());
     }
 
     /// The same about a route for streams.
     pub(super) fn note_stream(&mut self, route: &Route, expression: Option<&Expression>) {
-        self.streams.insert(route.id);
-        if expression.is_some_and(Expression::is_dated) {
-            self.dated.insert(route.id);
-        }
+        self.set(Remark::Stream, route.id, true);
+        self.set(Remark::Dated, route.id, expression.is_some_and(Expression::is_dated));
     }
 
-    /// The opposite of both, whatever was noted.
+    /// There is nothing to say about this route.
     pub(super) fn forget(&mut self, route: Id<Route>) {
-        for set in
-            [&mut self.path_handling, &mut self.dated, &mut self.unanchored, &mut self.streams]
-        {
-            if set.contains(&route) {
-                set.remove(&route);
-            }
+        Remark::ALL.into_iter().for_each(|remark| self.set(remark, route, false));
+    }
+
+    fn set(&mut self, remark: Remark, route: Id<Route>, is_so: bool) {
+        let routes = &mut self.0[remark as usize];
+        if is_so {
+            routes.insert(route);
+        } else if routes.contains(&route) {
+            routes.remove(&route);
         }
     }
 
     /// A line for each kind of which there are routes that `before` had not.
     pub(super) fn news(&self, before: &Remarks, config: &Config) -> Vec<News> {
-        use News::{Hint, Warning};
-        let kinds: [(_, _, fn(String) -> News, _); 4] = [
-            (
-                &self.path_handling,
-                &before.path_handling,
-                Warning,
-                "path_handling = v1 has no effect, paths are joined as with v0; routes that have it",
-            ),
-            (
-                &self.dated,
-                &before.dated,
-                Warning,
-                "net.port in expressions is deprecated, write net.dst.port; routes that have it",
-            ),
-            (
-                &self.unanchored,
-                &before.unanchored,
-                Hint,
-                "expressions that ask for no host, path or header (by ==, ^= or a regular \
-                 expression tied to the start) are evaluated for every request; such routes",
-            ),
-            (
-                &self.streams,
-                &before.streams,
-                Warning,
-                "protocols tcp, tls, udp and tls_passthrough are not served by this version; \
-                 routes for them",
-            ),
-        ];
-        let news = kinds.into_iter().filter(|(now, before, ..)| !now.is_subset(*before));
-        news.map(|(routes, _, news, what)| news(line(what, routes, config))).collect()
+        let kinds = Remark::ALL.into_iter().zip(&self.0).zip(&before.0);
+        let news = kinds.filter(|((_, now), before)| !now.is_subset(*before));
+        news.map(|((remark, now), _)| {
+            let line = line(remark.text(), now, config);
+            if remark == Remark::Unanchored { News::Hint(line) } else { News::Warning(line) }
+        })
+        .collect()
     }
 }
 

@@ -54,7 +54,8 @@ fn as_kongs_matcher() {
 /// Compares one table on many requests; how many of them had a route.
 fn compare_table(seed: u64) -> u64 {
     let mut random = Random(seed);
-    let flavor = if seed % 2 == 0 { Flavor::TraditionalCompatible } else { Flavor::Expressions };
+    let flavor =
+        if seed.is_multiple_of(2) { Flavor::TraditionalCompatible } else { Flavor::Expressions };
     let routes = some_routes(&mut random, flavor);
     let table = table(&routes, flavor);
     let schema = schema();
