@@ -28,7 +28,7 @@ use model::entities::{CaCertificate, Certificate};
 use model::entity::foreign_keys;
 use model::judge::Judge;
 use model::vitals::{NoVitals, Verdict, Vitals};
-use model::{Entity, EntityKind, Revision};
+use model::{Entity, EntityKind, Flavor, Revision};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -65,6 +65,8 @@ pub(crate) struct About {
     pub(crate) node_id: Uuid,
     pub(crate) configuration: Value,
     pub(crate) control_plane: bool,
+    /// How routes may be written.
+    pub(crate) flavor: Flavor,
 }
 
 impl Api {

@@ -16,7 +16,7 @@ use model::declarative::{self, Document};
 use model::judge::Judge;
 use model::value::Timestamp;
 use model::vitals::Problem;
-use model::{Config, Revision, RevisionId, delta, severity};
+use model::{Config, Flavor, Revision, RevisionId, delta, severity};
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -121,12 +121,13 @@ impl Committer {
         &self,
         author: Author,
         document: Value,
+        flavor: Flavor,
         with: impl Send + 'static,
     ) -> Result<Config, Failure> {
         let (tell, told) = oneshot::channel();
-        let change = Box::new(|config: &mut Config, now| {
+        let change = Box::new(move |config: &mut Config, now| {
             let _with = with;
-            let loaded = declarative::load(document, now).map_err(Refusal::Document);
+            let loaded = declarative::load(document, now, flavor).map_err(Refusal::Document);
             if let Ok(document) = &loaded {
                 *config = document.config.clone();
             }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boring::error::ErrorStack;
+use model::Flavor;
 use model::delta::Touched;
 use model::judge::Judge;
 use model::vitals::{Verdict, Vitals};
@@ -63,6 +64,8 @@ pub struct Options {
     pub control_plane: bool,
     /// What the engine would accept.
     pub judge: Arc<dyn Judge>,
+    /// How routes may be written (`router_flavor`).
+    pub flavor: Flavor,
     /// Steps kept for deltas and rollback (`revision_log_keep`).
     pub revision_log_keep: u64,
     /// How long it is kept who changed what (`audit_keep_days`).
@@ -99,6 +102,7 @@ impl Options {
             configuration: Value::Object(serde_json::Map::new()),
             control_plane: true,
             judge,
+            flavor: Flavor::default(),
             revision_log_keep: 1000,
             audit_keep: Duration::from_secs(90 * 86_400),
             max_body: Some(10 << 20),
@@ -168,6 +172,7 @@ impl Server {
                 node_id,
                 configuration: options.configuration,
                 control_plane: options.control_plane,
+                flavor: options.flavor,
             },
             options.max_body,
             revisions.clone(),

@@ -12,11 +12,11 @@ use model::entities::Visit;
 use model::entity::foreign_keys;
 use model::id::{Key, parse_hyphenated};
 use model::references::{self, Dangling, Taken};
-use model::schema::{self, Object};
+use model::schema::{self, Object, to_object};
 use model::value::Timestamp;
 use model::violation::Violations;
 use model::vitals::Problem;
-use model::{Config, Entity, EntityKind, Id};
+use model::{Config, Entity, EntityKind, Flavor, Id};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -25,6 +25,7 @@ use uuid::Uuid;
 pub(crate) struct Draft<'a> {
     config: &'a mut Config,
     is_kept: bool,
+    flavor: Flavor,
 }
 
 /// What is done to an entity.
@@ -52,7 +53,12 @@ impl Operation {
 impl<'a> Draft<'a> {
     /// A draft of this configuration, whose changes are kept if there is a database.
     pub(crate) fn new(config: &'a mut Config, is_kept: bool) -> Self {
-        Self { config, is_kept }
+        Self { config, is_kept, flavor: Flavor::default() }
+    }
+
+    /// The same, for routes of this flavor.
+    pub(crate) fn in_flavor(self, flavor: Flavor) -> Self {
+        Self { flavor, ..self }
     }
 
     /// What a write changes, once it is known to be well-formed. Without a database it comes to
@@ -166,7 +172,7 @@ fn add<E: Entity>(
     operation: Operation,
 ) -> Result<E, Refusal> {
     resolve::<E>(draft, &mut body)?;
-    let entity = parse::<E>(body, now)?;
+    let entity = parse::<E>(draft, body, now)?;
     let config = draft.open(operation)?;
     if config.get(entity.id()).is_some() {
         return Err(Refusal::IdInUse(entity.id().uuid()));
@@ -195,7 +201,7 @@ pub(crate) fn replace<E: Entity>(
         Some(id) => {
             body.insert("id".to_owned(), id.to_string().into());
             resolve::<E>(draft, &mut body)?;
-            let entity = parse::<E>(body, now)?;
+            let entity = parse::<E>(draft, body, now)?;
             admit(draft.open(operation)?, entity)
         }
         None => add(draft, now, body, operation),
@@ -212,8 +218,8 @@ pub(crate) fn merge<E: Entity>(
     let current = find::<E>(draft, key).ok_or_else(|| Refusal::Missing(named::<E>(key)))?;
     keep_id(current, &mut body)?;
     resolve::<E>(draft, &mut body)?;
-    let merged = schema::merge(E::SCHEMA, to_object(current), body);
-    let entity = parse::<E>(merged, now)?;
+    let merged = schema::merge(E::SCHEMA, to_object(current, draft.flavor), body);
+    let entity = parse::<E>(draft, merged, now)?;
     admit(draft.open(Operation::by::<E>("update", key))?, entity)
 }
 
@@ -230,9 +236,9 @@ pub(crate) fn delete<E: Entity>(draft: &mut Draft<'_>, key: &Key) -> Result<(), 
 }
 
 /// What the server fills in, then the schema.
-fn parse<E: Entity>(mut body: Object, now: Timestamp) -> Result<E, Refusal> {
+fn parse<E: Entity>(draft: &Draft<'_>, mut body: Object, now: Timestamp) -> Result<E, Refusal> {
     schema::stamp(E::SCHEMA, &mut body, now);
-    schema::check(Value::Object(body)).map_err(Refusal::Invalid)
+    schema::check_in(draft.flavor, Value::Object(body)).map_err(Refusal::Invalid)
 }
 
 /// The entity joins the configuration if it fits.
@@ -269,13 +275,6 @@ fn named<E: Entity>(key: &Key) -> Named {
         Key::Name(name) => {
             Named::Key(E::key_field().map_or("id", |field| field.name), name.clone())
         }
-    }
-}
-
-fn to_object<E: Entity>(entity: &E) -> Object {
-    match serde_json::to_value(entity) {
-        Ok(Value::Object(object)) => object,
-        _ => unreachable!("a record is an object of plain values"),
     }
 }
 

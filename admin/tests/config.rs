@@ -38,7 +38,8 @@ impl Judge for Picky {
 }
 
 fn beginning(text: &str, at: i64) -> Beginning {
-    let document = declarative::parse(text, Timestamp::from_seconds(at)).unwrap();
+    let document =
+        declarative::parse(text, Timestamp::from_seconds(at), model::Flavor::default()).unwrap();
     Beginning::new(text, document.config)
 }
 

@@ -72,7 +72,9 @@ async fn live(plane: &Plane, kind: EntityKind) {
     let (by_id, by_name) = (format!("/{kind}/{id}"), format!("/{kind}/{}", key(&created)));
 
     for field in kind.schema().fields {
-        assert!(created.get(field.name).is_some(), "{kind} shows {}", field.name);
+        let is_shown = created.get(field.name).is_some();
+        let is_known = field.is_of(model::Flavor::default());
+        assert_eq!(is_shown, is_known, "{kind} shows {}", field.name);
     }
     assert_eq!(plane.get(&by_id).await, (200, created.clone()));
     assert_eq!(plane.get(&by_name).await, (200, created.clone()));
@@ -291,6 +293,47 @@ async fn what_the_engine_would_not_serve_is_refused() {
     );
     assert_eq!(plane.server.revisions().borrow().id, before);
     plane.create("/routes", json!({ "paths": ["/x"] })).await;
+}
+
+#[tokio::test]
+async fn routes_are_written_as_the_flavor_has_it() {
+    let fields = |schema: &Value| -> Vec<String> {
+        let fields = schema["fields"].as_array().unwrap().iter();
+        fields.flat_map(|field| field.as_object().unwrap().keys().cloned()).collect()
+    };
+    let expression = json!({ "name": "e", "expression": "http.path == \"/\"", "priority": 7 });
+
+    let plane = Plane::start().await;
+    let (_, schema) = plane.get("/schemas/routes").await;
+    assert!(!fields(&schema).iter().any(|field| field == "expression" || field == "priority"));
+    for path in ["/routes", "/schemas/routes/validate"] {
+        let (status, refused) = plane.send("POST", path, expression.clone()).await;
+        assert_eq!(status, 400);
+        assert!(text(&refused["fields"]["expression"]).starts_with("unknown field"));
+    }
+    let shown = plane.create("/routes", json!({ "name": "c", "paths": ["/"] })).await;
+    assert_eq!((shown.get("expression"), shown.get("priority")), (None, None));
+    let (_, page) = plane.get("/routes").await;
+    assert_eq!(page["data"], json!([shown]));
+
+    let dir = Arc::new(tempfile::TempDir::new().unwrap());
+    let mut options = options(&dir, Arc::new(model::judge::Lenient));
+    options.flavor = model::Flavor::Expressions;
+    let plane = Plane::start_with(dir, options).await;
+    let (_, schema) = plane.get("/schemas/routes").await;
+    assert!(fields(&schema).ends_with(&["expression".to_owned(), "priority".to_owned()]));
+    let priority = &schema["fields"].as_array().unwrap().last().unwrap()["priority"];
+    assert_eq!(priority["between"], json!([0, 70_368_744_177_663_u64]));
+    assert_eq!(priority["default"], 0);
+    let (status, _) = plane.send("POST", "/schemas/routes/validate", expression.clone()).await;
+    assert_eq!(status, 200);
+    let shown = plane.create("/routes", expression).await;
+    assert_eq!((&shown["priority"], &shown["strip_path"]), (&json!(7), &json!(true)));
+    let (status, refused) = plane.send("PATCH", "/routes/e", json!({ "hosts": ["a.io"] })).await;
+    assert_eq!(status, 400);
+    assert!(text(&refused["message"]).contains("cannot set 'expression' with 'methods', 'hosts'"));
+    let shown = plane.create("/routes", json!({ "name": "c", "paths": ["/"] })).await;
+    assert_eq!((&shown["expression"], &shown["priority"]), (&Value::Null, &json!(0)));
 }
 
 #[tokio::test]

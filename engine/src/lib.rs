@@ -16,7 +16,7 @@ mod metrics; // what each worker counts
 
 pub use metrics::WorkerStats;
 pub use options::Options;
-pub use snapshot::judge;
+pub use snapshot::{RouterOptions, judge};
 pub use start::{Engine, Handle, Meter, StartError, Stats};
 pub use worker::listen::ListenError;
 pub use worker::tls::TlsError;

@@ -10,6 +10,7 @@ pub use errors::{Errors, Media, Template, TemplateError};
 pub use http2::Http2;
 
 use crate::door;
+use crate::snapshot::RouterOptions;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +25,8 @@ pub struct Options {
     pub listen: Vec<Listen>,
     /// How many threads serve them, and where.
     pub workers: Workers,
+    /// How routes are written, and which goes first.
+    pub router: RouterOptions,
     /// How TLS is spoken with clients, where a listener says so.
     pub tls: Tls,
     /// How clients are treated at the door.

@@ -15,16 +15,20 @@ mod tree; // paths, to lists of routes
 mod predicate; // methods, headers, server names, addresses
 mod method; // methods as bits
 mod regex; // regular expressions, shared by routes
-pub mod expression; // the expressions flavor, compiled to predicates
+pub mod expression; // the flavor `expressions`, compiled to predicates
+mod spot; // where expressions hang
+mod captures; // what groups of regular expressions matched
 pub mod explain; // how each route fares with one request, and why
 pub mod overlap; // routes that one order puts before each other, and the other behind
 mod shards; // hosts and ids by hash
 mod pages; // the memory under it
 
+pub use captures::Captures;
 pub use patch::Change;
+pub(crate) use pattern::expression_of;
 pub use pattern::{Pattern, Unserved};
 pub use rank::RouterPriority;
-pub use regex::{Captures, RegexFault, Regexes};
+pub use regex::{RegexFault, Regexes};
 pub use request::{Fields, NoFields, RequestView, Scheme, split_host};
 
 use crate::snapshot::CompiledRoute;
@@ -63,17 +67,23 @@ pub struct Match<'t> {
     /// The route.
     pub route: &'t CompiledRoute,
     /// How many bytes of the path it matched: the length of its prefix or of what its
-    /// regular expression matches; zero if it has no paths.
+    /// regular expression matches; zero if it has no paths. What an expression matched is
+    /// told by [`expression::Outcome`].
     pub prefix_len: usize,
-    /// Whether it matched by a regular expression: then [`Pattern::captures`] has its groups.
+    /// Whether it matched by a regular expression of its paths, or may have by one of its
+    /// expression: then [`Match::captures`] has its groups.
     pub by_regex: bool,
 }
 
 impl<'t> Match<'t> {
-    /// What the groups of its regular expression matched in the path of the request; none
-    /// if it matched otherwise, or there are no groups. Computed when asked for.
-    pub fn captures<'p>(&self, path: &'p [u8]) -> Option<Captures<'t, 'p>> {
-        if self.by_regex { self.route.pattern.captures(path) } else { None }
+    /// What the groups of its regular expressions matched in this request, the one it was
+    /// found for; none if it matched otherwise, or there are no groups. Computed when asked
+    /// for.
+    pub fn captures<'p, F: Fields>(
+        &self,
+        request: &RequestView<'p, F>,
+    ) -> Option<Captures<'t, 'p>> {
+        if self.by_regex { self.route.pattern.captures(request) } else { None }
     }
 }
 
@@ -144,6 +154,19 @@ struct Asking<'a, F> {
     methods: Methods,
 }
 
+impl<F: Fields> Asking<'_, F> {
+    /// How much of the path an expression matches, if it does.
+    fn evaluate(&self, entry: &Entry) -> Option<u32> {
+        let path = self.request.path;
+        if entry.how == How::EvaluatedWhole && path.len() != entry.length as usize {
+            return None;
+        }
+        let pattern = &self.table.get(RouteIndex(entry.slot))?.pattern;
+        let outcome = pattern.expressed.as_ref()?.expression.find(self.request)?;
+        u32::try_from(outcome.prefix_len).ok()
+    }
+}
+
 impl<F: Fields> Query for Asking<'_, F> {
     #[inline]
     fn methods(&self) -> Methods {
@@ -156,6 +179,9 @@ impl<F: Fields> Query for Asking<'_, F> {
             || entry.port.is_some_and(|port| self.request.port != Some(port))
         {
             return None;
+        }
+        if matches!(entry.how, How::Evaluated | How::EvaluatedWhole) {
+            return self.evaluate(entry);
         }
         let is_vague = entry.methods.is_vague_on(self.methods);
         if entry.how == How::Placed && !entry.demands && !is_vague {

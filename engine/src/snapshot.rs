@@ -11,12 +11,13 @@ mod authorities; // the CA certificates there are
 pub(crate) mod trust; // does a chain end in one of them?
 pub mod publish; // the swap, and who has seen it
 pub mod follow; // newest revision → compile → publish → verdict
+mod remarks; // what is served otherwise than expected
 mod overlaps; // a warning about routes that the other order would put otherwise
 pub mod judge; // would it compile?
 pub mod explain; // which route would a request take, and why no other
 
 pub use certificates::Certificates;
-pub use compile::{CompileOptions, compile};
+pub use compile::{CompileOptions, RouterOptions, compile};
 pub use judge::judge;
 pub use publish::{Held, Pinned, Publisher, Reader, Superseded};
 pub use upstream_tls::{UpstreamDefaults, UpstreamTls};
@@ -27,6 +28,7 @@ use imbl::OrdMap;
 use model::entities::{Route, Service};
 use model::value::{Host, Name, Path, Protocol};
 use model::{Config, Id, RevisionId};
+use remarks::{News, Remarks};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +49,7 @@ pub struct Snapshot {
     config: Config,
     /// How it was compiled, and how the next one is.
     options: CompileOptions,
+    remarks: Remarks,
     /// The regular expressions of this and all snapshots it came from that are in use.
     regexes: Regexes,
     /// Likewise the sets of authorities.
@@ -60,8 +63,14 @@ impl Snapshot {
     }
 
     /// The same, for snapshots that are compiled with these options.
-    pub fn empty_for(options: CompileOptions) -> Arc<Snapshot> {
+    pub fn empty_for(options: impl Into<CompileOptions>) -> Arc<Snapshot> {
+        let options = options.into();
         Arc::new(Snapshot { options, ..Snapshot::default() })
+    }
+
+    /// What an operator should read of it who has read that of `before`.
+    fn news_since(&self, before: &Remarks) -> Vec<News> {
+        self.remarks.news(before, &self.config)
     }
 
     /// A service, whether or not a route leads to it; none that is not enabled.

@@ -147,7 +147,7 @@ fn terminator(options: &Options) -> Result<Option<Arc<Terminator>>, StartError> 
 /// How every snapshot is compiled.
 fn compiling(options: &Options) -> Result<CompileOptions, StartError> {
     let defaults = UpstreamDefaults::new(&options.upstream_tls).map_err(StartError::UpstreamTls)?;
-    Ok(CompileOptions { upstream_tls: Arc::new(defaults), ..CompileOptions::default() })
+    Ok(CompileOptions { router: options.router, upstream_tls: Arc::new(defaults) })
 }
 
 /// Where the first worker listens; the others do so at the same.

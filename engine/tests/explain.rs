@@ -7,7 +7,7 @@ mod world; // routes and requests made up
 
 use engine::router::{RequestView, RouterPriority};
 use engine::snapshot::explain::explain;
-use engine::snapshot::{CompileOptions, Snapshot, compile};
+use engine::snapshot::{RouterOptions, Snapshot, compile};
 use model::entities::{Route, Service};
 use model::explain::{Component, Explanation, Question};
 use model::testing::{cases, revision, route, service};
@@ -236,7 +236,7 @@ fn some_routes(random: &mut Random) -> Vec<Route> {
 
 fn compiled(config: &Config, order: RouterPriority) -> Arc<Snapshot> {
     let empty =
-        Snapshot::empty_for(CompileOptions { router_priority: order, ..CompileOptions::default() });
+        Snapshot::empty_for(RouterOptions { router_priority: order, ..RouterOptions::default() });
     let snapshot = compile(&revision(1, config.clone()), &empty);
     Arc::new(snapshot.unwrap_or_else(|problems| panic!("{problems:?}")))
 }

@@ -14,8 +14,8 @@ mod random;
 #[path = "expression/request.rs"]
 mod request;
 
-use engine::router::Scheme;
 use engine::router::expression::{Expression, Traffic, rank};
+use engine::router::{Regexes, Scheme};
 use model::value::Protocol;
 use request::Request;
 
@@ -39,7 +39,8 @@ fn parentheses_group_and_an_exclamation_mark_negates_them() {
 #[test]
 fn the_clauses_that_fail_are_told() {
     let text = r#"(http.host == "a.io" && http.path ^= "/v1") && http.method == "GET""#;
-    let expression = Expression::compile(text, Traffic::Http).expect("an expression");
+    let expression =
+        Expression::compile(text, Traffic::Http, &Regexes::default()).expect("an expression");
     let expression = expression.only_over([Protocol::Http, Protocol::Https]);
     let failing = |request: &str| -> Vec<String> {
         let request = Request::parse(request);
@@ -119,7 +120,10 @@ fn addresses_are_in_networks_of_their_family() {
 #[test]
 fn the_old_name_of_the_port_is_known_in_comparisons() {
     check(r#"http.host == "a" && net.port==80"#, "GET a/", true);
-    assert!(Expression::compile("any(net.port) == 80", Traffic::Http).is_err());
+    assert!(compile("net.port == 80").is_dated() && !compile("net.dst.port == 80").is_dated());
+    assert!(
+        Expression::compile("any(net.port) == 80", Traffic::Http, &Regexes::default()).is_err()
+    );
 }
 
 #[test]
@@ -141,11 +145,12 @@ fn what_is_not_text_matches_nothing() {
 #[test]
 fn streams_have_fields_of_their_own() {
     let text = r#"tls.sni == "a.com" && net.dst.port == 8000 && net.protocol == "tls""#;
-    let expression = Expression::compile(text, Traffic::Stream).unwrap();
+    let expression = Expression::compile(text, Traffic::Stream, &Regexes::default()).unwrap();
     let sni = Some("a.com".to_owned());
     let request = Request { scheme: Scheme::Tls, sni, port: None, ..Request::default() };
     assert!(expression.find(&request.view()).is_some());
-    let mistakes = Expression::compile(r#"http.path == "/""#, Traffic::Stream).unwrap_err();
+    let mistakes = Expression::compile(r#"http.path == "/""#, Traffic::Stream, &Regexes::default())
+        .unwrap_err();
     assert_eq!(mistakes[0].problem.to_string(), "`http.path` is not a field of streams");
 }
 
@@ -218,11 +223,13 @@ fn protocols_are_a_clause_of_the_expression() {
 fn over(protocols: &[Protocol], clause: &str) {
     let text = r#"net.src.port > 1 && net.src.port > 2 || net.src.port > 3"#;
     let traffic = Traffic::over(protocols[0]);
-    let expression =
-        Expression::compile(text, traffic).expect(text).only_over(protocols.to_owned());
+    let expression = Expression::compile(text, traffic, &Regexes::default())
+        .expect(text)
+        .only_over(protocols.to_owned());
     let clause = if clause.is_empty() { "".to_owned() } else { format!(" && ({clause})") };
     assert_eq!(expression.text(), text.to_owned() + &clause);
-    let written = Expression::compile(expression.text(), traffic).expect("the clause");
+    let written =
+        Expression::compile(expression.text(), traffic, &Regexes::default()).expect("the clause");
     for scheme in [Scheme::Http, Scheme::Https, Scheme::Tcp, Scheme::Tls, Scheme::Udp] {
         let request = Request { scheme, ..Request::default() };
         assert_eq!(expression.find(&request.view()), written.find(&request.view()), "{scheme:?}");
@@ -241,5 +248,6 @@ fn matches(text: &str, request: &Request) -> bool {
 
 #[track_caller]
 pub(crate) fn compile(text: &str) -> Expression {
-    Expression::compile(text, Traffic::Http).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"))
+    Expression::compile(text, Traffic::Http, &Regexes::default())
+        .unwrap_or_else(|mistakes| panic!("{mistakes:#?}"))
 }

@@ -7,7 +7,7 @@ mod world; // routes and requests made up
 
 use engine::router::overlap::{Found, Overlaps};
 use engine::router::{Fields, RequestView, RouteTable, RouterPriority};
-use engine::snapshot::{CompileOptions, Snapshot, compile};
+use engine::snapshot::{RouterOptions, Snapshot, compile};
 use model::entities::{Route, Service};
 use model::testing::{RouteBuilder, revision, route, service};
 use model::{Config, Id};
@@ -164,7 +164,7 @@ fn config_of<'r>(routes: impl Iterator<Item = &'r Route>) -> Config {
 
 fn table(config: &Config, order: RouterPriority) -> RouteTable {
     let empty =
-        Snapshot::empty_for(CompileOptions { router_priority: order, ..CompileOptions::default() });
+        Snapshot::empty_for(RouterOptions { router_priority: order, ..RouterOptions::default() });
     let snapshot = compile(&revision(1, config.clone()), &empty);
     snapshot.unwrap_or_else(|problems| panic!("{problems:?}")).routes
 }

@@ -9,13 +9,15 @@ mod differential; // against Kong's matcher
 mod kong; // what that is given
 #[path = "router/world.rs"]
 mod world; // routes and requests made up
+#[path = "router/expressions.rs"]
+mod expressions; // the same for routes that are expressions
 
-use engine::router::{Match, RequestView, RouteTable, Scheme};
-use engine::snapshot::{Snapshot, compile};
-use model::Config;
+use engine::router::{Fields, Match, RequestView, RouteTable, Scheme};
+use engine::snapshot::{RouterOptions, Snapshot, compile};
 use model::entities::Route;
 use model::testing::{cases, revision, route};
 use model::value::path::normal_form;
+use model::{Config, Flavor};
 use serde_json::{Value, json};
 use world::Headers;
 
@@ -227,7 +229,7 @@ fn groups_of_a_regex_have_numbers_and_names() {
     let table = table(r"1 paths=~/(?<kind>\w+)/(\d+)?(x*),~/plain");
     let groups = |path: &str| {
         let view = RequestView::new(b"", 80, path.as_bytes(), b"GET");
-        let found = table.find(&view).expect("a route").captures(path.as_bytes())?;
+        let found = table.find(&view).expect("a route").captures(&view)?;
         let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
         assert_eq!(found.name("kind"), found.get(1));
         Some(
@@ -337,6 +339,100 @@ fn a_long_path_and_everything_on_the_way_there() {
     }
 }
 
+#[test]
+fn every_expression_goes_before_every_other_route() {
+    let routes = "1 expression=http.path^=\"/a\"\n2 hosts=a.io paths=/a/b methods=GET";
+    check(routes, "GET a.io/a/b", "1 /a");
+    check(routes, "GET a.io/b", "none");
+}
+
+#[test]
+fn of_expressions_the_higher_priority_wins_then_the_larger_id() {
+    let path = |id: u32, priority: u32| {
+        format!(
+            "{id} expression=http.path^=\"/{}\" priority={priority}",
+            ["", "a"][id as usize % 2]
+        )
+    };
+    check(&format!("{}\n{}", path(2, 1), path(1, 2)), "GET /a", "1 /a");
+    check(&format!("{}\n{}", path(2, 2), path(1, 1)), "GET /a", "2 /");
+    check(&format!("{}\n{}", path(2, 1), path(1, 1)), "GET /a", "2 /");
+}
+
+#[test]
+fn protocols_count_where_routes_may_be_expressions() {
+    let route = |protocol: &str| format!("1 paths=/ protocols={protocol}");
+    let other = "\n2 expression=http.path==\"/other\"";
+    check(&route("https"), "GET /", "1 /");
+    check(&(route("https") + other), "GET /", "1 /");
+    check(&(route("http") + other), "GET /", "1 /");
+    let find = |routes: &str| {
+        let view = RequestView::new(b"", 80, b"/", b"GET");
+        table(routes).find(&RequestView { scheme: Scheme::Https, ..view }).is_some()
+    };
+    assert!(find(&route("http")) && !find(&(route("http") + other)));
+}
+
+#[test]
+fn an_expression_strips_and_captures_what_it_found_in_the_path() {
+    let table = table(r#"1 expression=http.path~"^/(?<kind>\\w+)/(x)?"&&http.headers.v~"(1)""#);
+    let headers = Headers(vec![("v".to_owned(), "21".to_owned())]);
+    let view = RequestView::new(b"", 80, b"/a/b", b"GET").with_fields(&headers);
+    let found = table.find(&view).expect("a route");
+    assert_eq!(found.prefix_len, 3);
+    let captures = found.captures(&view).expect("groups");
+    assert_eq!(captures.name("kind"), Some(&b"a"[..]));
+    // Kong's matcher has one table of groups for all regular expressions.
+    assert_eq!(captures.numbered().collect::<Vec<_>>(), [(0, &b"1"[..]), (1, b"1")]);
+    assert_eq!(captures.named().collect::<Vec<_>>(), [("kind", &b"a"[..])]);
+}
+
+/// Counts how often it is asked for a field.
+struct Counting(std::cell::Cell<usize>);
+
+impl Fields for Counting {
+    fn values<'f>(&'f self, _: &'f [u8]) -> impl Iterator<Item = &'f [u8]> {
+        self.0.set(self.0.get() + 1);
+        std::iter::once(&b"probe"[..])
+    }
+}
+
+// The first thing each expression asks for is a field, so that what is asked for is how many
+// were evaluated.
+#[test]
+fn expressions_are_looked_up_rather_than_tried() {
+    let kinds = [
+        r#"http.path=="/N""#,
+        r#"http.path^="/N/""#,
+        r#"http.path~"^/N/[a-z]""#,
+        r#"http.host=="hN.io""#,
+        r#"http.host=="shop.io"&&http.path^="/N/"&&http.method=="GET""#,
+        r#"(http.host=="aN.io"||http.host=="bN.io")&&http.path=="/x""#,
+        r#"http.host=^".dN.io""#,
+        r#"any(http.headers.tenant)=="tN""#,
+    ];
+    let routes: Vec<_> = (0..10_000usize)
+        .map(|number| {
+            let kind = kinds[number % kinds.len()].replace('N', &number.to_string());
+            format!("{number} expression=http.headers.p~\"p\"&&{kind}")
+        })
+        .collect();
+    let table = table(&routes.join("\n"));
+    let mut found = 0;
+    for number in 0..10_000 {
+        let hosts = ["", "shop.io", "h{}.io", "a{}.io", "x.d{}.io"];
+        let host = hosts[number % hosts.len()].replace("{}", &number.to_string());
+        for path in [format!("/{number}"), format!("/{number}/a"), "/x".to_owned()] {
+            let fields = Counting(Default::default());
+            let view = RequestView::new(host.as_bytes(), 80, path.as_bytes(), b"GET");
+            found += usize::from(table.find(&view.with_fields(&fields)).is_some());
+            // One is for the list of those that ask for a tenant.
+            assert!(fields.0.get() <= 4, "{} at {host}{path}", fields.0.get());
+        }
+    }
+    assert!(found > 5_000, "{found}");
+}
+
 #[track_caller]
 fn check(routes: &str, request: &str, expected: &str) {
     assert_eq!(find(&table(routes), request), expected, "{request}");
@@ -349,7 +445,11 @@ fn table(routes: &str) -> RouteTable {
     for line in routes.lines() {
         config.write(parse(line));
     }
-    let snapshot = compile(&revision(1, config), &Snapshot::empty());
+    // With an expression among them, all are of that flavor.
+    let has_expressions = routes.contains(" expression=");
+    let router_flavor = if has_expressions { Flavor::Expressions } else { Flavor::default() };
+    let options = RouterOptions { router_flavor, ..RouterOptions::default() };
+    let snapshot = compile(&revision(1, config), &Snapshot::empty_for(options));
     snapshot.unwrap_or_else(|problems| panic!("{problems:?}")).routes
 }
 
@@ -359,12 +459,17 @@ fn parse(line: &str) -> Route {
     let id = format!("e8fb37f1-102d-461e-9c51-6608a6bb{name:0>4}");
     words
         .map(|word| word.split_once('=').expect("field=values"))
-        .fold(route(name).with("id", id), |route, (field, values)| route.with(field, value(values)))
+        .fold(route(name).with("id", id), |route, (field, values)| {
+            route.with(field, value(field, values))
+        })
         .build()
 }
 
 /// A list of texts, unless it is JSON of another kind.
-fn value(text: &str) -> Value {
+fn value(field: &str, text: &str) -> Value {
+    if field == "expression" {
+        return text.into();
+    }
     let other = serde_json::from_str(text).ok().filter(|value: &Value| !value.is_string());
     other.unwrap_or_else(|| json!(text.split(',').collect::<Vec<_>>()))
 }

@@ -6,7 +6,7 @@
 
 use engine::router::RouterPriority;
 use engine::snapshot::explain::explain;
-use engine::snapshot::{CompileOptions, Snapshot, compile};
+use engine::snapshot::{RouterOptions, Snapshot, compile};
 use model::explain::{Explanation, Question};
 use model::testing::revision;
 use model::value::Timestamp;
@@ -85,7 +85,7 @@ fn question(text: &str) -> Question {
 
 fn asked(config: &Config, order: RouterPriority, question: &Question) -> Explanation {
     let empty =
-        Snapshot::empty_for(CompileOptions { router_priority: order, ..CompileOptions::default() });
+        Snapshot::empty_for(RouterOptions { router_priority: order, ..RouterOptions::default() });
     let snapshot = compile(&revision(1, config.clone()), &empty);
     explain(&snapshot.unwrap_or_else(|problems| panic!("{problems:?}")), question)
 }

@@ -17,6 +17,7 @@ mod pem;
 mod places;
 mod proxy;
 mod reader;
+mod routing;
 mod tls;
 mod upstream_tls;
 
@@ -39,6 +40,7 @@ pub use reader::show;
 pub use tls::{Ciphers, Tls, Version};
 pub use upstream_tls::UpstreamTls;
 
+use engine::RouterOptions;
 use serde_json::{Map, Value};
 
 use crate::conf::Settings;
@@ -55,6 +57,8 @@ pub struct Options {
     pub mode: Mode,
     /// What this node is, and what it needs for that.
     pub role: Role,
+    /// How routes are written, and which goes first: for every part that compiles them.
+    pub routing: RouterOptions,
     /// Where health and status are served, on every role. Empty for `off`.
     pub status: Vec<Listen>,
     /// Where log lines go.
@@ -235,6 +239,7 @@ impl Reader<'_> {
     fn options(&mut self, mode: Mode, purpose: Purpose) -> Option<Options> {
         self.check_every_name();
         let prefix = self.prefix();
+        self.tell_flavor();
         let role = self.role(&prefix);
         let status = self.listeners("status_listen");
         self.refuse_shared_addresses();
@@ -251,6 +256,7 @@ impl Reader<'_> {
         let role = role?;
         Some(Options {
             mode,
+            routing: self.routing(),
             status,
             logs,
             daemon,

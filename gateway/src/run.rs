@@ -38,7 +38,8 @@ pub async fn run(
 
             let mut admin =
                 admin::Server::start(convert::admin(&options, admin, api, telemetry)).await?;
-            let engine = Engine::start(convert::engine(proxy, telemetry), admin.revisions())?;
+            let engine =
+                Engine::start(convert::engine(&options, proxy, telemetry), admin.revisions())?;
             admin.observe(Arc::new(NoVitals));
             admin.follow(engine.verdicts());
             convert::count_dropped(&engine, telemetry);
@@ -87,7 +88,8 @@ pub async fn run(
             binder.finish()?;
 
             let (client, set_aside) = connect(&options, cluster, fallback.as_ref())?;
-            let engine = Engine::start(convert::engine(proxy, telemetry), client.revisions())?;
+            let engine =
+                Engine::start(convert::engine(&options, proxy, telemetry), client.revisions())?;
             client.report(engine.verdicts());
             convert::count_dropped(&engine, telemetry);
             let node = DataPlane::new(&client, &engine, set_aside);

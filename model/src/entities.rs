@@ -11,7 +11,7 @@ mod sni;
 
 pub use ca_certificate::CaCertificate;
 pub use certificate::Certificate;
-pub use route::Route;
+pub use route::{HIGHEST_PRIORITY, Route};
 pub use service::Service;
 pub use sni::Sni;
 

@@ -9,6 +9,7 @@
 extern crate self as model;
 
 pub mod id; // ids that do not mix
+pub mod flavor; // how routes may be written
 pub mod schema; // a schema is data
 pub mod violation; // everything wrong with an input, at once
 pub mod value; // field types that are impossible to hold wrong
@@ -32,6 +33,7 @@ pub use config::Config;
 pub use delta::Delta;
 pub use entities::EntityKind;
 pub use entity::{Entity, Listed};
+pub use flavor::Flavor;
 pub use id::Id;
 pub use revision::{Revision, RevisionId};
 

@@ -10,6 +10,7 @@ mod rules; // what one value must obey, and how it is said
 mod cross; // what several fields must obey together
 mod merge; // PATCH: what a partial body means
 mod stamp; // what the server fills in: ids and timestamps
+mod shown; // what a client sees of a record
 mod describe; // what GET /schemas says
 mod typed; // which Rust types can be fields
 pub mod codec; // what the derived serde code calls
@@ -17,15 +18,17 @@ pub mod codec; // what the derived serde code calls
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::Flavor;
 use crate::violation::Violations;
 
-pub use check::{check, check_object};
+pub use check::{check, check_in, check_object};
 pub use cross::Check;
 pub(crate) use cross::is_set;
 pub use merge::merge;
 pub use model_derive::Record;
 pub use rules::{Invalid, Rule};
 pub(crate) use rules::{quoted, without_nul};
+pub use shown::{Shown, to_object};
 pub use stamp::stamp;
 pub use typed::Typed;
 
@@ -107,6 +110,8 @@ pub struct Field {
     pub on_delete: OnDelete,
     /// Our version that introduced it, for talking to older nodes.
     pub since: &'static str,
+    /// The only flavor whose clients know of it; none if all do.
+    pub flavor: Option<Flavor>,
 }
 
 impl Field {
@@ -124,6 +129,7 @@ impl Field {
             auto: false,
             on_delete: OnDelete::Restrict,
             since: "0.1.0",
+            flavor: None,
         }
     }
 
@@ -135,6 +141,11 @@ impl Field {
             (None, Kind::Record(_)) if self.required => Value::Object(Object::new()),
             (None, _) => Value::Null,
         }
+    }
+
+    /// Whether clients know of it.
+    pub fn is_of(&self, flavor: Flavor) -> bool {
+        self.flavor.is_none_or(|only| only == flavor)
     }
 
     /// The rules in force: the field's, and those of its type it does not replace.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::entities::{Route, Service};
 use crate::schema;
-use crate::{Config, Revision, RevisionId};
+use crate::{Config, Flavor, Revision, RevisionId};
 
 /// A service to `http://127.0.0.1:80` until told otherwise.
 pub fn service(name: &str) -> ServiceBuilder {
@@ -88,13 +88,15 @@ impl RouteBuilder {
         self.with("service", json!({ "id": service.id }))
     }
 
-    /// The route.
+    /// The route, in the flavor of expressions if it has one.
     ///
     /// # Panics
     /// If the schema refuses it.
     #[track_caller]
     pub fn build(self) -> Route {
-        schema::check(self.0).unwrap_or_else(|violations| panic!("{violations}"))
+        let has_expression = self.0.get("expression").is_some();
+        let flavor = if has_expression { Flavor::Expressions } else { Flavor::default() };
+        schema::check_in(flavor, self.0).unwrap_or_else(|violations| panic!("{violations}"))
     }
 
     fn push(mut self, field: &str, value: &str) -> Self {

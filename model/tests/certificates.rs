@@ -2,6 +2,7 @@
 //!
 //! The PEM files are our own, made with openssl, valid for a hundred years and used nowhere else.
 
+use model::Flavor;
 use model::entities::{CaCertificate, Certificate, Sni};
 use model::schema;
 use model::value::Timestamp;
@@ -140,7 +141,8 @@ fn a_document_holds_certificates_with_their_names() {
             "client_certificate": "00000000-0000-4000-8000-000000000007",
         }],
     });
-    let config = declarative::load(document, NOW).expect("a configuration").config;
+    let config =
+        declarative::load(document, NOW, Flavor::default()).expect("a configuration").config;
     for name in ["a.test", "*.a.test", "b.test"] {
         let sni = config.all::<Sni>().by_endpoint_key(name).expect("there");
         assert_eq!(references::dangling(&config, sni), []);
@@ -151,7 +153,8 @@ fn a_document_holds_certificates_with_their_names() {
     assert_eq!(refused.expect_err("in use").by, EntityKind::Service);
 
     let orphan = json!({ "_format_version": "3.0", "snis": [{ "name": "a.test" }] });
-    let refused = declarative::load(orphan, NOW).expect_err("an orphan").to_string();
+    let refused = declarative::load(orphan, NOW, Flavor::default());
+    let refused = refused.expect_err("an orphan").to_string();
     assert!(refused.contains("certificate = \"required field missing\""), "{refused}");
 }
 

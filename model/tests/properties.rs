@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use model::Flavor;
 use model::entities::{Route, Service};
 use model::schema::{self, Object, Record};
 use model::value::Timestamp;
@@ -171,8 +172,10 @@ proptest! {
         let service = json!({ "host": host, "path": path, "tags": [tag], "url": url });
         let route = json!({ "paths": [path], "hosts": [host], "snis": [host], "headers": { header: [] },
             "sources": [{ "ip": host }] });
-        let _ = schema::check_object(Service::SCHEMA, object(&service));
-        let _ = schema::check_object(Route::SCHEMA, object(&route));
+        let _ = schema::check_object(Service::SCHEMA, Flavor::default(), object(&service));
+        for flavor in [Flavor::TraditionalCompatible, Flavor::Expressions] {
+            let _ = schema::check_object(Route::SCHEMA, flavor, object(&route));
+        }
     }
 }
 
@@ -186,7 +189,7 @@ where
     let entity = schema::check::<E>(Value::Object(body))
         .map_err(|violations| TestCaseError::fail(violations.to_string()))?;
 
-    let json = serde_json::to_value(&entity).expect("JSON");
+    let json = Value::Object(schema::to_object(&entity, Flavor::default()));
     for (name, value) in object(input) {
         // Sets lose repetitions; everything else is as it was sent.
         prop_assert!(

@@ -1,9 +1,11 @@
 //! What the schema says to clients, word for word: `tests/schema/*.case`.
 //!
 //! A case starts with a command: `check <entity>` and a body, `patch <entity>`
-//! with the current body and the patch, or `describe <entity>`. What is accepted
+//! with the current body and the patch, or `describe <entity>`. A route of the
+//! flavor `expressions` is called `expressions`. What is accepted
 //! is shown as the fields in which it differs from the least there can be.
 
+use model::Flavor;
 use model::entities::{Route, Service};
 use model::schema::{self, Object, Record};
 use model::testing::cases;
@@ -22,34 +24,38 @@ fn run(input: &str) -> String {
     let (command, body) = input.split_once('\n').unwrap_or((input, ""));
     let (verb, entity) = command.split_once(' ').expect("a verb and an entity");
     match entity {
-        "service" => run_on::<Service>(verb, body, json!({ "host": "h" })),
-        "route" => run_on::<Route>(verb, body, json!({ "paths": ["/"] })),
+        "service" => run_on::<Service>(Flavor::default(), verb, body, json!({ "host": "h" })),
+        "route" => run_on::<Route>(Flavor::default(), verb, body, json!({ "paths": ["/"] })),
+        "expressions" => {
+            run_on::<Route>(Flavor::Expressions, verb, body, json!({ "paths": ["/"] }))
+        }
         _ => panic!("no entity {entity}"),
     }
 }
 
-fn run_on<E>(verb: &str, body: &str, least: Value) -> String
+fn run_on<E>(flavor: Flavor, verb: &str, body: &str, least: Value) -> String
 where
     E: Record + Serialize + DeserializeOwned,
 {
     let mut bodies = serde_json::Deserializer::from_str(body)
         .into_iter::<Object>()
         .map(|body| body.expect("a body is a JSON object"));
-    let least = object(written::<E>(object(least)).expect("the least there can be"));
+    let least = object(written::<E>(flavor, object(least)).expect("the least there can be"));
     match verb {
-        "describe" => pretty(&E::SCHEMA.describe()),
-        "check" => show(written::<E>(bodies.next().expect("a body")), &least),
+        "describe" => pretty(&E::SCHEMA.describe(flavor)),
+        "check" => show(written::<E>(flavor, bodies.next().expect("a body")), &least),
         "patch" => {
-            let current = written::<E>(bodies.next().expect("what is there")).expect("it is valid");
+            let current = written::<E>(flavor, bodies.next().expect("what is there"));
+            let current = current.expect("it is valid");
             let patch = bodies.next().expect("a patch");
-            show(written::<E>(schema::merge(E::SCHEMA, object(current), patch)), &least)
+            show(written::<E>(flavor, schema::merge(E::SCHEMA, object(current), patch)), &least)
         }
         _ => panic!("no command {verb}"),
     }
 }
 
 /// The whole write path, at a fixed time and with a fixed id, and back to JSON.
-fn written<E>(mut body: Object) -> Result<Value, Violations>
+fn written<E>(flavor: Flavor, mut body: Object) -> Result<Value, Violations>
 where
     E: Record + Serialize + DeserializeOwned,
 {
@@ -57,8 +63,8 @@ where
         body.insert("id".into(), "00000000-0000-4000-8000-000000000001".into());
     }
     schema::stamp(E::SCHEMA, &mut body, Timestamp::from_seconds(1_700_000_000));
-    let entity = schema::check::<E>(Value::Object(body))?;
-    Ok(serde_json::to_value(&entity).expect("entities are JSON"))
+    let entity = schema::check_in::<E>(flavor, Value::Object(body))?;
+    Ok(Value::Object(schema::to_object(&entity, flavor)))
 }
 
 fn show(result: Result<Value, Violations>, least: &Object) -> String {

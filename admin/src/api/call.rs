@@ -6,9 +6,9 @@ use std::sync::Arc;
 use axum::extract::{FromRequest, RawPathParams};
 use http::{Method, Request};
 use model::id::Key;
-use model::schema::{Field, Object, Rule, Schema};
+use model::schema::{Field, Object, Rule, Schema, Shown};
 use model::value::Timestamp;
-use model::{Config, Entity, Revision};
+use model::{Config, Entity, Flavor, Revision};
 use serde_json::Value;
 
 use super::Api;
@@ -84,6 +84,16 @@ impl Call {
         &self.api
     }
 
+    /// How routes may be written here.
+    pub(super) fn flavor(&self) -> Flavor {
+        self.api.about.flavor
+    }
+
+    /// An entity, or anything else that is declared, as clients see it here.
+    pub(super) fn shown<'a, R>(&self, record: &'a R) -> Shown<'a, R> {
+        Shown { record, flavor: self.flavor() }
+    }
+
     /// The newest revision.
     pub(super) fn revision(&self) -> Arc<Revision> {
         self.api.revision()
@@ -125,17 +135,17 @@ impl Call {
         &self,
         change: impl FnOnce(&mut Draft<'_>, Timestamp) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Problem> {
-        let (room, is_kept) = (self.room(), self.api.has_database());
+        let (room, is_kept, flavor) = (self.room(), self.api.has_database(), self.flavor());
         let change = move |config: &mut Config, now| {
             let _room = room; // the body stays in memory until then, though its sender may leave
-            change(&mut Draft::new(config, is_kept), now)
+            change(&mut Draft::new(config, is_kept).in_flavor(flavor), now)
         };
         Ok(self.api.committer.write(self.author.clone(), change).await?)
     }
 
     /// Has a document put in the place of everything there is.
     pub(super) async fn load(&self, document: Value) -> Result<Config, Failure> {
-        self.api.committer.load(self.author.clone(), document, self.room()).await
+        self.api.committer.load(self.author.clone(), document, self.flavor(), self.room()).await
     }
 }
 

@@ -15,7 +15,8 @@ type Reply = Result<Response<Body>, Problem>;
 /// `GET /routes`
 pub(super) async fn list<E: Entity>(call: Call) -> Reply {
     let revision = call.revision();
-    Ok(json(StatusCode::OK, &listed::<E>(&call, &revision.config)?))
+    let page = listed::<E>(&call, &revision.config)?;
+    Ok(json(StatusCode::OK, &page.map(|entity| call.shown(entity))))
 }
 
 /// The page of entities that the query asks for.
@@ -40,28 +41,28 @@ pub(super) async fn get<E: Entity>(call: Call) -> Reply {
     let key = call.key::<E>()?;
     let revision = call.revision();
     let entity = write::find::<E>(&revision.config, &key).ok_or(Problem::NotFound)?;
-    Ok(json(StatusCode::OK, entity))
+    Ok(json(StatusCode::OK, &call.shown(entity)))
 }
 
 /// `POST /routes`
 pub(super) async fn create<E: Entity>(mut call: Call) -> Reply {
     let body = call.object(E::SCHEMA);
     let created = call.write(|draft, now| write::create::<E>(draft, now, body)).await?;
-    Ok(json(StatusCode::CREATED, &created))
+    Ok(json(StatusCode::CREATED, &call.shown(&created)))
 }
 
 /// `PUT /routes/{id or name}`: 200 whether it was there or not.
 pub(super) async fn replace<E: Entity>(mut call: Call) -> Reply {
     let (key, body) = (call.key::<E>()?, call.object(E::SCHEMA));
     let put = call.write(move |draft, now| write::replace::<E>(draft, now, &key, body)).await?;
-    Ok(json(StatusCode::OK, &put))
+    Ok(json(StatusCode::OK, &call.shown(&put)))
 }
 
 /// `PATCH /routes/{id or name}`
 pub(super) async fn merge<E: Entity>(mut call: Call) -> Reply {
     let (key, body) = (call.key::<E>()?, call.object(E::SCHEMA));
     let merged = call.write(move |draft, now| write::merge::<E>(draft, now, &key, body)).await?;
-    Ok(json(StatusCode::OK, &merged))
+    Ok(json(StatusCode::OK, &call.shown(&merged)))
 }
 
 /// `DELETE /routes/{id or name}`: 204 whether it was there or not.

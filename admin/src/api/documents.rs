@@ -11,9 +11,10 @@ use http::{Request, Response, StatusCode};
 use model::declarative::{self, DeclarativeError};
 use model::encode::ContentHash;
 use model::entities::Visit;
+use model::schema::to_object;
 use model::violation::Violations;
 use model::vitals::{self, Verdict};
-use model::{Config, Entity, EntityKind, Revision};
+use model::{Config, Entity, EntityKind, Flavor, Revision};
 use serde_json::{Map, Value, json as value};
 use tokio::sync::{Mutex, watch};
 use tokio::task::spawn_blocking;
@@ -138,7 +139,7 @@ impl Documents {
 /// `GET /config`
 pub(super) async fn show(call: Call) -> Result<Response<ResponseBody>, Problem> {
     call.api().documents.as_ref().ok_or(Problem::HasADatabase)?;
-    let yaml = declarative::export(&call.revision().config);
+    let yaml = declarative::export(&call.revision().config, call.flavor());
     Ok(json(StatusCode::OK, &value!({ "config": yaml })))
 }
 
@@ -158,7 +159,7 @@ pub(super) async fn load(upload: Upload) -> Result<Response<ResponseBody>, Probl
     let hash = config.hash();
     *last = text.map(|text| Loaded { text, hash });
     documents.served(hash).await?;
-    Ok(json(StatusCode::CREATED, &by_id(&config)))
+    Ok(json(StatusCode::CREATED, &by_id(&config, call.flavor())))
 }
 
 /// Reads what was submitted and has it committed.
@@ -260,16 +261,16 @@ fn digest(text: &str) -> Digest {
 }
 
 /// Every entity there is, under its kind and its id.
-fn by_id(config: &Config) -> Value {
-    struct Entities<'a>(&'a Config);
+fn by_id(config: &Config, flavor: Flavor) -> Value {
+    struct Entities<'a>(&'a Config, Flavor);
     impl Visit for Entities<'_> {
         type Output = Map<String, Value>;
         fn visit<E: Entity>(self) -> Self::Output {
-            let shown = |entity: &E| (entity.id().to_string(), value!(entity));
+            let shown = |entity: &E| (entity.id().to_string(), to_object(entity, self.1).into());
             self.0.all::<E>().iter().map(shown).collect()
         }
     }
-    let kinds = EntityKind::ALL.iter().map(|kind| (*kind, kind.visit(Entities(config))));
+    let kinds = EntityKind::ALL.iter().map(|kind| (*kind, kind.visit(Entities(config, flavor))));
     let present = kinds.filter(|(_, entities)| !entities.is_empty());
     Value::Object(present.map(|(kind, of)| (kind.name().to_owned(), of.into())).collect())
 }

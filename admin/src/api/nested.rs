@@ -26,7 +26,8 @@ pub(super) async fn list<P: Entity, E: Entity>(call: Call, field: &'static str) 
     let after = page.after.map(Into::into);
     let children = revision.config.all::<E>().pointing_at(field, parent.uuid(), after);
     let listing = page.within(&call.path, &[], &call.query);
-    Ok(json(StatusCode::OK, &listing.of(children, |entity| entity.id().uuid())))
+    let page = listing.of(children, |entity| entity.id().uuid());
+    Ok(json(StatusCode::OK, &page.map(|entity| call.shown(entity))))
 }
 
 /// `POST /services/{s}/routes`: whatever the body says, it belongs to the parent.
@@ -36,7 +37,7 @@ pub(super) async fn create<P: Entity, E: Entity>(mut call: Call, field: &'static
         adopt(&mut body, field, parent::<P>(draft, &key)?);
         write::create::<E>(draft, now, body)
     });
-    Ok(json(StatusCode::CREATED, &created.await?))
+    Ok(json(StatusCode::CREATED, &call.shown(&created.await?)))
 }
 
 /// `GET /services/{s}/routes/{r}`
@@ -44,7 +45,7 @@ pub(super) async fn get<P: Entity, E: Entity>(call: Call, field: &'static str) -
     let (of, key) = (call.key::<P>()?, call.key::<E>()?);
     let revision = call.revision();
     let child = child::<P, E>(&revision.config, &of, &key, field)?;
-    Ok(json(StatusCode::OK, child))
+    Ok(json(StatusCode::OK, &call.shown(child)))
 }
 
 /// `PUT /services/{s}/routes/{r}`: it belongs to the parent from now on, wherever it was before.
@@ -54,7 +55,7 @@ pub(super) async fn replace<P: Entity, E: Entity>(mut call: Call, field: &'stati
         adopt(&mut body, field, parent::<P>(draft, &of)?);
         write::replace::<E>(draft, now, &key, body)
     });
-    Ok(json(StatusCode::OK, &put.await?))
+    Ok(json(StatusCode::OK, &call.shown(&put.await?)))
 }
 
 /// `PATCH /services/{s}/routes/{r}`: it must belong to the parent, but may be given to another.
@@ -64,7 +65,7 @@ pub(super) async fn merge<P: Entity, E: Entity>(mut call: Call, field: &'static 
         child::<P, E>(draft, &of, &key, field)?;
         write::merge::<E>(draft, now, &key, body)
     });
-    Ok(json(StatusCode::OK, &merged.await?))
+    Ok(json(StatusCode::OK, &call.shown(&merged.await?)))
 }
 
 /// `DELETE /services/{s}/routes/{r}`: unlike at the top level, it must be there.
@@ -84,7 +85,7 @@ pub(super) async fn get_parent<P: Entity, E: Entity>(call: Call, field: &'static
     let revision = call.revision();
     let parent = parent_of::<P, E>(&revision.config, &key, field)?.ok_or(Problem::NotFound)?;
     let parent = revision.config.get(parent).ok_or(Problem::NotFound)?;
-    Ok(json(StatusCode::OK, parent))
+    Ok(json(StatusCode::OK, &call.shown(parent)))
 }
 
 /// `PUT /routes/{r}/service`: where there is none yet, one is created and linked.
@@ -103,7 +104,7 @@ pub(super) async fn replace_parent<P: Entity, E: Entity>(
         write::merge::<E>(draft, now, &key, link)?;
         Ok(created)
     });
-    Ok(json(StatusCode::OK, &put.await?))
+    Ok(json(StatusCode::OK, &call.shown(&put.await?)))
 }
 
 /// `PATCH /routes/{r}/service`
@@ -116,7 +117,7 @@ pub(super) async fn merge_parent<P: Entity, E: Entity>(
         let parent = parent_of::<P, E>(draft, &key, field)?.ok_or(Refusal::NotFound)?;
         write::merge::<P>(draft, now, &Key::Id(parent.uuid()), body)
     });
-    Ok(json(StatusCode::OK, &merged.await?))
+    Ok(json(StatusCode::OK, &call.shown(&merged.await?)))
 }
 
 /// `DELETE /routes/{r}/service`: a parent is not deleted through its child.

@@ -19,31 +19,30 @@ mod values; // parts of paths and queries
 mod anchor; // where a table may look for it
 mod mistake; // what can be wrong
 
+pub(super) use anchor::LONGEST as LONGEST_ANCHOR;
 pub use anchor::{Anchor, HeaderAnchor, HostAnchor, MOST_ANCHORS, PathAnchor};
 pub use clauses::Clause;
 pub use field::Kind;
 pub use mistake::{Mistake, Problem};
 pub use syntax::Operator;
 
+use super::regex::{self, Regexes};
 use super::request::{Fields, RequestView, Scheme};
 use evaluate::Reading;
 use field::TextField;
 use mistake::Mistakes;
+use model::entities::HIGHEST_PRIORITY;
 use model::value::Protocol;
 use predicate::{Predicate, TextPredicate, TextTest};
-use regex::Regex;
 use std::collections::BTreeMap;
 use tree::Tree;
-
-/// The highest priority an expression can be given.
-pub const HIGHEST_PRIORITY: u64 = (1 << 46) - 1;
 
 /// Puts every expression before every route that has none.
 const EXPRESSIONS_FIRST: u64 = 0xFF << 56;
 
 /// The rank of an expression among all routes; higher goes first.
 pub fn rank(priority: u64) -> u64 {
-    EXPRESSIONS_FIRST | priority.min(HIGHEST_PRIORITY)
+    EXPRESSIONS_FIRST | priority.min(HIGHEST_PRIORITY as u64)
 }
 
 /// What an expression is about, which decides what fields there are.
@@ -76,6 +75,8 @@ pub struct Expression {
     text: Box<str>,
     traffic: Traffic,
     tree: Tree<Predicate>,
+    /// Whether it has a field that Kong will know no longer.
+    is_dated: bool,
 }
 
 impl PartialEq for Expression {
@@ -109,16 +110,27 @@ pub struct Captures {
 impl Expression {
     /// Reads and checks an expression. What is wrong is told together, as far as it could
     /// be read, in the order of the text.
-    pub fn compile(text: &str, traffic: Traffic) -> Result<Expression, Vec<Mistake>> {
+    ///
+    /// # Errors
+    /// At least one mistake.
+    pub fn compile(
+        text: &str,
+        traffic: Traffic,
+        regexes: &Regexes,
+    ) -> Result<Expression, Vec<Mistake>> {
         let mut mistakes = Mistakes::in_text(text);
-        let (tree, last) = match parse::parse(text, &mut mistakes) {
-            Ok(syntax) => (check::check(syntax, traffic, &mut mistakes), None),
-            Err(mistake) => (None, Some(mistake)),
-        };
+        let (mut tree, mut last, mut is_dated) = (None, None, false);
+        match parse::parse(text, &mut mistakes) {
+            Ok(syntax) => {
+                is_dated = syntax.contains(&|comparison| comparison.field.it == check::OLD_PORT);
+                tree = check::check(syntax, traffic, regexes, &mut mistakes);
+            }
+            Err(mistake) => last = Some(mistake),
+        }
         let mistakes = mistakes.into_sorted(last);
         match tree {
             Some(tree) if mistakes.is_empty() => {
-                Ok(Expression { text: text.into(), traffic, tree })
+                Ok(Expression { text: text.into(), traffic, tree, is_dated })
             }
             _ => Err(mistakes),
         }
@@ -140,7 +152,13 @@ impl Expression {
             text: format!("{} && ({})", self.text, words.join(" || ")).into(),
             traffic: self.traffic,
             tree: Tree::All(Box::new([self.tree, clause])),
+            is_dated: self.is_dated,
         }
+    }
+
+    /// Whether it says `net.port`, which Kong calls `net.dst.port` and will know no longer.
+    pub fn is_dated(&self) -> bool {
+        self.is_dated
     }
 
     /// How it is written.
@@ -161,7 +179,7 @@ impl Expression {
     pub fn has_groups(&self) -> bool {
         self.tree.contains(&|predicate| match predicate {
             Predicate::Text(TextPredicate { test: TextTest::Matches(regex), .. }) => {
-                regex.captures_len() > 1
+                regex.has_groups()
             }
             _ => false,
         })
@@ -189,19 +207,18 @@ impl Expression {
 
 impl Captures {
     /// Takes in a match. Groups that took no part leave what was there.
-    fn record(&mut self, regex: &Regex, found: &regex::Captures<'_>) {
-        if self.numbered.len() < found.len() {
-            self.numbered.resize(found.len(), None);
-        }
-        for (known, group) in self.numbered.iter_mut().zip(found.iter()) {
-            if let Some(group) = group {
-                *known = Some(group.as_str().to_owned());
+    fn record(&mut self, found: &regex::Captures<'_, '_>) {
+        let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
+        for (group, part) in found.numbered() {
+            if self.numbered.len() <= group {
+                self.numbered.resize(group + 1, None);
+            }
+            if let Some(known) = self.numbered.get_mut(group) {
+                *known = Some(text(part));
             }
         }
-        for name in regex.capture_names().flatten() {
-            if let Some(group) = found.name(name) {
-                self.named.insert(name.to_owned(), group.as_str().to_owned());
-            }
+        for (name, part) in found.named() {
+            self.named.insert(name.to_owned(), text(part));
         }
     }
 }

@@ -3,9 +3,16 @@
 //! The common ones have a bit each. All others share one, so that a set may be vague:
 //! whoever finds it so asks the route for the text.
 
-/// A set of methods: a bit for each common one, and one for all others together.
+/// A set of methods: a bit for each common one, and one for all others together. By
+/// default any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Methods(u16);
+
+impl Default for Methods {
+    fn default() -> Methods {
+        Methods::ANY
+    }
+}
 
 /// In the order of their bits.
 const COMMON: [&str; 9] =

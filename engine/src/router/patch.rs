@@ -1,13 +1,15 @@
 //! The next table: routes added, replaced and removed, all else shared.
 //!
 //! A route is placed once per host and path, unless that is too many times: then once
-//! per host, and its paths are looked up when it is met. What a patch gives is what
+//! per host, and its paths are looked up when it is met. An expression is placed where its
+//! anchors are. What a patch gives is what
 //! building the same routes from nothing gives; `tests/router.rs` holds it to that over
 //! random histories.
 
 use super::RouteTable;
-use super::host::HostRule;
-use super::pattern::{Matcher, Paths, Pattern};
+use super::host::HostName;
+use super::pattern::{Expressed, Matcher, Paths, Pattern};
+use super::shards::Hashing;
 use super::tree::{Entry, How, Keys};
 use crate::snapshot::CompiledRoute;
 use model::Id;
@@ -75,25 +77,23 @@ impl RouteTable {
 
     fn place(&mut self, slot: u32, pattern: &Pattern) {
         let RouteTable { hosts, trees, slots, hashing, .. } = self;
-        let keys = |slot| {
-            let route = slots.checked(slot).and_then(Option::as_ref);
-            route.map_or_else(Keys::default, |route| route.pattern.predicates.keys(hashing))
+        let keys = |entry: &Entry| {
+            let route = slots.checked(entry.slot).and_then(Option::as_ref);
+            route.map_or_else(Keys::default, |route| keys(&route.pattern, entry, hashing))
         };
         each_place(slot, pattern, |Place { host, prefix, entry }| {
-            let root = hosts.root_or_plant(host.map(|host| &host.name), trees, hashing);
+            let root = hosts.root_or_plant(host, trees, hashing);
             trees.insert(root, prefix, entry, keys);
         });
     }
 
     fn displace(&mut self, slot: u32, pattern: &Pattern) {
         let RouteTable { hosts, trees, hashing, .. } = self;
-        let keys = pattern.predicates.keys(hashing);
         each_place(slot, pattern, |Place { host, prefix, entry }| {
-            let name = host.map(|host| &host.name);
-            let Some(root) = hosts.root(name, trees, hashing) else { return };
-            let is_empty = trees.remove(root, prefix, &entry, &keys);
-            if let Some(name) = name.filter(|_| is_empty) {
-                hosts.forget(name, trees, hashing);
+            let Some(root) = hosts.root(host, trees, hashing) else { return };
+            let is_empty = trees.remove(root, prefix, &entry, &keys(pattern, &entry, hashing));
+            if let Some(host) = host.filter(|_| is_empty) {
+                hosts.forget(host, trees, hashing);
             }
         });
     }
@@ -101,13 +101,27 @@ impl RouteTable {
 
 /// Where an entry hangs.
 struct Place<'p> {
-    host: Option<&'p HostRule>,
+    host: Option<&'p HostName>,
     prefix: &'p [u8],
     entry: Entry,
 }
 
+/// What a split list finds an entry of a pattern by.
+fn keys(pattern: &Pattern, entry: &Entry, hashing: &Hashing) -> Keys {
+    match &pattern.expressed {
+        None => pattern.predicates.keys(hashing),
+        Some(expressed) => {
+            let spot = expressed.spots.get(entry.path as usize);
+            spot.map_or_else(Keys::default, |spot| spot.keys(hashing))
+        }
+    }
+}
+
 /// Visits every place of a pattern.
 fn each_place<'p>(slot: u32, pattern: &'p Pattern, mut visit: impl FnMut(Place<'p>)) {
+    if let Some(expressed) = &pattern.expressed {
+        return each_spot(slot, expressed, visit);
+    }
     let anywhere = pattern.hosts.is_empty().then_some(None);
     for (number, matcher) in (0..).zip(&pattern.matchers) {
         for host in pattern.hosts.iter().map(Some).chain(anywhere) {
@@ -118,9 +132,19 @@ fn each_place<'p>(slot: u32, pattern: &'p Pattern, mut visit: impl FnMut(Place<'
             let is_listed =
                 pattern.hosts.len().max(1).saturating_mul(matcher.count()) > MOST_PLACES;
             each_path(matcher, is_listed, entry, |prefix, entry| {
-                visit(Place { host, prefix, entry })
+                visit(Place { host: host.map(|host| &host.name), prefix, entry })
             });
         }
+    }
+}
+
+/// Visits every place of an expression.
+fn each_spot<'p>(slot: u32, expressed: &'p Expressed, mut visit: impl FnMut(Place<'p>)) {
+    for (number, spot) in (0..).zip(&expressed.spots) {
+        let mut entry = Entry::new(expressed.rank, slot, spot.methods);
+        entry = entry.with_path(spot.how, number, spot.path.len());
+        entry.demands = true;
+        visit(Place { host: spot.host.as_ref(), prefix: spot.path.as_bytes(), entry });
     }
 }
 

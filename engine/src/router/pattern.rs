@@ -5,10 +5,16 @@
 //! belong in the same places, so that a route whose pattern did not change leaves the
 //! table alone.
 
+use super::Captures;
+use super::expression::{self, Expression, Traffic};
 use super::host::HostRule;
 use super::predicate::Predicates;
 use super::rank::{Rank, Reach, RouterPriority, priority};
-use super::regex::{Captures, Regex, RegexFault, Regexes};
+use super::regex::{self, Regex, RegexFault, Regexes};
+use super::request::{Fields, RequestView};
+use super::spot::Spot;
+use crate::snapshot::RouterOptions;
+use model::Flavor;
 use model::entities::Route;
 use model::value::{HostMatch, PathMatch, Protocol};
 use std::sync::Arc;
@@ -20,8 +26,29 @@ pub struct Pattern {
     /// Empty for any host.
     pub(super) hosts: Box<[HostRule]>,
     pub(super) predicates: Predicates,
+    /// Empty if the route is an expression.
     pub(super) matchers: Box<[Matcher]>,
+    /// What is asked instead if the route is an expression.
+    pub(super) expressed: Option<Box<Expressed>>,
 }
+
+/// A route that is an expression.
+#[derive(Debug)]
+pub(super) struct Expressed {
+    pub(super) expression: Expression,
+    pub(super) rank: Rank,
+    /// Where it is met.
+    pub(super) spots: Box<[Spot]>,
+}
+
+/// Where it is met follows from the expression.
+impl PartialEq for Expressed {
+    fn eq(&self, other: &Expressed) -> bool {
+        self.expression == other.expression && self.rank == other.rank
+    }
+}
+
+impl Eq for Expressed {}
 
 /// The part of a route that has one rank: Kong 3.10 splits a route by the length of its
 /// prefixes, and leaves all its regular expressions together.
@@ -62,6 +89,12 @@ pub enum Unserved {
     /// A wildcard host that is longer than any name.
     #[error("no host has a name of {0} bytes")]
     LongHost(usize),
+    /// An expression that is none.
+    #[error("Router Expression failed validation: {0}")]
+    Expression(expression::Mistake),
+    /// An expression, where routes are not written so.
+    #[error("the route is an expression, which this node does not read: its router_flavor is {0}")]
+    Flavor(Flavor),
 }
 
 impl Unserved {
@@ -71,6 +104,7 @@ impl Unserved {
             Unserved::Regex { field, .. } => field,
             Unserved::LongPath(_) => "paths",
             Unserved::LongHost(_) => "hosts",
+            Unserved::Expression(_) | Unserved::Flavor(_) => "expression",
         }
     }
 }
@@ -97,21 +131,64 @@ impl Pattern {
     /// What the router cannot compare requests with.
     pub fn of(
         route: &Route,
-        order: RouterPriority,
+        options: RouterOptions,
         regexes: &Regexes,
     ) -> Result<Pattern, Vec<Unserved>> {
+        let RouterOptions { router_priority: order, router_flavor: flavor } = options;
+        if let Some(expression) = expression_of(route, flavor, regexes)? {
+            return Ok(Pattern::of_expression(route, expression));
+        }
         let mut unserved = too_long(route);
-        let predicates = Predicates::of(route, regexes, &mut unserved);
+        let mut predicates = Predicates::of(route, regexes, &mut unserved);
+        if flavor == Flavor::Expressions {
+            predicates.only_over(&route.protocols);
+        }
         let matchers = matchers(route, order, regexes, &mut unserved);
         if !unserved.is_empty() {
             return Err(unserved);
         }
-        Ok(Pattern { hosts: HostRule::all(route), predicates, matchers })
+        Ok(Pattern { hosts: HostRule::all(route), predicates, matchers, expressed: None })
     }
 
-    /// What the groups of the first of its regular expressions that matches a path match;
-    /// none if that has no groups.
-    pub fn captures<'t, 'p>(&'t self, path: &'p [u8]) -> Option<Captures<'t, 'p>> {
+    fn of_expression(route: &Route, expression: Expression) -> Pattern {
+        let priority = expression::rank(u64::try_from(route.priority).unwrap_or(0));
+        let rank = Rank { priority, id: route.id.uuid() };
+        let spots = Spot::all(&expression);
+        Pattern {
+            hosts: Box::default(),
+            predicates: Predicates::default(),
+            matchers: Box::default(),
+            expressed: Some(Box::new(Expressed { expression, rank, spots })),
+        }
+    }
+
+    /// Whether it is asked of every request, since it says nothing that it could be looked
+    /// up by.
+    pub fn is_unanchored(&self) -> bool {
+        self.expressed
+            .as_ref()
+            .is_some_and(|expressed| expressed.spots.iter().any(Spot::is_everywhere))
+    }
+
+    /// Whether its expression has a field that Kong will know no longer.
+    pub fn is_dated(&self) -> bool {
+        self.expressed.as_ref().is_some_and(|expressed| expressed.expression.is_dated())
+    }
+
+    /// What the groups of its regular expressions match in a request that it serves; none
+    /// if there are no groups. In the path of a route without an expression, it is those
+    /// of the first that matches.
+    pub(super) fn captures<'t, 'p, F: Fields>(
+        &'t self,
+        request: &RequestView<'p, F>,
+    ) -> Option<Captures<'t, 'p>> {
+        match &self.expressed {
+            Some(expressed) => expressed.expression.captures(request).map(Captures::from),
+            None => self.path_captures(request.path).map(Captures::from),
+        }
+    }
+
+    fn path_captures<'t, 'p>(&'t self, path: &'p [u8]) -> Option<regex::Captures<'t, 'p>> {
         let regexes = self.matchers.iter().find_map(|matcher| match &matcher.paths {
             Paths::Regexes(regexes) => Some(regexes),
             _ => None,
@@ -156,6 +233,24 @@ pub(super) fn checked(
             unserved.push(Unserved::Regex { field, pattern: pattern.to_owned(), fault })
         })
         .ok()
+}
+
+/// The expression of a route, if it is one.
+pub(crate) fn expression_of(
+    route: &Route,
+    flavor: Flavor,
+    regexes: &Regexes,
+) -> Result<Option<Expression>, Vec<Unserved>> {
+    let Some(text) = &route.expression else { return Ok(None) };
+    if flavor != Flavor::Expressions {
+        return Err(vec![Unserved::Flavor(flavor)]);
+    }
+    let is_http = Pattern::is_for_http(route);
+    let traffic = if is_http { Traffic::Http } else { Traffic::Stream };
+    match Expression::compile(text, traffic, regexes) {
+        Ok(expression) => Ok(Some(expression.only_over(route.protocols.iter().copied()))),
+        Err(mistakes) => Err(mistakes.into_iter().map(Unserved::Expression).collect()),
+    }
 }
 
 fn too_long(route: &Route) -> Vec<Unserved> {

@@ -11,10 +11,10 @@ use super::regex::{Regex, Regexes};
 use super::request::{Fields, RequestView, Scheme};
 use super::shards::Hashing;
 use super::tree::Keys;
-use super::{Unserved, pattern::checked};
+use super::{Unserved, expression, pattern::checked};
 use ipnet::IpNet;
 use model::entities::Route;
-use model::value::{AddressMatch, HostMatch, SniPattern};
+use model::value::{AddressMatch, HostMatch, Protocol, Set, SniPattern};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -22,8 +22,10 @@ use std::sync::Arc;
 const MOST_KEYS: usize = 16;
 
 /// All demands but those on host and path.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Predicates {
+    /// How a request must have come in, where that counts.
+    scheme: Option<Scheme>,
     pub(super) methods: Methods,
     /// Those of its methods that have no bit in [`Methods`].
     rare_methods: Box<[Box<str>]>,
@@ -40,10 +42,10 @@ impl Predicates {
     pub(super) fn of(route: &Route, regexes: &Regexes, unserved: &mut Vec<Unserved>) -> Predicates {
         let methods = route.methods.iter().flatten().map(|method| method.as_str());
         let rare = methods.clone().filter(|method| Methods::of(method.as_bytes()) == Methods::RARE);
-        let addresses = |set: &Option<model::value::Set<AddressMatch>>| {
-            set.iter().flatten().map(AddressRule::of).collect()
-        };
+        let addresses =
+            |set: &Option<Set<AddressMatch>>| set.iter().flatten().map(AddressRule::of).collect();
         Predicates {
+            scheme: None,
             methods: methods.clone().map(|m| Methods::of(m.as_bytes())).collect(),
             rare_methods: rare.map(Box::from).collect(),
             headers: HeaderRule::all(route, regexes, unserved),
@@ -53,9 +55,19 @@ impl Predicates {
         }
     }
 
+    /// The same for these protocols only, as in the flavor `expressions`.
+    pub(super) fn only_over(&mut self, protocols: &Set<Protocol>) {
+        // Requests come in by one of two schemes: a route for both takes any.
+        self.scheme = match expression::schemes(protocols.iter().copied()).as_deref() {
+            Some([scheme]) => Some(*scheme),
+            _ => None,
+        };
+    }
+
     /// Whether there is nothing to ask but for a common method, a bit.
     pub(super) fn is_plain(&self) -> bool {
-        self.headers.is_empty()
+        self.scheme.is_none()
+            && self.headers.is_empty()
             && self.snis.is_empty()
             && self.sources.is_empty()
             && self.destinations.is_empty()
@@ -63,7 +75,8 @@ impl Predicates {
 
     /// Whether the request has all that is demanded.
     pub(super) fn accepts<F: Fields>(&self, request: &RequestView<'_, F>) -> bool {
-        self.accepts_method(request.method)
+        self.scheme.is_none_or(|scheme| scheme == request.scheme)
+            && self.accepts_method(request.method)
             && self.headers.iter().all(|rule| rule.accepts(request.fields))
             && self.accepts_sni(request)
             && accepts_address(&self.sources, request.source)

@@ -1,4 +1,5 @@
-//! Regular expressions of routes: for paths, after `~`, and for header values, after `~*`.
+//! Regular expressions of routes: for paths, after `~`, for header values, after `~*`, and
+//! in expressions.
 //!
 //! All run in linear time, in the dialect of the `regex` crate, which is Kong 3.10's
 //! dialect for routes too. What they compile to is limited, so that no configuration
@@ -8,6 +9,7 @@
 mod ascii; // what an expression comes to in texts that are ASCII
 
 use regex::bytes;
+use regex_syntax::ParserBuilder;
 use regex_syntax::ast::{self, ErrorKind};
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Hir, Look};
@@ -31,6 +33,8 @@ pub(super) struct Regex {
     full: Option<Full>,
     /// What every text it matches starts with.
     literal: Box<[u8]>,
+    /// About how many bytes it takes once compiled.
+    weight: usize,
 }
 
 impl PartialEq for Regex {
@@ -45,22 +49,44 @@ impl Regex {
     /// An expression for paths. Kong puts `^` before it and no more than that: in `/a|/b`
     /// only `/a` must be at the start.
     fn for_paths(source: &str) -> Result<Regex, RegexFault> {
-        Regex::of(source, &parse(&format!("^{source}"), false)?)
+        Regex::of(source, &parse(&format!("^{source}"), &of_bytes())?)
     }
 
     /// An expression for header values, whose case does not count.
     fn for_values(source: &str) -> Result<Regex, RegexFault> {
-        Regex::of(source, &parse(source, true)?)
+        Regex::of(source, &parse(source, of_bytes().case_insensitive(true))?)
+    }
+
+    /// An expression inside of one of the flavor `expressions`, where it may match anywhere
+    /// and nothing but text.
+    fn for_expressions(source: &str) -> Result<Regex, RegexFault> {
+        Regex::of(source, &parse(source, &ParserBuilder::new())?)
     }
 
     fn of(source: &str, hir: &Hir) -> Result<Regex, RegexFault> {
-        if ascii::weight(hir) > LARGEST {
+        let weight = ascii::weight(hir);
+        if weight > LARGEST {
             return Err(RegexFault::TooLarge);
         }
         let only_ascii = ascii::narrowed(hir);
         let full = (only_ascii != *hir).then(|| Full::new(hir.to_string()));
         let ascii = build(&only_ascii.to_string(), LARGEST)?;
-        Ok(Regex { source: source.into(), ascii, full, literal: literal_prefix(hir) })
+        Ok(Regex { source: source.into(), ascii, full, literal: literal_prefix(hir), weight })
+    }
+
+    /// As it is written.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// About how many bytes it takes once compiled, for texts beyond ASCII as well.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// Whether it has groups besides the whole match.
+    pub(super) fn has_groups(&self) -> bool {
+        self.ascii.captures_len() > 1
     }
 
     /// The bytes that any text it matches starts with; often all up to the first group.
@@ -81,10 +107,12 @@ impl Regex {
 
     /// What its groups match; none if it has no groups.
     pub(super) fn captures<'t, 'p>(&'t self, text: &'p [u8]) -> Option<Captures<'t, 'p>> {
+        if self.has_groups() { self.search(text) } else { None }
+    }
+
+    /// What it matches, and its groups if it has any.
+    pub(super) fn search<'t, 'p>(&'t self, text: &'p [u8]) -> Option<Captures<'t, 'p>> {
         let regex = self.for_text(text);
-        if regex.captures_len() == 1 {
-            return None;
-        }
         Some(Captures { regex, found: regex.captures(text)? })
     }
 
@@ -126,9 +154,9 @@ impl Full {
     }
 }
 
-/// The parts of a path that the groups of a regular expression matched.
+/// The parts of a text that the groups of a regular expression matched.
 #[derive(Debug)]
-pub struct Captures<'t, 'p> {
+pub(super) struct Captures<'t, 'p> {
     regex: &'t bytes::Regex,
     found: bytes::Captures<'p>,
 }
@@ -137,31 +165,41 @@ impl<'t, 'p> Captures<'t, 'p> {
     /// What a group matched, counted from 1 by its parenthesis; 0 is the whole match. None
     /// if there is no such group or it took no part, which is not the same as matching
     /// nothing.
-    pub fn get(&self, group: usize) -> Option<&'p [u8]> {
+    pub(super) fn get(&self, group: usize) -> Option<&'p [u8]> {
         self.found.get(group).map(|part| part.as_bytes())
     }
 
+    /// How many groups there are, the whole match among them.
+    pub(super) fn len(&self) -> usize {
+        self.found.len()
+    }
+
     /// What the group of this name matched.
-    pub fn name(&self, name: &str) -> Option<&'p [u8]> {
+    pub(super) fn name(&self, name: &str) -> Option<&'p [u8]> {
         self.found.name(name).map(|part| part.as_bytes())
     }
 
     /// What each group matched, by its number; those that took no part are left out.
-    pub fn numbered(&self) -> impl Iterator<Item = (usize, &'p [u8])> {
-        (0..self.found.len()).filter_map(|group| Some((group, self.get(group)?)))
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (usize, &'p [u8])> {
+        (0..self.len()).filter_map(|group| Some((group, self.get(group)?)))
     }
 
     /// What each group that has a name matched; those that took no part are left out.
-    pub fn named(&self) -> impl Iterator<Item = (&'t str, &'p [u8])> {
+    pub(super) fn named(&self) -> impl Iterator<Item = (&'t str, &'p [u8])> {
         let names = self.regex.capture_names().flatten();
         names.filter_map(|name| Some((name, self.name(name)?)))
     }
 }
 
-fn parse(text: &str, ignores_case: bool) -> Result<Hir, RegexFault> {
-    let mut parser =
-        regex_syntax::ParserBuilder::new().utf8(false).case_insensitive(ignores_case).build();
-    parser.parse(text).map_err(|error| match error {
+/// For expressions that may match what is not UTF-8.
+fn of_bytes() -> ParserBuilder {
+    let mut parser = ParserBuilder::new();
+    parser.utf8(false);
+    parser
+}
+
+fn parse(text: &str, parser: &ParserBuilder) -> Result<Hir, RegexFault> {
+    parser.build().parse(text).map_err(|error| match error {
         regex_syntax::Error::Parse(error) => RegexFault::of(&error),
         regex_syntax::Error::Translate(error) => RegexFault::Syntax(error.kind().to_string()),
         other => RegexFault::Syntax(other.to_string()),
@@ -195,8 +233,8 @@ pub enum RegexFault {
     /// `(?=…)`, `(?!…)`, `(?<=…)` or `(?<!…)`.
     #[error(
         "looks around, which matching in linear time cannot; instead of excluding paths, give \
-         them a route of their own with a higher `regex_priority`, and instead of looking ahead, \
-         match what follows"
+         them a route of their own with a higher `regex_priority` or `priority`, and instead of \
+         looking ahead, match what follows"
     )]
     LookAround,
     /// `\1` or `\k<name>`.
@@ -256,6 +294,7 @@ pub struct Regexes(Arc<Mutex<Pool>>);
 struct Pool {
     paths: Known,
     values: Known,
+    expressions: Known,
 }
 
 #[derive(Debug, Default)]
@@ -272,6 +311,10 @@ impl Regexes {
 
     pub(super) fn for_values(&self, text: &str) -> Result<Arc<Regex>, RegexFault> {
         self.pool(|pool| pool.values.get_or_make(text, Regex::for_values))
+    }
+
+    pub(super) fn for_expressions(&self, text: &str) -> Result<Arc<Regex>, RegexFault> {
+        self.pool(|pool| pool.expressions.get_or_make(text, Regex::for_expressions))
     }
 
     fn pool<T>(&self, look: impl FnOnce(&mut Pool) -> T) -> T {

@@ -190,7 +190,7 @@ mod tests {
         let mut used = None;
         for _ in 0..3 {
             for (slot, path) in (0..).zip(&paths) {
-                trees.insert(root, path.as_bytes(), entry(slot), keys);
+                trees.insert(root, path.as_bytes(), entry(slot), |entry| keys(entry.slot));
             }
             let now = [
                 trees.nodes.used(),

@@ -6,15 +6,16 @@
 
 use super::authorities::Authorities;
 use super::certificates::UNUSABLE;
+use super::remarks::Remarks;
 use super::upstream_tls::Sources;
 use super::{Certificates, CompiledRoute, CompiledService, GrpcOver, Snapshot, UpstreamDefaults};
-use crate::router::{Change, Pattern, RouterPriority, Unserved};
+use crate::router::{Change, Pattern, RouterPriority, Unserved, expression_of};
 use boring::error::ErrorStack;
 use model::config::Difference;
 use model::entities::{CaCertificate, Certificate, Route, Service};
 use model::value::{Host, IpRange, Millis, Protocol};
 use model::vitals::Problem;
-use model::{Config, Entity, EntityKind, Id, Listed, Revision};
+use model::{Config, Entity, EntityKind, Flavor, Id, Listed, Revision};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,15 +28,34 @@ pub const NOT_SERVED: &str = "not_served";
 pub const DANGLING: &str = "dangling_reference";
 /// The code of a regular expression that routes cannot have.
 pub const BAD_REGEX: &str = "invalid_regex";
+/// The code of an expression that cannot be read or makes no sense.
+pub const BAD_EXPRESSION: &str = "invalid_expression";
+/// The code of a route that is written in another flavor than this node reads.
+pub const OTHER_FLAVOR: &str = "router_flavor";
 
 /// What an operator may choose about compiling; a snapshot has the choice of the one it
 /// follows.
 #[derive(Clone, Debug, Default)]
 pub struct CompileOptions {
-    /// Which of two routes that match the same request serves it.
-    pub router_priority: RouterPriority,
+    /// How routes are written and ranked.
+    pub router: RouterOptions,
     /// How TLS is spoken with services that do not say.
     pub upstream_tls: Arc<UpstreamDefaults>,
+}
+
+/// How routes are written and ranked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouterOptions {
+    /// Which of two routes that match the same request serves it.
+    pub router_priority: RouterPriority,
+    /// How routes may be written.
+    pub router_flavor: Flavor,
+}
+
+impl From<RouterOptions> for CompileOptions {
+    fn from(router: RouterOptions) -> CompileOptions {
+        CompileOptions { router, ..CompileOptions::default() }
+    }
 }
 
 /// Compiles a revision into the snapshot that follows `previous`.
@@ -52,6 +72,7 @@ pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec
         authorities: previous.authorities.patched(config, before, &mut problems),
         services: previous.services.clone(),
         touched: BTreeSet::new(),
+        remarks: previous.remarks.clone(),
         problems,
     };
     step.compile_services();
@@ -67,6 +88,7 @@ pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec
         services: step.services,
         config: revision.config.clone(),
         options: previous.options.clone(),
+        remarks: step.remarks,
         regexes: previous.regexes.clone(),
         trusts: previous.trusts.clone(),
     })
@@ -81,6 +103,7 @@ struct Step<'a> {
     services: imbl::OrdMap<Id<Service>, Arc<CompiledService>>,
     /// Routes that may not be what they were.
     touched: BTreeSet<Id<Route>>,
+    remarks: Remarks,
     problems: Vec<Problem>,
 }
 
@@ -146,9 +169,16 @@ impl Step<'_> {
 
     /// What becomes of a route: none if it is to blame for a problem.
     fn compile_route(&mut self, id: Id<Route>) -> Option<Change> {
-        let route = self.config.get(id).filter(|route| Pattern::is_for_http(route));
-        let Some(route) = route else { return Some(Change::Remove(id)) };
+        self.remarks.forget(id);
+        let Some(route) = self.config.get(id) else { return Some(Change::Remove(id)) };
+        if !Pattern::is_for_http(route) {
+            self.check_stream(route);
+            return Some(Change::Remove(id));
+        }
         let pattern = self.pattern_of(route);
+        if let Some(pattern) = &pattern {
+            self.remarks.note(route, pattern);
+        }
         let service = match route.service.map(|reference| reference.id) {
             None => None,
             Some(service) if self.config.get(service).is_none() => {
@@ -168,21 +198,35 @@ impl Step<'_> {
     /// The pattern of a route, unless it cannot be served.
     fn pattern_of(&mut self, route: &Route) -> Option<Arc<Pattern>> {
         let Snapshot { options, regexes, .. } = self.previous;
-        match Pattern::of(route, options.router_priority, regexes) {
+        match Pattern::of(route, options.router, regexes) {
             Ok(pattern) => Some(Arc::new(pattern)),
             Err(unserved) => {
-                self.problems.extend(unserved.iter().map(|unserved| {
-                    let code = match unserved {
-                        Unserved::Regex { .. } => BAD_REGEX,
-                        Unserved::LongPath(_) | Unserved::LongHost(_) => NOT_SERVED,
-                    };
-                    let problem =
-                        Problem::of(EntityKind::Route, route.id, code, unserved.to_string());
-                    problem.at(unserved.field())
-                }));
+                self.blame(route, &unserved);
                 None
             }
         }
+    }
+
+    /// A route for streams is not served yet, but must be one that could be.
+    fn check_stream(&mut self, route: &Route) {
+        let Snapshot { options, regexes, .. } = self.previous;
+        match expression_of(route, options.router.router_flavor, regexes) {
+            Ok(expression) => self.remarks.note_stream(route, expression.as_ref()),
+            Err(unserved) => self.blame(route, &unserved),
+        }
+    }
+
+    fn blame(&mut self, route: &Route, unserved: &[Unserved]) {
+        self.problems.extend(unserved.iter().map(|unserved| {
+            let code = match unserved {
+                Unserved::Regex { .. } => BAD_REGEX,
+                Unserved::LongPath(_) | Unserved::LongHost(_) => NOT_SERVED,
+                Unserved::Expression(_) => BAD_EXPRESSION,
+                Unserved::Flavor(_) => OTHER_FLAVOR,
+            };
+            let problem = Problem::of(EntityKind::Route, route.id, code, unserved.to_string());
+            problem.at(unserved.field())
+        }));
     }
 }
 

@@ -43,7 +43,7 @@ struct Survey<'a> {
 impl<'a> Asking<'a> {
     fn explanation(&self, limit: usize) -> Explanation {
         let Snapshot { config, options, routes, .. } = self.snapshot;
-        let order = options.router_priority;
+        let order = options.router.router_priority;
         let Survey { serving, missing } = self.survey();
         let mut standings = self.in_order(&serving, order);
         // The table has the last word; what it finds is the first of these.
@@ -93,7 +93,7 @@ impl<'a> Asking<'a> {
     /// Whether a route that the table leaves out, as its service is not enabled, would match.
     fn would_serve(&self, route: &Route) -> bool {
         let Snapshot { options, regexes, .. } = self.snapshot;
-        let pattern = || Pattern::of(route, options.router_priority, regexes).ok();
+        let pattern = || Pattern::of(route, options.router, regexes).ok();
         Pattern::is_for_http(route)
             && pattern().is_some_and(|pattern| fare(&pattern, &self.request) == Fare::Serves)
     }
@@ -159,7 +159,7 @@ impl<'a> Asking<'a> {
         let first = others.first().filter(|first| first.route.id != winner.route.id)?;
         let there = others.iter().find(|other| other.route.id == winner.route.id)?;
         Some(OtherOrder {
-            router_priority: self.snapshot.options.router_priority.other().into(),
+            router_priority: self.snapshot.options.router.router_priority.other().into(),
             route: named(first.route),
             decided_by: first.decided_by(there),
             because: first.because(there),

@@ -7,6 +7,7 @@
 use super::CompileOptions;
 use super::judge::{INTERNAL, compile_or_say_why};
 use super::overlaps::Watch;
+use super::remarks::{News, Remarks};
 use super::{Publisher, Snapshot};
 use model::vitals::{Problem, Refusal, Verdict};
 use model::{Revision, RevisionId};
@@ -27,8 +28,8 @@ pub async fn follow(
     publisher: Publisher,
     verdicts: watch::Sender<Verdict>,
 ) {
-    let watch = Watch::start();
-    let mut follower = Follower { publisher, verdicts, watch, unseen: None, tried: None };
+    let (watch, said) = (Watch::start(), Remarks::default());
+    let mut follower = Follower { publisher, verdicts, watch, unseen: None, tried: None, said };
     // What is there already counts as news.
     revisions.mark_changed();
     loop {
@@ -72,6 +73,8 @@ struct Follower {
     unseen: Option<RevisionId>,
     /// The last revision that was compiled, well or not.
     tried: Option<RevisionId>,
+    /// What the operator has been told about what is served.
+    said: Remarks,
 }
 
 impl Follower {
@@ -88,6 +91,13 @@ impl Follower {
         match compiled {
             Ok(snapshot) => {
                 self.watch.look_at(&snapshot);
+                for news in snapshot.news_since(&self.said) {
+                    match news {
+                        News::Warning(line) => tracing::warn!(revision = %id, "{line}"),
+                        News::Hint(line) => tracing::info!(revision = %id, "{line}"),
+                    }
+                }
+                self.said = snapshot.remarks.clone();
                 self.publisher.publish(Arc::new(snapshot));
                 self.unseen = Some(id);
             }

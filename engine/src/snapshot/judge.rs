@@ -6,7 +6,7 @@
 //! asks about what it has just written.
 
 use super::explain::explain;
-use super::{Snapshot, compile};
+use super::{CompileOptions, Snapshot, compile};
 use model::explain::{Explanation, Question};
 use model::judge::Judge;
 use model::vitals::Problem;
@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The code of a problem that is our mistake, not the operator's.
 pub const INTERNAL: &str = "internal";
 
-/// A judge that says what this engine would say. Compiles where it is asked: not for
-/// a thread that serves requests.
-pub fn judge() -> Arc<dyn Judge> {
-    Arc::new(Rehearsal { last: Mutex::new(Snapshot::empty()) })
+/// A judge that says what an engine with these options would say. Compiles where it is
+/// asked: not for a thread that serves requests.
+pub fn judge(options: impl Into<CompileOptions>) -> Arc<dyn Judge> {
+    Arc::new(Rehearsal { last: Mutex::new(Snapshot::empty_for(options)) })
 }
 
 struct Rehearsal {

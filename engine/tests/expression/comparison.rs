@@ -3,6 +3,7 @@
 
 use crate::oracle::{self, Found};
 use crate::random::{Dice, expression, mutated, noise, request};
+use engine::router::Regexes;
 use engine::router::expression::{Anchor, Captures, Expression, MOST_ANCHORS, Traffic};
 use std::collections::BTreeMap;
 
@@ -19,10 +20,11 @@ fn comparisons() -> usize {
 fn they_match_and_record_what_kong_does() {
     let mut dice = Dice(1);
     let schema = oracle::schema();
+    let regexes = Regexes::default();
     let (mut accepted, mut matched, mut captured, mut anchored) = (0, 0, 0, 0);
     for _ in 0..comparisons().div_ceil(REQUESTS) {
         let text = expression(&mut dice);
-        let compiled = Expression::compile(&text, Traffic::Http);
+        let compiled = Expression::compile(&text, Traffic::Http, &regexes);
         let theirs = oracle::accepted(&schema, &text);
         assert_eq!(compiled.is_ok(), theirs.is_some(), "{text}\n{compiled:#?}");
         let (Ok(ours), Some(theirs)) = (compiled, theirs) else { continue };
@@ -71,7 +73,7 @@ fn no_text_breaks_the_parser_and_what_kong_accepts_is_accepted() {
     for _ in 0..comparisons().div_ceil(20) {
         let text = if dice.one_in(5) { noise(&mut dice) } else { expression(&mut dice) };
         let text = mutated(&mut dice, &text);
-        let compiled = Expression::compile(&text, Traffic::Http);
+        let compiled = Expression::compile(&text, Traffic::Http, &Regexes::default());
         if let Err(mistakes) = &compiled {
             let lines = text.split('\n').count();
             assert!(!mistakes.is_empty(), "{text}");

@@ -1,6 +1,7 @@
 //! What is said about what is wrong.
 
 use crate::compile;
+use engine::router::Regexes;
 use engine::router::expression::{Expression, Traffic};
 
 #[test]
@@ -52,7 +53,7 @@ fn all_other_mistakes_are_told_together() {
             "1:20 `upper` is not a function; there are `lower` and `any`",
             "1:40 `http.path` == takes a string, found a number",
             "2:15 `10.0.0.1/8` has bits set behind its prefix; the network is written `10.0.0.0/8`",
-            "2:41 not a regular expression: unclosed group",
+            "2:41 this regular expression is not well-formed: unclosed group",
         ],
     );
 }
@@ -60,7 +61,35 @@ fn all_other_mistakes_are_told_together() {
 #[test]
 fn a_flood_of_mistakes_is_cut() {
     let many = vec!["x == 1"; 30_000].join("&&");
-    assert_eq!(Expression::compile(&many, Traffic::Http).expect_err("mistakes").len(), 20);
+    assert_eq!(
+        Expression::compile(&many, Traffic::Http, &Regexes::default()).expect_err("mistakes").len(),
+        20
+    );
+}
+
+#[test]
+fn regular_expressions_are_bounded_alone_and_together() {
+    let large = |times| format!(r##"http.path ~ r#"\w{{{times}}}"#"##);
+    compile(&large(50));
+    let one = Expression::compile(&large(2000), Traffic::Http, &Regexes::default());
+    let one = one.expect_err("a mistake")[0].to_string();
+    assert!(one.starts_with("line 1, column 13: this regular expression takes more than"), "{one}");
+    let many: Vec<_> = (40..60).map(large).collect();
+    let all = Expression::compile(&many.join(" || "), Traffic::Http, &Regexes::default());
+    let all = all.expect_err("mistakes")[0].problem.to_string();
+    assert!(all.starts_with("the regular expressions up to here take more than"), "{all}");
+}
+
+#[test]
+fn what_is_not_in_the_dialect_is_named_with_what_to_write_instead() {
+    let said = |text: &str| {
+        let mistakes = Expression::compile(text, Traffic::Http, &Regexes::default());
+        mistakes.expect_err("a mistake")[0].to_string()
+    };
+    let ahead = said(r#"http.path ~ "^/(?!admin)""#);
+    assert!(ahead.starts_with("line 1, column 13: this regular expression looks around"));
+    assert!(ahead.contains("a route of their own with a higher `regex_priority` or `priority`"));
+    assert!(said(r##"http.path ~ r#"(a)\1"#"##).contains("refers back to a group"));
 }
 
 #[test]
@@ -130,7 +159,8 @@ fn size_and_depth_are_bounded() {
 /// Mistakes as `line:column problem`.
 #[track_caller]
 fn refuse(text: &str, expected: &[&str]) {
-    let mistakes = Expression::compile(text, Traffic::Http).expect_err("a mistake");
+    let mistakes =
+        Expression::compile(text, Traffic::Http, &Regexes::default()).expect_err("a mistake");
     let shown = mistakes.iter().map(|m| format!("{}:{} {}", m.line, m.column, m.problem));
     assert_eq!(shown.collect::<Vec<_>>(), expected);
 }

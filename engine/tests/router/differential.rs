@@ -1,5 +1,6 @@
 //! Our router against Kong's matcher, the `atc-router` crate, on random routes and requests:
 //! the same route, the same part of the path, the same groups of its regular expression.
+//! Every other table is of the flavor `expressions`, where most routes are expressions.
 //!
 //! What we do otherwise on purpose cannot occur: names are asked for in lower case, no header
 //! value is an expression that means something else in lower case, hosts are no IPv6
@@ -9,6 +10,7 @@
 //! 100,000 comparisons; `ROUTER_COMPARISONS=10000000` for as many as are wanted, and
 //! `ROUTER_SEED` for others.
 
+use super::expressions::some_expression;
 use super::kong::{Part, parts};
 use super::world::{Ask, LISTENER, Random, Variety, some_route};
 use atc_router::ast::{Type, Value};
@@ -16,10 +18,10 @@ use atc_router::context::Context;
 use atc_router::router::Router;
 use atc_router::schema::Schema;
 use engine::router::{Match, RouteTable, split_host};
-use engine::snapshot::{Snapshot, compile};
-use model::Config;
+use engine::snapshot::{RouterOptions, Snapshot, compile};
 use model::entities::Route;
 use model::testing::revision;
+use model::{Config, Flavor};
 use std::collections::{BTreeMap, HashMap};
 use std::thread;
 use uuid::Uuid;
@@ -52,10 +54,12 @@ fn as_kongs_matcher() {
 /// Compares one table on many requests; how many of them had a route.
 fn compare_table(seed: u64) -> u64 {
     let mut random = Random(seed);
-    let routes = some_routes(&mut random);
-    let table = table(&routes);
+    let flavor =
+        if seed.is_multiple_of(2) { Flavor::TraditionalCompatible } else { Flavor::Expressions };
+    let routes = some_routes(&mut random, flavor);
+    let table = table(&routes, flavor);
     let schema = schema();
-    let kong = Kong::new(&schema, &routes);
+    let kong = Kong::new(&schema, &routes, flavor);
     let mut count = 0;
     for _ in 0..ASKS {
         let ask = Ask::any(&mut random);
@@ -70,7 +74,7 @@ fn compare_table(seed: u64) -> u64 {
     count
 }
 
-fn some_routes(random: &mut Random) -> Vec<Route> {
+fn some_routes(random: &mut Random, flavor: Flavor) -> Vec<Route> {
     let variety = if random.one_in(4) { Variety::Lists } else { Variety::All };
     // Enough for lists to be split, at times; Kong's matcher looks at each.
     let count =
@@ -78,17 +82,21 @@ fn some_routes(random: &mut Random) -> Vec<Route> {
     (0..count)
         .map(|_| {
             let id = random.uuid();
-            some_route(random, id, variety)
+            match flavor == Flavor::Expressions && !random.one_in(3) {
+                true => some_expression(random, id),
+                false => some_route(random, id, variety),
+            }
         })
         .collect()
 }
 
-fn table(routes: &[Route]) -> RouteTable {
+fn table(routes: &[Route], router_flavor: Flavor) -> RouteTable {
     let mut config = Config::default();
     for route in routes {
         config.write(route.clone());
     }
-    let snapshot = compile(&revision(1, config), &Snapshot::empty());
+    let options = RouterOptions { router_flavor, ..RouterOptions::default() };
+    let snapshot = compile(&revision(1, config), &Snapshot::empty_for(options));
     snapshot.unwrap_or_else(|problems| panic!("{problems:?}")).routes
 }
 
@@ -103,7 +111,7 @@ struct Found {
 impl Found {
     fn of(found: Match<'_>, ask: &Ask) -> Found {
         let text = |part: &[u8]| String::from_utf8(part.to_vec()).expect("UTF-8");
-        let captures = found.captures(ask.path.as_bytes()).map(|captures| {
+        let captures = found.captures(&ask.view()).map(|captures| {
             let numbered = captures.numbered().map(|(group, part)| (group.to_string(), text(part)));
             let named = captures.named().map(|(name, part)| (name.to_owned(), text(part)));
             numbered.chain(named).collect()
@@ -119,11 +127,11 @@ struct Kong<'s> {
 }
 
 impl<'s> Kong<'s> {
-    fn new(schema: &'s Schema, routes: &[Route]) -> Kong<'s> {
+    fn new(schema: &'s Schema, routes: &[Route], flavor: Flavor) -> Kong<'s> {
         let mut kong =
             Kong { router: Router::new(schema), routes: HashMap::new(), parts: Vec::new() };
         for route in routes {
-            for part in parts(route) {
+            for part in parts(route, flavor) {
                 let added =
                     kong.router.add_matcher(part.priority as usize, part.id, &part.expression);
                 added.unwrap_or_else(|error| panic!("{error}: {}", part.expression));
@@ -154,12 +162,20 @@ impl<'s> Kong<'s> {
 
 fn schema() -> Schema {
     let mut schema = Schema::default();
-    for field in
-        ["net.protocol", "tls.sni", "http.method", "http.host", "http.path", "http.headers.*"]
-    {
+    for field in [
+        "net.protocol",
+        "tls.sni",
+        "http.method",
+        "http.host",
+        "http.path",
+        "http.path.segments.*",
+        "http.headers.*",
+        "http.queries.*",
+    ] {
         schema.add_field(field, Type::String);
     }
     schema.add_field("net.dst.port", Type::Int);
+    schema.add_field("http.path.segments.len", Type::Int);
     schema
 }
 
@@ -177,6 +193,18 @@ fn context<'s>(schema: &'s Schema, ask: &Ask) -> Context<'s> {
     for (name, value) in &ask.headers.0 {
         add(&format!("http.headers.{name}"), value);
     }
+    for argument in ask.query.split('&').filter(|argument| argument.starts_with('q')) {
+        add("http.queries.q", argument.split_once('=').map_or("", |(_, value)| value));
+    }
+    let segments: Vec<&str> = ask.path[1..].trim_end_matches('/').split('/').collect();
+    let segments = if segments == [""] { vec![] } else { segments };
+    if let Some(first) = segments.first() {
+        add("http.path.segments.0", first);
+    }
+    if let Some(both) = segments.get(..2) {
+        add("http.path.segments.0_1", &both.join("/"));
+    }
+    context.add_value("http.path.segments.len", Value::Int(segments.len() as i64));
     // A number that is no port is none of the routes'.
     context.add_value("net.dst.port", Value::Int(port.map_or(99_999, i64::from)));
     context

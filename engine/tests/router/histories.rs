@@ -1,13 +1,15 @@
 //! Patched ≡ built from nothing ≡ a linear scan, whatever happened before.
 
+use super::expressions::some_expression;
 use super::kong::{Part, parts};
 use super::world::{Ask, LISTENER, Random, Variety, some_route};
-use engine::router::{RouteTable, split_host};
-use engine::snapshot::{Snapshot, compile};
+use engine::router::expression::{Expression, Traffic};
+use engine::router::{Regexes, RouteTable, split_host};
+use engine::snapshot::{RouterOptions, Snapshot, compile};
 use model::entities::{Route, Service};
 use model::testing::{revision, service};
 use model::value::{HostMatch, Reference, RoutePath};
-use model::{Config, Id, Listed};
+use model::{Config, Flavor, Id, Listed};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use regex::{Regex, RegexBuilder};
@@ -57,16 +59,21 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn patched_is_rebuilt_is_scanned(steps in vec((step(), any::<u64>()), 1..250)) {
+    fn patched_is_rebuilt_is_scanned(
+        has_expressions in any::<bool>(),
+        steps in vec((step(), any::<u64>()), 1..250),
+    ) {
+        let flavor = if has_expressions { Flavor::Expressions } else { Flavor::default() };
+        let options = RouterOptions { router_flavor: flavor, ..RouterOptions::default() };
         let mut config = Config::default();
-        let mut patched = Snapshot::empty();
-        let mut scanner = Scanner::default();
+        let mut patched = Snapshot::empty_for(options);
+        let mut scanner = Scanner::of(flavor);
         for (number, (step, seed)) in (1..).zip(steps) {
-            apply(&mut config, step);
+            apply(&mut config, step, flavor);
             let revision = revision(number, config.clone());
             patched = Arc::new(compile(&revision, &patched).expect("a config that can be served"));
             let rebuilt = (number % 50 == 0)
-                .then(|| compile(&revision, &Snapshot::empty()).expect("the same config"));
+                .then(|| compile(&revision, &Snapshot::empty_for(options)).expect("the same config"));
             let mut random = Random(seed);
             for _ in 0..4 {
                 let ask = Ask::any(&mut random);
@@ -82,7 +89,7 @@ proptest! {
 }
 
 /// What is not possible, such as deleting a service that routes point at, is not done.
-fn apply(config: &mut Config, step: Step) {
+fn apply(config: &mut Config, step: Step, flavor: Flavor) {
     match step {
         Step::DeleteRoute(id) => {
             config.delete(Route::KIND, Uuid::from_u128(id));
@@ -101,10 +108,16 @@ fn apply(config: &mut Config, step: Step) {
         Step::PutRoute { id, seed, many, service } => {
             // A quarter of them gather in the same lists.
             let variety = if id % 4 == 0 { Variety::Lists } else { Variety::All };
-            let mut route = some_route(&mut Random(seed), Uuid::from_u128(id), variety);
-            let more = many.paths().map(|path| path.parse::<RoutePath>().expect("a path"));
-            let paths: Vec<_> = route.paths.take().into_iter().flatten().chain(more).collect();
-            route.paths = (!paths.is_empty()).then_some(paths);
+            let (random, id) = (&mut Random(seed), Uuid::from_u128(id));
+            let mut route = if flavor == Flavor::Expressions && seed % 3 > 0 {
+                some_expression(random, id)
+            } else {
+                let mut route = some_route(random, id, variety);
+                let more = many.paths().map(|path| path.parse::<RoutePath>().expect("a path"));
+                let paths: Vec<_> = route.paths.take().into_iter().flatten().chain(more).collect();
+                route.paths = (!paths.is_empty()).then_some(paths);
+                route
+            };
             let service = service.map(|id| Id::<Service>::from(Uuid::from_u128(id)));
             let service = service.filter(|id| config.get(*id).is_some());
             route.service = service.map(|id| Reference { id });
@@ -134,28 +147,59 @@ fn find(table: &RouteTable, ask: &Ask) -> Option<Found> {
 }
 
 /// The rules, without any structure but what saves the test from doing things twice.
-#[derive(Default)]
 struct Scanner {
+    flavor: Flavor,
     parts: HashMap<Uuid, (Route, Vec<Part>)>,
     regexes: HashMap<String, Regex>,
+    expressions: HashMap<String, Expression>,
 }
 
 impl Scanner {
+    fn of(flavor: Flavor) -> Scanner {
+        Scanner {
+            flavor,
+            parts: HashMap::new(),
+            regexes: HashMap::new(),
+            expressions: HashMap::new(),
+        }
+    }
+
     fn find(&mut self, config: &Config, ask: &Ask) -> Option<Found> {
         let best = config.all::<Route>().iter().filter_map(|route| {
             let service = route.service.and_then(|service| config.get(service.id));
             let is_served = service.is_none_or(|service| service.enabled);
-            (is_served && accepts(route, ask)).then(|| self.best_part(route, ask)).flatten()
+            let over = |word: &str| route.protocols.iter().any(|p| p.as_str() == word);
+            let is_over = self.flavor != Flavor::Expressions
+                || !over("http")
+                || over("https")
+                || !ask.is_https;
+            match is_served && is_over {
+                true if route.expression.is_some() => self.expressed(route, ask),
+                true if accepts(route, ask) => self.best_part(route, ask),
+                _ => None,
+            }
         });
         best.max_by_key(|(rank, _)| *rank).map(|(_, found)| found)
+    }
+
+    /// A route that is an expression, if that holds.
+    fn expressed(&mut self, route: &Route, ask: &Ask) -> Option<((u64, Uuid), Found)> {
+        let [part] = parts(route, self.flavor).try_into().expect("it is not split");
+        let expression = self.expressions.entry(part.expression.clone()).or_insert_with(|| {
+            let expression =
+                Expression::compile(&part.expression, Traffic::Http, &Regexes::default());
+            expression.expect("an expression")
+        });
+        let found = expression.find(&ask.view())?;
+        Some(((part.priority, part.id), (route.id, found.prefix_len)))
     }
 
     /// The best of a route's parts that match the path. Of equal paths the first counts.
     fn best_part(&mut self, route: &Route, ask: &Ask) -> Option<((u64, Uuid), Found)> {
         let known = self.parts.entry(route.id.uuid());
-        let known = known.or_insert_with(|| (route.clone(), parts(route)));
+        let known = known.or_insert_with(|| (route.clone(), parts(route, self.flavor)));
         if known.0 != *route {
-            *known = (route.clone(), parts(route));
+            *known = (route.clone(), parts(route, self.flavor));
         }
         let matching = known.1.iter().filter_map(|part| {
             let mut lengths = part.paths.iter().filter_map(|path| match path.strip_prefix('~') {

@@ -1,6 +1,7 @@
 //! How Kong 3.10 gives a route to its matcher: as parts, each an expression with a
 //! priority and an id. Written from its rules, not from our router.
 
+use model::Flavor;
 use model::entities::Route;
 use model::value::{HostMatch, PathMatch};
 use uuid::Uuid;
@@ -17,7 +18,12 @@ pub(crate) struct Part {
 
 const NAMESPACE: Uuid = Uuid::from_u128(0x7f145bf9_0dce_4f91_98eb_debbce4b9f6b);
 
-pub(crate) fn parts(route: &Route) -> Vec<Part> {
+pub(crate) fn parts(route: &Route, flavor: Flavor) -> Vec<Part> {
+    if let Some(text) = &route.expression {
+        let priority = 0xFF << 56 | u64::try_from(route.priority).expect("no less than 0");
+        let expression = text.clone() + &clause(route, flavor);
+        return vec![Part { id: route.id.uuid(), priority, expression, paths: vec![] }];
+    }
     let groups = groups(route);
     let is_split = groups.len() > 1;
     let part = |(at, paths): (usize, Vec<String>)| Part {
@@ -26,10 +32,19 @@ pub(crate) fn parts(route: &Route) -> Vec<Part> {
             false => route.id.uuid(),
         },
         priority: priority(route, &paths),
-        expression: expression(route, &paths),
+        expression: expression(route, &paths) + &clause(route, flavor),
         paths,
     };
     groups.into_iter().enumerate().map(part).collect()
+}
+
+/// The protocols of a route, which count where routes may be expressions.
+fn clause(route: &Route, flavor: Flavor) -> String {
+    let words: Vec<_> = route.protocols.iter().map(|protocol| protocol.as_str()).collect();
+    if flavor != Flavor::Expressions || words == ["https"] {
+        return String::new();
+    }
+    format!(" && {}", any(words.iter().map(|word| format!(r#"net.protocol == "{word}""#))))
 }
 
 /// Paths by their length, regular expressions by themselves, as they first appear.

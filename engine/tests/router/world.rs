@@ -92,6 +92,7 @@ const SNIS: &[&str] = &["a.io", "b.io.", "*.a.io", "*.io", "x.*"];
 const ASKED_SNIS: &[&str] = &["a.io", "b.io", "x.a.io", "x.y.a.io", "c.io"];
 const PROTOCOLS: &[&[&str]] =
     &[&["http", "https"], &["http", "https"], &["http"], &["https"], &["grpc", "grpcs"]];
+const ASKED_QUERIES: &[&str] = &["", "q=1", "q=2&q=1", "q", "p=1"];
 
 /// SplitMix64: numbers that look random and are the same every time.
 #[derive(Clone, Debug)]
@@ -220,6 +221,7 @@ pub(crate) struct Ask {
     /// The `Host` header.
     pub(crate) host: &'static str,
     pub(crate) path: String,
+    pub(crate) query: &'static str,
     pub(crate) sni: Option<&'static str>,
     pub(crate) headers: Headers,
 }
@@ -243,6 +245,7 @@ impl Ask {
             is_https,
             method: random.pick(METHODS),
             host: random.pick(ASKED_HOSTS),
+            query: random.pick(ASKED_QUERIES),
             path: format!("/{path}").replace("//", "/"),
             sni: (is_https && !random.one_in(4)).then(|| random.pick(ASKED_SNIS)),
         }
@@ -256,7 +259,7 @@ impl Ask {
             host,
             port,
             path: self.path.as_bytes(),
-            query: b"",
+            query: self.query.as_bytes(),
             sni: self.sni.map(str::as_bytes),
             source: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             destination: SocketAddr::from((Ipv4Addr::LOCALHOST, LISTENER)),

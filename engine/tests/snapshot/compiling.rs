@@ -2,11 +2,11 @@
 
 use super::get;
 use engine::router::{RequestView, RouterPriority};
-use engine::snapshot::{CompileOptions, Snapshot, compile, judge};
+use engine::snapshot::{RouterOptions, Snapshot, compile, judge};
 use model::entities::{Route, Service};
 use model::testing::{RouteBuilder, ServiceBuilder, revision, route, service};
 use model::vitals::Problem;
-use model::{Config, Listed};
+use model::{Config, Flavor, Listed};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,10 +130,8 @@ fn the_order_of_routes_may_be_the_documented_one() {
     config.write(route("by_host").host("a.io").build());
     config.write(route("by_path").path("/a").method("GET").build());
     let find = |order| {
-        let previous = Snapshot::empty_for(CompileOptions {
-            router_priority: order,
-            ..CompileOptions::default()
-        });
+        let options = RouterOptions { router_priority: order, ..RouterOptions::default() };
+        let previous = Snapshot::empty_for(options);
         let first = compiled(&config, &previous);
         // What follows is compiled as the first was.
         let next = compiled(&config, &first);
@@ -143,6 +141,55 @@ fn the_order_of_routes_may_be_the_documented_one() {
     };
     assert_eq!(find(RouterPriority::KongEffective).as_deref(), Some("by_host"));
     assert_eq!(find(RouterPriority::Documented).as_deref(), Some("by_path"));
+}
+
+#[test]
+fn an_expression_that_is_none_is_refused_with_the_place() {
+    let told = |protocols: Value, text: &str| {
+        let mut config = Config::default();
+        config.write(route("r").with("protocols", protocols).with("expression", text).build());
+        let problems = compile(&revision(1, config), &with_expressions()).expect_err("problems");
+        assert!(problems.iter().all(|problem| problem.field.as_deref() == Some("expression")));
+        assert!(problems.iter().all(|problem| problem.code == "invalid_expression"));
+        problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(json!(["http"]), "http.pth == \"/\" &&\n net.src.port == \"1\""),
+        [
+            "Router Expression failed validation: line 1, column 1: `http.pth` is not a field of \
+             HTTP requests",
+            "Router Expression failed validation: line 2, column 18: `net.src.port` == takes a \
+             number, found a string",
+        ]
+    );
+    // Those for streams must be sound although they are not served.
+    assert_eq!(
+        told(json!(["tcp"]), "http.path == \"/\""),
+        ["Router Expression failed validation: line 1, column 1: `http.path` is not a field of \
+          streams"]
+    );
+}
+
+#[test]
+fn expressions_are_refused_where_routes_are_not_written_so() {
+    let mut config = Config::default();
+    let one = route("r").with("expression", "http.path == \"/\"").build();
+    config.write(one.clone());
+    config.write(route("classic").path("/a").build());
+    let [problem] = problems(&config).try_into().expect("one problem");
+    assert_eq!((&*problem.code, problem.field.as_deref()), ("router_flavor", Some("expression")));
+    assert_eq!(problem.entity, Some(("routes".to_owned(), one.id.uuid())));
+    assert!(problem.message.ends_with("its router_flavor is traditional_compatible"));
+    assert_eq!(compiled(&config, &with_expressions()).routes.len(), 2);
+    assert!(judge(RouterOptions::default()).rehearse(&config).is_err());
+    let router_flavor = Flavor::Expressions;
+    let options = RouterOptions { router_flavor, ..RouterOptions::default() };
+    assert_eq!(judge(options).rehearse(&config), Ok(()));
+}
+
+fn with_expressions() -> Arc<Snapshot> {
+    let router_flavor = Flavor::Expressions;
+    Snapshot::empty_for(RouterOptions { router_flavor, ..RouterOptions::default() })
 }
 
 #[test]
@@ -189,7 +236,7 @@ fn all_problems_come_at_once() {
 
 #[test]
 fn a_judge_says_what_compiling_says_and_remembers_nothing_that_failed() {
-    let judge = judge();
+    let judge = judge(RouterOptions::default());
     let mut config = Config::default();
     config.write(route("r").path("/a").build());
     assert_eq!(judge.rehearse(&config), Ok(()));

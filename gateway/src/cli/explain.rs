@@ -73,9 +73,10 @@ fn ask_file(file: &Path, question: &Question) -> anyhow::Result<Value> {
     let name = file.display();
     let text =
         bounded::read(file, bounded::DOCUMENT).with_context(|| format!("cannot read {name}"))?;
-    let document = declarative::parse(&text, SystemTime::now().into());
+    let router = engine::RouterOptions::default();
+    let document = declarative::parse(&text, SystemTime::now().into(), router.router_flavor);
     let document = document.with_context(|| name.to_string())?;
-    match engine::judge().explain(&document.config, question) {
+    match engine::judge(router).explain(&document.config, question) {
         Ok(explanation) => Ok(serde_json::to_value(explanation)?),
         Err(problems) => {
             let error = declarative::DeclarativeError::Invalid(document.blame(&problems));

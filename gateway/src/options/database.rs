@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use admin::Beginning;
+use engine::RouterOptions;
 use model::declarative;
 
 use super::reader::Reader;
@@ -124,14 +125,17 @@ impl Reader<'_> {
                 None
             }
             (Some(file), None) => match bounded::read(&file, bounded::DOCUMENT) {
-                Ok(text) => Some(read(file.display().to_string(), &text)),
+                Ok(text) => Some(read(file.display().to_string(), &text, self.routing())),
                 Err(error) => {
                     let path = file.display();
                     self.wrong("declarative_config", format!("cannot read {path}: {error}"));
                     None
                 }
             },
-            (None, text) => text.map(|text| read("declarative_config_string".to_owned(), text)),
+            (None, text) => {
+                let name = "declarative_config_string".to_owned();
+                text.map(|text| read(name, text, self.routing()))
+            }
         }
     }
 
@@ -145,9 +149,9 @@ impl Reader<'_> {
     }
 }
 
-fn read(name: String, text: &str) -> Declarative {
-    let document = declarative::parse(text, SystemTime::now().into())
-        .and_then(|document| document.judged(&*engine::judge()))
+fn read(name: String, text: &str, routing: RouterOptions) -> Declarative {
+    let document = declarative::parse(text, SystemTime::now().into(), routing.router_flavor)
+        .and_then(|document| document.judged(&*engine::judge(routing)))
         .map(|document| Beginning::new(text, document.config))
         .map_err(|error| error.to_string());
     Declarative { name, document }

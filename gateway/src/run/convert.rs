@@ -40,7 +40,8 @@ pub(super) fn admin(
         server_tokens: admin.headers.contains(&Header::Server),
         latency_tokens: admin.headers.contains(&Header::AdminLatency),
         access_log: telemetry.admin_access().is_open().then(|| Box::new(log) as _),
-        ..admin::Options::new(storage, engine::judge())
+        flavor: options.routing.router_flavor,
+        ..admin::Options::new(storage, engine::judge(options.routing))
     }
 }
 
@@ -56,11 +57,12 @@ fn access_line(request: &admin::Access<'_>) -> String {
 }
 
 /// The data plane's half.
-pub(super) fn engine(proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
+pub(super) fn engine(options: &Options, proxy: &Proxy, telemetry: &Telemetry) -> engine::Options {
     let Workers { count, cores } = proxy.workers.clone();
     let Keepalive { pool_size, idle_timeout, max_requests } = proxy.keepalive;
     engine::Options {
         listen: proxy.listen.iter().map(listen).collect(),
+        router: options.routing,
         tls: tls(&proxy.tls),
         workers: engine::options::Workers { count, cores },
         headers: headers(proxy),

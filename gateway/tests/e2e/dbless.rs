@@ -48,6 +48,68 @@ async fn the_file_is_served_and_a_document_replaces_it() {
 }
 
 #[tokio::test]
+async fn routes_may_be_expressions_where_the_flavor_says_so() {
+    let site = Site::new().await;
+    let origin = Origin::start("shop").await;
+    let routes = |routes: &str| {
+        let url = origin.url("/");
+        format!(
+            "_format_version: '3.0'\nservices:\n- name: shop\n  url: {url}\n  routes:\n{routes}"
+        )
+    };
+    let mixed = routes(
+        r#"  - {name: all, paths: [/], methods: [GET]}
+  - {name: v2, expression: 'http.path ^= "/shop" && http.queries.v == "2"', priority: 1, strip_path: false}
+  - {name: none, expression: 'http.path ^= "/shop/internal"', priority: 2, protocols: [https]}
+"#,
+    );
+    let mut node = DbLess::new(&site);
+    node.process.set("router_flavor", "expressions");
+    node.start().await;
+    let reply = node.load(&mixed).await;
+    assert_eq!(reply.status, 201, "{reply:?}");
+    assert_eq!(node.ask("/").await.json()["configuration"]["router_flavor"], "expressions");
+    assert_eq!(node.ask("/routes/v2").await.json()["priority"], 1);
+    assert_eq!(node.get("/shop?v=2").await.unwrap().status, 200);
+    assert_eq!(node.get("/other?v=2").await.unwrap().status, 200);
+    assert_eq!(node.get("/shop/internal?v=2").await.unwrap().status, 426);
+
+    let wrong = routes("  - {name: v2, expression: 'http.path ^= 2'}\n");
+    let reply = node.load(&wrong).await;
+    assert_eq!(reply.status, 400, "{reply:?}");
+    let said = reply.json().to_string();
+    assert!(said.contains("line 1, column 14: `http.path` ^= takes a string"), "{said}");
+    assert_eq!(node.get("/shop/internal").await.unwrap().status, 426);
+
+    // What no flavor serves as written is told once, with names.
+    let ignored = routes("  - {name: old, paths: [/old], path_handling: v1}\n");
+    assert_eq!(node.load(&ignored).await.status, 201);
+    node.process.says(&["[warn]", "path_handling = v1 has no effect", ": 1 (old)"]).await;
+}
+
+#[tokio::test]
+async fn expressions_are_an_error_at_start_where_routes_are_not_written_so() {
+    let site = Site::new().await;
+    let file = site.path().join("kong.yml");
+    let route = "{name: e, expression: 'http.path == \"/\"'}";
+    fs::write(&file, format!("_format_version: '3.0'\nroutes: [{route}]\n")).unwrap();
+    let mut node = DbLess::new(&site);
+    node.process.set("declarative_config", file.display());
+    node.process.set("router_flavor", "traditional");
+    node.process.start();
+    let status = node.process.exited(Duration::from_secs(20)).await;
+    assert_eq!(status.code(), Some(1));
+    let checked = node.process.check();
+    assert!(!checked.status.success());
+    let checked = String::from_utf8(checked.stderr).unwrap();
+    for said in [node.process.log(), checked] {
+        let unknown = "routes.1.expression: unknown field: it is there where router_flavor";
+        assert!(said.contains(unknown), "{said}");
+        assert!(said.contains("traditional is served as traditional_compatible"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_document_changes_nothing() {
     let site = Site::new().await;
     let origin = Origin::start("shop").await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use admin::{Options, Storage};
 use cluster::ed25519::PublicKey;
+use model::Flavor;
 use model::judge::Lenient;
 use serde_json::{Value, json};
 
@@ -26,9 +27,14 @@ struct Careless {
 
 impl Careless {
     async fn start(site: &Site) -> Self {
+        Self::start_in(site, Flavor::default()).await
+    }
+
+    async fn start_in(site: &Site, flavor: Flavor) -> Self {
         let (at, link) = (free_port(), free_port());
         let admin = admin::Server::start(Options {
             listeners: vec![TcpListener::bind(at).unwrap()],
+            flavor,
             ..Options::new(
                 Storage::Sqlite(site.place("careless").join("gateway.db")),
                 Arc::new(Lenient),
@@ -100,6 +106,46 @@ async fn what_cannot_be_compiled_changes_nothing_and_is_told() {
     assert_eq!(reply.status, 200);
     within(Duration::from_secs(15), async || data_plane.get("/mended").await?.with_status(200))
         .await;
+    within(PATIENCE, async || {
+        let row = control_plane.row().await?;
+        let settled = row["sync_status"] == "normal" && row["refused"].is_null();
+        if settled { Ok(()) } else { Err(row.to_string()) }
+    })
+    .await;
+}
+
+// Each node is told how routes are written. Serving the rest would send requests elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn expressions_are_refused_loudly_by_a_data_plane_of_another_flavor() {
+    let site = Site::new().await;
+    let origin = Origin::start("a").await;
+    let control_plane = Careless::start_in(&site, Flavor::Expressions).await;
+    let mut data_plane = DataPlane::new(&site, control_plane.cluster);
+    data_plane.start().await;
+    let service = json!({ "name": "a", "url": origin.url("/") });
+    assert_eq!(control_plane.send("POST", "/services", service).await.status, 201);
+    let route = json!({ "name": "good", "paths": ["/good"] });
+    assert_eq!(control_plane.send("POST", "/services/a/routes", route).await.status, 201);
+    data_plane.answers("/good", 200).await;
+
+    let route = json!({ "name": "e", "expression": "http.path == \"/good\"" });
+    assert_eq!(control_plane.send("POST", "/services/a/routes", route).await.status, 201);
+    let row = within(PATIENCE, async || {
+        let row = control_plane.row().await?;
+        if row["sync_status"] == "refused" { Ok(row) } else { Err(row.to_string()) }
+    })
+    .await;
+    let problem = &row["refused"]["problems"][0];
+    assert_eq!(
+        (&problem["code"], &problem["field"]),
+        (&json!("router_flavor"), &json!("expression"))
+    );
+    data_plane.process.says(&["[error]", "its router_flavor is traditional_compatible"]).await;
+    assert_eq!(data_plane.get("/good").await.unwrap().status, 200);
+
+    data_plane.process.kill();
+    data_plane.process.set("router_flavor", "expressions");
+    data_plane.start().await;
     within(PATIENCE, async || {
         let row = control_plane.row().await?;
         let settled = row["sync_status"] == "normal" && row["refused"].is_null();

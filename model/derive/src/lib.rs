@@ -2,8 +2,8 @@
 //! its bytes.
 //!
 //! Each field needs a doc comment (operators read it in `GET /schemas`) and may
-//! have `#[field(…)]` with: `default`, `unique`, `auto`, `since`, `on_delete`,
-//! `name`, and the rules `not`, `one_of`, `not_one_of`, `above`, `between`,
+//! have `#[field(…)]` with: `default`, `unique`, `auto`, `since`, `flavor`,
+//! `on_delete`, `name`, and the rules `not`, `one_of`, `not_one_of`, `above`, `between`,
 //! `len_eq`, `len_min`, `len_max`, `starts_with`, `subsets`. The struct may have
 //! `#[record(name = "…", checks = …, shorthands = …, prepare = …)]`.
 

@@ -123,6 +123,10 @@ impl FieldOptions {
                 let version = meta.value()?.parse::<LitStr>()?;
                 self.settings.push(quote!(since: #version));
             }
+            "flavor" => {
+                let flavor = flavor(&meta.value()?.parse()?)?;
+                self.settings.push(quote!(flavor: ::core::option::Option::Some(#flavor)));
+            }
             "on_delete" => {
                 let action = on_delete(&meta.value()?.parse()?)?;
                 self.settings.push(quote!(on_delete: #action));
@@ -193,8 +197,8 @@ fn field_rule(rule: &str, meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
         }
         _ => {
             return Err(meta.error(
-                "expected one of: name, unique, auto, default, since, on_delete, not, one_of, \
-                 not_one_of, above, between, len_eq, len_min, len_max, starts_with, subsets",
+                "expected one of: name, unique, auto, default, since, flavor, on_delete, not, \
+                 one_of, not_one_of, above, between, len_eq, len_min, len_max, starts_with, subsets",
             ));
         }
     })
@@ -227,6 +231,13 @@ fn list(expr: &Expr) -> Result<Vec<TokenStream>> {
     match expr {
         Expr::Array(array) => array.elems.iter().map(literal).collect(),
         other => Err(Error::new(other.span(), "expected a [list]")),
+    }
+}
+
+fn flavor(flavor: &LitStr) -> Result<TokenStream> {
+    match flavor.value().as_str() {
+        "expressions" => Ok(quote!(::model::Flavor::Expressions)),
+        _ => Err(Error::new(flavor.span(), "expected \"expressions\"")),
     }
 }
 

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 
 use crate::entities::Visit;
 use crate::entity::foreign_keys;
-use crate::{Config, Entity, EntityKind};
+use crate::schema::to_object;
+use crate::{Config, Entity, EntityKind, Flavor};
 
-/// The configuration as YAML.
-pub fn export(config: &Config) -> String {
+/// The configuration as YAML, as a flavor has it.
+pub fn export(config: &Config, flavor: Flavor) -> String {
     let mut text = "_format_version: '3.0'\n_transform: false\n".to_owned();
     for &kind in EntityKind::ALL {
-        let entities = kind.visit(Section(config));
+        let entities = kind.visit(Section(config, flavor));
         if !entities.is_empty() {
             let section = json!({ kind.name(): entities });
             let yaml = serde_saphyr::to_string(&section);
@@ -25,18 +26,18 @@ pub fn export(config: &Config) -> String {
 }
 
 /// The entities of one kind, as they stand in a document.
-struct Section<'a>(&'a Config);
+struct Section<'a>(&'a Config, Flavor);
 
 impl Visit for Section<'_> {
     type Output = Vec<Value>;
 
     fn visit<E: Entity>(self) -> Vec<Value> {
-        self.0.all::<E>().iter().map(flat).collect()
+        self.0.all::<E>().iter().map(|entity| flat(entity, self.1)).collect()
     }
 }
 
-fn flat<E: Entity>(entity: &E) -> Value {
-    let mut shown = serde_json::to_value(entity).expect("a record is an object of plain values");
+fn flat<E: Entity>(entity: &E, flavor: Flavor) -> Value {
+    let mut shown = Value::Object(to_object(entity, flavor));
     for key in foreign_keys(E::SCHEMA.fields) {
         let pointer = &mut shown[key.field];
         *pointer = pointer["id"].take();
@@ -48,6 +49,7 @@ fn flat<E: Entity>(entity: &E) -> Value {
 mod tests {
     use super::*;
     use crate::declarative::parse;
+    use crate::encode::ContentHash;
     use crate::testing::{route, service};
     use crate::value::Timestamp;
 
@@ -58,8 +60,16 @@ mod tests {
         config.write(orders.clone());
         config.write(route("users").path("/users: yes").to(&orders).build());
         config.write(route("12").path("/#").build());
-        let text = export(&config);
-        let again = parse(&text, Timestamp::from_seconds(1)).expect("a configuration").config;
-        assert_eq!(again.hash(), config.hash(), "{text}");
+        let text = export(&config, Flavor::TraditionalCompatible);
+        assert_eq!(reloaded(&text, Flavor::TraditionalCompatible), config.hash(), "{text}");
+
+        config.write(route("v2").with("expression", r#"http.path == "/v2""#).build());
+        let text = export(&config, Flavor::Expressions);
+        assert_eq!(reloaded(&text, Flavor::Expressions), config.hash(), "{text}");
+    }
+
+    fn reloaded(text: &str, flavor: Flavor) -> ContentHash {
+        let document = parse(text, Timestamp::from_seconds(1), flavor);
+        document.expect("a configuration").config.hash()
     }
 }

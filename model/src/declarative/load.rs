@@ -17,7 +17,7 @@ use crate::id::parse_hyphenated;
 use crate::schema::{self, Object};
 use crate::value::Timestamp;
 use crate::violation::{Violation, Violations};
-use crate::{Config, Entity, EntityKind, references};
+use crate::{Config, Entity, EntityKind, Flavor, references};
 
 /// Under which Kong derives the ids of entities that have a name but no id.
 const NAMESPACE: Uuid = uuid!("fd02801f-0957-4a15-a55a-c8d9606f30b5");
@@ -28,8 +28,8 @@ pub(super) const REMARKS: [&str; 2] = ["_comment", "_ignore"];
 /// Keys that may stand beside the sections.
 const HEADER: [&str; 4] = ["_format_version", "_transform", "_comment", "_ignore"];
 
-/// Takes a document that has been read.
-pub fn load(document: Value, now: Timestamp) -> Result<Document, Violations> {
+/// Takes a document that has been read, in a flavor.
+pub fn load(document: Value, now: Timestamp, flavor: Flavor) -> Result<Document, Violations> {
     let Value::Object(mut document) = document else {
         let syntax = DeclarativeError::Syntax("expected an object".to_owned());
         return Err(syntax.into_violations());
@@ -37,8 +37,13 @@ pub fn load(document: Value, now: Timestamp) -> Result<Document, Violations> {
     let mut found = header(&document);
     HEADER.iter().for_each(|key| drop(document.remove(*key)));
 
-    let mut loader =
-        Loader { now, ids: HashSet::new(), keys: HashMap::new(), document: Document::default() };
+    let mut loader = Loader {
+        now,
+        flavor,
+        ids: HashSet::new(),
+        keys: HashMap::new(),
+        document: Document::default(),
+    };
     for &kind in EntityKind::ALL {
         if let Some(section) = document.get_mut(kind.name()) {
             loader.identify_all(kind, section);
@@ -98,6 +103,7 @@ struct Parent<'a> {
 
 struct Loader {
     now: Timestamp,
+    flavor: Flavor,
     ids: HashSet<(EntityKind, Uuid)>,
     keys: HashMap<(EntityKind, String), Uuid>,
     document: Document,
@@ -196,7 +202,8 @@ impl Loader {
         let astray = self.point(kind, &mut item, parent);
         schema::stamp(kind.schema(), &mut item, self.now);
         let is_sound = astray.is_empty() && found.is_empty();
-        let taken = kind.visit(Take { document: &mut self.document, item, place, is_sound });
+        let (document, flavor) = (&mut self.document, self.flavor);
+        let taken = kind.visit(Take { document, flavor, item, place, is_sound });
         let twin = match taken {
             Ok(()) => None,
             Err(Unfit::Twin(message)) => Some(message),
@@ -293,6 +300,7 @@ enum Unfit {
 /// Checks one entity and, if nothing else is wrong with it, writes it down.
 struct Take<'a> {
     document: &'a mut Document,
+    flavor: Flavor,
     item: Object,
     place: &'a Place,
     is_sound: bool,
@@ -302,7 +310,8 @@ impl Visit for Take<'_> {
     type Output = Result<(), Unfit>;
 
     fn visit<E: Entity>(self) -> Self::Output {
-        let entity = schema::check::<E>(Value::Object(self.item)).map_err(Unfit::Invalid)?;
+        let entity = schema::check_in::<E>(self.flavor, Value::Object(self.item));
+        let entity = entity.map_err(Unfit::Invalid)?;
         let config = &mut self.document.config;
         if let Some((field, value)) = shared(config, &entity) {
             let kind = E::KIND;

@@ -11,7 +11,7 @@ use crate::value::{
     RoutePath, Set, SniPattern, Tags, Timestamp,
 };
 use crate::violation::Violations;
-use crate::{Entity, Id};
+use crate::{Entity, Flavor, Id};
 
 /// What a request or connection must look like to be served, and by what.
 #[derive(Clone, Debug, PartialEq, Record)]
@@ -71,7 +71,16 @@ pub struct Route {
     /// How the service's path and the request's are joined.
     #[field(default = "v0")]
     pub path_handling: Option<PathHandling>,
+    /// What a request or connection must be like, in place of all other fields that match.
+    #[field(flavor = "expressions")]
+    pub expression: Option<String>,
+    /// Puts one expression before another: higher goes first.
+    #[field(flavor = "expressions", default = 0, between = (0, HIGHEST_PRIORITY))]
+    pub priority: i64,
 }
+
+/// The highest priority an expression can be given.
+pub const HIGHEST_PRIORITY: i64 = (1 << 46) - 1;
 
 const CHECKS: &[Check] = &[
     Check::When {
@@ -88,7 +97,8 @@ const CHECKS: &[Check] = &[
             "'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'",
         ),
     },
-    Check::Custom(check_group),
+    Check::InFlavor(check_group),
+    Check::InFlavor(check_expression),
 ];
 
 /// A group of protocols and what a route for it can match on.
@@ -143,24 +153,31 @@ fn prepare(route: &mut Object) -> Result<(), Violations> {
     Ok(())
 }
 
-fn check_group(route: &Object, found: &mut Violations) {
+fn check_group(route: &Object, flavor: Flavor, found: &mut Violations) {
     let Some(group) = group_of(route) else { return };
     let is_grpc = group.protocols.contains(&"grpc");
     let strips = is_grpc && route.get("strip_path") == Some(&true.into());
     let set = |field: &str| route.get(field).is_some_and(|value| !value.is_null());
-    let forbidden = group.forbidden.iter().filter(|field| set(field));
+    // Kong 3.10 lets requests be told apart by addresses where expressions can.
+    let is_open =
+        |field: &str| flavor == Flavor::Expressions && ["sources", "destinations"].contains(&field);
+    let forbidden = group.forbidden.iter().filter(|field| set(field) && !is_open(field));
     for field in forbidden.chain(strips.then_some(&"strip_path")) {
         found.set(*field, format!("cannot set '{field}' when 'protocols' is {}", group.called));
     }
     if !found.has("protocols") {
-        check_matchers(route, found);
+        check_matchers(route, flavor, found);
     }
 }
 
 /// A route that matches everything is a mistake; which fields may narrow it
 /// depends on the protocol.
-fn check_matchers(route: &Object, found: &mut Violations) {
+fn check_matchers(route: &Object, flavor: Flavor, found: &mut Violations) {
     let has = |protocol: &str| words(route).any(|word| word == protocol);
+    let expression = (flavor == Flavor::Expressions).then_some("expression");
+    if expression.is_some_and(|field| is_set(route, field)) {
+        return;
+    }
     let (fields, called): (&[&str], _) = if has("https") {
         (&["methods", "hosts", "headers", "paths", "snis"], "'https'")
     } else if has("http") {
@@ -178,9 +195,34 @@ fn check_matchers(route: &Object, found: &mut Violations) {
         (&["sources", "destinations", "snis"], "'tcp', 'tls' or 'udp'")
     };
     if !fields.iter().any(|field| is_set(route, field)) {
-        found
-            .add_entity(format!("must set one of {} when 'protocols' is {called}", quoted(fields)));
+        let fields: Vec<_> = fields.iter().copied().chain(expression).collect();
+        let fields = quoted(&fields);
+        found.add_entity(format!("must set one of {fields} when 'protocols' is {called}"));
     }
+}
+
+/// All that match but expressions.
+const MATCHERS: &[&str] =
+    &["methods", "hosts", "paths", "headers", "snis", "sources", "destinations"];
+
+/// An expression stands for itself: nothing beside it narrows it or ranks it otherwise.
+fn check_expression(route: &Object, flavor: Flavor, found: &mut Violations) {
+    if flavor != Flavor::Expressions {
+        return;
+    }
+    let is_not_zero =
+        |field: &str| route.get(field).is_some_and(|value| !value.is_null() && *value != 0);
+    let has_matchers = MATCHERS.iter().any(|field| is_set(route, field));
+    let others = "'methods', 'hosts', 'paths', 'headers', 'snis', 'sources' or 'destinations'";
+    let (field, others) = match is_set(route, "expression") {
+        true if has_matchers => ("expression", others),
+        true if is_not_zero("regex_priority") => ("regex_priority", "'expression'"),
+        false if has_matchers && is_not_zero("priority") => ("priority", others),
+        _ => return,
+    };
+    found.add_entity(format!(
+        "Router Expression failed validation: cannot set '{field}' with {others} simultaneously"
+    ));
 }
 
 fn words(route: &Object) -> impl Iterator<Item = &str> {

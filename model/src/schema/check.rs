@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::rules::first_refusal;
 use super::{Element, Field, Kind, Object, Record, Rule, Schema, Shorthand};
+use crate::Flavor;
 use crate::id::parse_hyphenated;
 use crate::value::unrepeated;
 use crate::violation::{Violation, Violations};
@@ -16,22 +17,34 @@ use crate::violation::{Violation, Violations};
 const REQUIRED: &str = "required field missing";
 const UNKNOWN: &str = "unknown field";
 
+/// The same as [`check_in`], in the default flavor.
+pub fn check<R: Record + DeserializeOwned>(input: Value) -> Result<R, Violations> {
+    check_in(Flavor::default(), input)
+}
+
 /// The whole write path of a record: JSON in, the struct or all violations out.
 ///
 /// Fields the server fills in must be there: see [`super::stamp()`].
-pub fn check<R: Record + DeserializeOwned>(input: Value) -> Result<R, Violations> {
+pub fn check_in<R: Record + DeserializeOwned>(
+    flavor: Flavor,
+    input: Value,
+) -> Result<R, Violations> {
     let Value::Object(input) = input else {
         return Err(Violations::entity("expected a record"));
     };
-    let checked = check_object(R::SCHEMA, input)?;
+    let checked = check_object(R::SCHEMA, flavor, input)?;
     // The schema is derived from the struct, so this does not fail; if a type's
     // rules and its parser ever disagree, the client learns what the parser said.
     R::deserialize(Value::Object(checked)).map_err(|error| Violations::entity(error.to_string()))
 }
 
 /// Checks an object against a schema. What comes back has every field, defaults
-/// included, and nothing else.
-pub fn check_object(schema: &Schema, mut input: Object) -> Result<Object, Violations> {
+/// included, and nothing else. A field of another flavor is unknown.
+pub fn check_object(
+    schema: &Schema,
+    flavor: Flavor,
+    mut input: Object,
+) -> Result<Object, Violations> {
     let mut found = Violations::default();
     for shorthand in schema.shorthands {
         expand(shorthand, &mut input, &mut found);
@@ -44,19 +57,27 @@ pub fn check_object(schema: &Schema, mut input: Object) -> Result<Object, Violat
     }
     let mut record = Object::new();
     for field in schema.fields {
-        let value = input.remove(field.name).unwrap_or_else(|| field.absent());
+        let given = if field.is_of(flavor) { input.remove(field.name) } else { None };
+        let value = given.unwrap_or_else(|| field.absent());
         let value = check_field(field, value).unwrap_or_else(|(value, violation)| {
             found.set(field.name, violation);
             value
         });
         record.insert(field.name.to_owned(), value);
     }
-    schema.checks.iter().for_each(|check| check.run(&record, &mut found));
+    schema.checks.iter().for_each(|check| check.run(&record, flavor, &mut found));
     // Last, since there may be any number of them, and not all are told then.
     for unknown in input.keys().filter(|key| *key != "updated_at") {
-        found.set(unknown, UNKNOWN);
+        found.set(unknown, unknown_field(schema, unknown));
     }
     found.or(record)
+}
+
+fn unknown_field(schema: &Schema, name: &str) -> String {
+    match schema.field(name).and_then(|field| field.flavor) {
+        Some(flavor) => format!("{UNKNOWN}: it is there where router_flavor = {flavor}"),
+        None => UNKNOWN.to_owned(),
+    }
 }
 
 fn expand(shorthand: &Shorthand, input: &mut Object, found: &mut Violations) {
@@ -103,11 +124,13 @@ fn check_value<'a>(kind: Kind, rules: impl Iterator<Item = &'a Rule>, value: Val
         (Kind::Map { keys, values }, Value::Object(entries)) => {
             check_entries(keys, values, entries)?
         }
-        (Kind::Record(schema), Value::Object(object)) => match check_object(schema, object.clone())
-        {
-            Ok(record) => Value::Object(record),
-            Err(violations) => return refuse(Value::Object(object), violations),
-        },
+        (Kind::Record(schema), Value::Object(object)) => {
+            // Records inside of others are the same in every flavor.
+            match check_object(schema, Flavor::default(), object.clone()) {
+                Ok(record) => Value::Object(record),
+                Err(violations) => return refuse(Value::Object(object), violations),
+            }
+        }
         (Kind::Foreign { .. }, Value::Object(object)) => check_foreign(object)?,
         (kind, value) => return refuse(value, expected(kind)),
     };

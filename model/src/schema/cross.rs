@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::rules::quoted;
 use super::{Object, Rule};
+use crate::Flavor;
 use crate::violation::Violations;
 
 /// A demand on several fields. Empty lists and maps count as unset.
@@ -35,18 +36,21 @@ pub enum Check {
     Distinct(&'static [&'static str]),
     /// What cannot be said in the other ways.
     Custom(fn(&Object, &mut Violations)),
+    /// The same, where it is not the same in every flavor.
+    InFlavor(fn(&Object, Flavor, &mut Violations)),
 }
 
 impl Check {
     /// Adds to `found` what is wrong with the fields of `record`, given what is
     /// wrong with each of them alone.
-    pub(super) fn run(&self, record: &Object, found: &mut Violations) {
+    pub(super) fn run(&self, record: &Object, flavor: Flavor, found: &mut Violations) {
         let set = |names: &[&str]| names.iter().filter(|name| is_set(record, name)).count();
         let (holds, words, names) = match self {
             Check::When { field, is, then, must, message } => {
                 return when(record, found, (field, is), (then, must), *message);
             }
             Check::Custom(check) => return check(record, found),
+            Check::InFlavor(check) => return check(record, flavor, found),
             Check::AtLeastOneOf(names) => {
                 (set(names) > 0, "at least one of these fields must be non-empty", names)
             }

@@ -3,20 +3,22 @@
 
 use serde_json::{Value, json};
 
+use crate::Flavor;
+
 use super::{Check, Element, Field, Kind, Literal, Object, OnDelete, Rule, Schema};
 
 impl Schema {
-    /// The description: `fields` and `entity_checks`, and `shorthand_fields`
+    /// The description in a flavor: `fields` and `entity_checks`, and `shorthand_fields`
     /// where there are any. What only code can say is left out.
-    pub fn describe(&self) -> Value {
-        let mut description = self.describe_record();
+    pub fn describe(&self, flavor: Flavor) -> Value {
+        let mut description = self.describe_record(flavor);
         description.entry("entity_checks").or_insert_with(|| json!([]));
         Value::Object(description)
     }
 
-    fn describe_record(&self) -> Object {
-        let fields: Vec<Value> =
-            self.fields.iter().map(|field| single(field.name, field.describe())).collect();
+    fn describe_record(&self, flavor: Flavor) -> Object {
+        let fields = self.fields.iter().filter(|field| field.is_of(flavor));
+        let fields: Vec<Value> = fields.map(|field| single(field.name, field.describe())).collect();
         let shorthands: Vec<Value> = self
             .shorthands
             .iter()
@@ -84,7 +86,7 @@ fn describe_kind(kind: Kind) -> Object {
         }
         Kind::Foreign { entity } => json!({ "type": "foreign", "reference": entity }),
         Kind::Record(schema) => {
-            let mut description = schema.describe_record();
+            let mut description = schema.describe_record(Flavor::default());
             description.insert("type".to_owned(), "record".into());
             return description;
         }
@@ -143,7 +145,7 @@ impl Check {
             Check::AtMostOneOf(names) => single("mutually_exclusive", json!(names)),
             Check::AllOrNone(names) => single("mutually_required", json!(names)),
             Check::Distinct(names) => single("distinct", json!(names)),
-            Check::Custom(_) => return None,
+            Check::Custom(_) | Check::InFlavor(_) => return None,
         })
     }
 }

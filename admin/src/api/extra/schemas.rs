@@ -2,11 +2,11 @@
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use model::EntityKind;
 use model::entities::Visit;
 use model::schema::{self, Object};
 use model::violation::Violations;
 use model::{Entity, value::Timestamp};
+use model::{EntityKind, Flavor};
 use serde_json::{Value, json as value};
 
 use crate::api::call::Call;
@@ -15,7 +15,7 @@ use crate::api::problem::Problem;
 
 /// `GET /schemas/{entity}`
 pub(crate) async fn describe(call: Call) -> Result<Response<Body>, Problem> {
-    Ok(json(StatusCode::OK, &kind(&call)?.schema().describe()))
+    Ok(json(StatusCode::OK, &kind(&call)?.schema().describe(call.flavor())))
 }
 
 /// `POST /schemas/{entity}/validate`: the schema's word alone, not whether names are free.
@@ -23,7 +23,7 @@ pub(crate) async fn validate(mut call: Call) -> Result<Response<Body>, Problem> 
     let kind = kind(&call)?;
     let mut body = call.object(kind.schema());
     schema::stamp(kind.schema(), &mut body, Timestamp::from_seconds(1));
-    kind.visit(Validate(body)).map_err(Problem::Invalid)?;
+    kind.visit(Validate(body, call.flavor())).map_err(Problem::Invalid)?;
     Ok(json(StatusCode::OK, &value!({ "message": "schema validation successful" })))
 }
 
@@ -32,12 +32,12 @@ fn kind(call: &Call) -> Result<EntityKind, Problem> {
     EntityKind::from_name(name).ok_or_else(|| Problem::NoSuchSchema(name.to_owned()))
 }
 
-struct Validate(Object);
+struct Validate(Object, Flavor);
 
 impl Visit for Validate {
     type Output = Result<(), Violations>;
 
     fn visit<E: Entity>(self) -> Self::Output {
-        schema::check::<E>(Value::Object(self.0)).map(drop)
+        schema::check_in::<E>(self.1, Value::Object(self.0)).map(drop)
     }
 }

@@ -14,6 +14,9 @@ use std::cmp::Reverse;
 
 /// The most anchors an expression has.
 pub const MOST_ANCHORS: usize = 256;
+/// The most bytes of a text in an anchor: more than it takes to tell routes apart, and
+/// fewer than it takes to fill a memory with what is true of one expression.
+pub(in crate::router) const LONGEST: usize = 250;
 /// The most prefixes taken from one regular expression.
 const MOST_PREFIXES: usize = 16;
 
@@ -135,7 +138,12 @@ impl HostAnchor {
 }
 
 impl PathAnchor {
+    fn exact(path: &str) -> PathAnchor {
+        if path.len() > LONGEST { PathAnchor::prefix(path) } else { PathAnchor::Exact(path.into()) }
+    }
+
     fn prefix(start: &str) -> PathAnchor {
+        let start = start.get(..start.floor_char_boundary(LONGEST)).unwrap_or_default();
         if start.is_empty() { PathAnchor::Any } else { PathAnchor::Prefix(start.into()) }
     }
 
@@ -219,15 +227,18 @@ fn of_text(predicate: &TextPredicate) -> Vec<Anchor> {
         TextField::Path if !lower => paths(test),
         TextField::Segments(0, _) if !lower => match test {
             TextTest::Is(start) | TextTest::StartsWith(start) => {
-                just(Anchor { path: PathAnchor::Prefix(format!("/{start}").into()), ..none() })
+                just(Anchor { path: PathAnchor::prefix(&format!("/{start}")), ..none() })
             }
             _ => unknown(),
         },
         TextField::Method if !lower => match test {
-            TextTest::Is(method) => just(Anchor { method: Some(method.clone()), ..none() }),
+            TextTest::Is(method) if method.len() <= LONGEST => {
+                just(Anchor { method: Some(method.clone()), ..none() })
+            }
             _ => unknown(),
         },
         TextField::Header(name) => match test {
+            TextTest::Is(value) if name.len() + value.len() > LONGEST => unknown(),
             TextTest::Is(value) if !lower || is_lowered_from_ascii(value) => {
                 let value = value.to_ascii_lowercase().into();
                 just(Anchor { header: Some(HeaderAnchor { name: name.clone(), value }), ..none() })
@@ -255,23 +266,24 @@ fn is_lowered_from_ascii(text: &str) -> bool {
 /// `lower`.
 fn host(test: &TextTest) -> Option<HostAnchor> {
     Some(match test {
+        TextTest::Is(text) | TextTest::EndsWith(text) | TextTest::StartsWith(text)
+            if text.is_empty() || text.len() > LONGEST =>
+        {
+            return None;
+        }
         TextTest::Is(name) => HostAnchor::Exact(name.to_ascii_lowercase().into()),
-        TextTest::EndsWith(end) if !end.is_empty() => {
-            HostAnchor::Suffix(end.to_ascii_lowercase().into())
-        }
-        TextTest::StartsWith(start) if !start.is_empty() => {
-            HostAnchor::Prefix(start.to_ascii_lowercase().into())
-        }
+        TextTest::EndsWith(end) => HostAnchor::Suffix(end.to_ascii_lowercase().into()),
+        TextTest::StartsWith(start) => HostAnchor::Prefix(start.to_ascii_lowercase().into()),
         _ => return None,
     })
 }
 
 fn paths(test: &TextTest) -> Vec<Anchor> {
     let path = match test {
-        TextTest::Is(path) => PathAnchor::Exact(path.clone()),
+        TextTest::Is(path) => PathAnchor::exact(path),
         TextTest::StartsWith(start) => PathAnchor::prefix(start),
         TextTest::Matches(regex) => {
-            let Some(starts) = starts(regex.as_str()) else { return unknown() };
+            let Some(starts) = starts(regex.source()) else { return unknown() };
             let anchor = |start: String| Anchor { path: PathAnchor::prefix(&start), ..none() };
             return tidy(starts.into_iter().map(anchor).collect());
         }

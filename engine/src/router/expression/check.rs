@@ -6,53 +6,89 @@ use super::mistake::{Mistakes, Problem};
 use super::predicate::{AddressTest, NumberTest, Predicate, TextPredicate, TextTest};
 use super::syntax::{At, Comparison, Literal, Operator, Syntax};
 use super::tree::Tree;
+use crate::router::regex::{Regex, Regexes};
 use memchr::memmem::Finder;
-use regex::Regex;
+use std::sync::Arc;
+
+/// What `net.dst.port` was called.
+pub(super) const OLD_PORT: &str = "net.port";
+/// The most bytes the regular expressions of one expression may take together.
+const LARGEST: usize = 40 << 20;
 
 /// Checks all predicates; what is wrong with any of them goes to `mistakes`.
 pub(super) fn check(
     syntax: Syntax<'_>,
     traffic: Traffic,
+    regexes: &Regexes,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Tree<Predicate>> {
+    let mut checker = Checker { traffic, regexes, weight: 0 };
     syntax.map(&mut |comparison| {
-        let checked = predicate(comparison, traffic);
+        let checked = checker.predicate(comparison);
         checked.map_err(|wrong| mistakes.note(wrong.at, wrong.it)).ok()?
     })
 }
 
-/// The predicate; none if its value was wrong in itself.
-fn predicate(
-    comparison: Comparison<'_>,
+struct Checker<'r> {
     traffic: Traffic,
-) -> Result<Option<Predicate>, At<Problem>> {
-    let At { at, it: operator } = comparison.operator;
-    let field = checked_field(&comparison, traffic)?;
-    let (name, kind) = (comparison.field.it, field.kind());
-    let Some(expected) = operand(kind, operator) else {
-        let it = Problem::Operator { operator, field: name.to_owned(), kind };
-        return Err(At { at, it });
-    };
-    let At { at, it: Some(value) } = comparison.value else { return Ok(None) };
-    let found = value.kind();
-    let made = match (field, value) {
-        (Field::Text(field), Literal::Text(text)) => {
-            let Comparison { lower, any, .. } = comparison;
-            let test = text_test(operator, text).map_err(|it| At { at, it })?;
-            test.map(|test| Predicate::Text(TextPredicate { field, lower, any, test }))
+    regexes: &'r Regexes,
+    /// Of all regular expressions so far.
+    weight: usize,
+}
+
+impl Checker<'_> {
+    /// The predicate; none if its value was wrong in itself.
+    fn predicate(&mut self, comparison: Comparison<'_>) -> Result<Option<Predicate>, At<Problem>> {
+        let At { at, it: operator } = comparison.operator;
+        let field = checked_field(&comparison, self.traffic)?;
+        let (name, kind) = (comparison.field.it, field.kind());
+        let Some(expected) = operand(kind, operator) else {
+            let it = Problem::Operator { operator, field: name.to_owned(), kind };
+            return Err(At { at, it });
+        };
+        let At { at, it: Some(value) } = comparison.value else { return Ok(None) };
+        let found = value.kind();
+        let made = match (field, value) {
+            (Field::Text(field), Literal::Text(text)) => {
+                let Comparison { lower, any, .. } = comparison;
+                let test = self.text_test(operator, text).map_err(|it| At { at, it })?;
+                test.map(|test| Predicate::Text(TextPredicate { field, lower, any, test }))
+            }
+            (Field::Number(field), Literal::Number(number)) => {
+                number_test(operator, number).map(|test| Predicate::Number(field, test))
+            }
+            (Field::Address(field), value) => {
+                address_test(operator, value).map(|test| Predicate::Address(field, test))
+            }
+            _ => None,
+        };
+        made.map(Some).ok_or_else(|| {
+            let field = name.to_owned();
+            At { at, it: Problem::Value { field, operator, expected, found } }
+        })
+    }
+
+    fn text_test(&mut self, operator: Operator, text: String) -> Result<Option<TextTest>, Problem> {
+        Ok(Some(match operator {
+            Operator::Equal => TextTest::Is(text.into()),
+            Operator::NotEqual => TextTest::IsNot(text.into()),
+            Operator::StartsWith => TextTest::StartsWith(text.into()),
+            Operator::EndsWith => TextTest::EndsWith(text.into()),
+            Operator::Contains => TextTest::Contains(Box::new(Finder::new(&text).into_owned())),
+            Operator::Matches => TextTest::Matches(self.regex(&text)?),
+            _ => return Ok(None),
+        }))
+    }
+
+    fn regex(&mut self, text: &str) -> Result<Arc<Regex>, Problem> {
+        // Once they are too many, no more is compiled.
+        if self.weight > LARGEST {
+            return Err(Problem::Regexes(LARGEST));
         }
-        (Field::Number(field), Literal::Number(number)) => {
-            number_test(operator, number).map(|test| Predicate::Number(field, test))
-        }
-        (Field::Address(field), value) => {
-            address_test(operator, value).map(|test| Predicate::Address(field, test))
-        }
-        _ => None,
-    };
-    made.map(Some).ok_or_else(|| {
-        let field = name.to_owned();
-        At { at, it: Problem::Value { field, operator, expected, found } }
-    })
+        let regex = self.regexes.for_expressions(text).map_err(Problem::Regex)?;
+        self.weight = self.weight.saturating_add(regex.weight());
+        if self.weight > LARGEST { Err(Problem::Regexes(LARGEST)) } else { Ok(regex) }
+    }
 }
 
 fn checked_field(comparison: &Comparison<'_>, traffic: Traffic) -> Result<Field, At<Problem>> {
@@ -78,7 +114,7 @@ fn current_name<'t>(comparison: &Comparison<'t>) -> &'t str {
             | Operator::Below
     );
     match comparison.field.it {
-        "net.port" if comparison.is_bare() && is_compared => "net.dst.port",
+        OLD_PORT if comparison.is_bare() && is_compared => "net.dst.port",
         name => name,
     }
 }
@@ -93,25 +129,6 @@ fn operand(kind: Kind, operator: Operator) -> Option<&'static str> {
         (Kind::Address, In | NotIn) => "a network",
         _ => return None,
     })
-}
-
-fn text_test(operator: Operator, text: String) -> Result<Option<TextTest>, Problem> {
-    Ok(Some(match operator {
-        Operator::Equal => TextTest::Is(text.into()),
-        Operator::NotEqual => TextTest::IsNot(text.into()),
-        Operator::StartsWith => TextTest::StartsWith(text.into()),
-        Operator::EndsWith => TextTest::EndsWith(text.into()),
-        Operator::Contains => TextTest::Contains(Box::new(Finder::new(&text).into_owned())),
-        Operator::Matches => TextTest::Matches(Regex::new(&text).map_err(|e| reason(&e))?),
-        _ => return Ok(None),
-    }))
-}
-
-/// What is wrong with a regular expression, without the drawing around it.
-fn reason(error: &regex::Error) -> Problem {
-    let text = error.to_string();
-    let last = text.lines().next_back().unwrap_or_default();
-    Problem::Regex(last.trim_start_matches("error: ").to_owned())
 }
 
 fn number_test(operator: Operator, number: i64) -> Option<NumberTest> {

@@ -9,8 +9,8 @@ use super::predicate::{Predicate, TextPredicate, TextTest};
 use super::tree::Tree;
 use super::values::{lower, query_values, segments, segments_of};
 use super::{Captures, Traffic, word};
+use crate::router::regex::Regex;
 use crate::router::request::{Fields, RequestView};
-use regex::Regex;
 use std::net::IpAddr;
 
 /// A value is not text, and was asked for: Kong's engine takes nothing but UTF-8 and
@@ -156,14 +156,15 @@ impl<'r, F: Fields> Reading<'r, F> {
 
     /// How long the match is; any number will do if it is not of the path.
     fn searches(&mut self, regex: &Regex, text: &str, is_path: bool) -> Option<usize> {
+        let text = text.as_bytes();
         let Some(captures) = &mut self.captures else {
             return match is_path {
-                true => regex.find(text).map(|found| found.len()),
+                true => regex.match_len(text),
                 false => regex.is_match(text).then_some(0),
             };
         };
-        let found = regex.captures(text)?;
-        captures.record(regex, &found);
-        found.get(0).map(|whole| whole.len())
+        let found = regex.search(text)?;
+        captures.record(&found);
+        found.get(0).map(<[u8]>::len)
     }
 }

@@ -3,6 +3,7 @@
 use super::Traffic;
 use super::field::Kind;
 use super::syntax::{Literal, Operator};
+use crate::router::regex::RegexFault;
 use std::fmt;
 
 /// Something wrong with an expression, and where.
@@ -111,9 +112,15 @@ pub enum Problem {
         /// What is there.
         found: &'static str,
     },
-    /// A regular expression that is not one.
-    #[error("not a regular expression: {0}")]
-    Regex(String),
+    /// A regular expression that cannot be used.
+    #[error("this regular expression {0}")]
+    Regex(RegexFault),
+    /// Regular expressions that are small enough each, and too large together.
+    #[error(
+        "the regular expressions up to here take more than {0} bytes once compiled; give each \
+         group of alternatives a route of its own"
+    )]
+    Regexes(usize),
 }
 
 /// The most mistakes that are told of one expression.

@@ -1,10 +1,11 @@
 //! A predicate that makes sense: a field and a test of its type.
 
 use super::field::{AddressField, NumberField, TextField};
+use crate::router::regex::Regex;
 use ipnet::IpNet;
 use memchr::memmem::Finder;
-use regex::Regex;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A predicate as it is evaluated.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ pub(super) enum TextTest {
     StartsWith(Box<str>),
     EndsWith(Box<str>),
     Contains(Box<Finder<'static>>),
-    Matches(Regex),
+    Matches(Arc<Regex>),
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -8,14 +8,13 @@ use crate::router::pages::size_for;
 
 /// Adding.
 impl Trees {
-    /// Hangs an entry at a prefix, where none is like it. `keys` tells those of any entry
-    /// by where its route is kept.
+    /// Hangs an entry at a prefix, where none is like it. `keys` tells those of any entry.
     pub(in crate::router) fn insert(
         &mut self,
         root: u32,
         prefix: &[u8],
         entry: Entry,
-        keys: impl Fn(u32) -> Keys,
+        keys: impl Fn(&Entry) -> Keys,
     ) {
         let priority = entry.rank.priority;
         let mut at = root;

@@ -29,7 +29,7 @@ pub(in crate::router) struct Entry {
     pub(in crate::router) slot: u32,
     /// Which of the route's matchers it is.
     pub(in crate::router) matcher: u32,
-    /// Which of the matcher's paths. Of equals the first counts.
+    /// Which of the matcher's paths, or of an expression's places. Of equals the first counts.
     pub(in crate::router) path: u32,
     /// The length of a prefix.
     pub(in crate::router) length: u32,
@@ -51,6 +51,10 @@ pub(in crate::router) enum How {
     AnyPrefix,
     /// Nothing: all regular expressions of the matcher remain to be looked at.
     AnyRegex,
+    /// Not more than what an expression cannot hold without.
+    Evaluated,
+    /// The same, but only for paths as long as its prefix.
+    EvaluatedWhole,
 }
 
 /// Under which heads of a board an entry hangs; with none, with those that demand
@@ -200,7 +204,7 @@ impl Trees {
             }
             if let Some(length) = query.accepts(entry) {
                 let (priority, slot) = (entry.rank.priority, entry.slot);
-                let by_regex = matches!(entry.how, How::Regex | How::AnyRegex);
+                let by_regex = !matches!(entry.how, How::Placed | How::AnyPrefix);
                 return Some(Found { priority, entry: at, slot, length, by_regex });
             }
             at = entry.next;
@@ -226,10 +230,10 @@ impl Trees {
 /// Adding and removing.
 impl Trees {
     /// Puts an entry into a list; gives the list back, which may be another now. `keys`
-    /// tells those of any entry that is there already by where its route is kept.
-    pub(super) fn link(&mut self, list: u32, entry: Entry, keys: impl Fn(u32) -> Keys) -> u32 {
+    /// tells those of any entry, also of one that is there already.
+    pub(super) fn link(&mut self, list: u32, entry: Entry, keys: impl Fn(&Entry) -> Keys) -> u32 {
         if let Some(board) = board_of(list) {
-            self.post(board, entry, &keys(entry.slot));
+            self.post(board, entry, &keys(&entry));
             return list;
         }
         if self.chain(list).nth(LONGEST - 1).is_none() {
@@ -240,10 +244,10 @@ impl Trees {
         while at != NONE {
             let entry = *self.entries.get(at);
             self.entries.free(at, 0);
-            self.post(board, entry, &keys(entry.slot));
+            self.post(board, entry, &keys(&entry));
             at = entry.next;
         }
-        self.post(board, entry, &keys(entry.slot));
+        self.post(board, entry, &keys(&entry));
         board | BOARD
     }
 

@@ -99,3 +99,33 @@ fn a_document_may_come_through_a_pipe() {
     let Database::Off(Some(document)) = admin.database else { panic!() };
     assert_eq!(document.config().len(), 1);
 }
+
+#[test]
+fn routing_is_the_same_for_every_part_of_a_node() {
+    let routing = |lines: &str| good(lines).routing;
+    assert_eq!(routing(""), engine::RouterOptions::default());
+    assert_eq!(routing("router_flavor = traditional"), engine::RouterOptions::default());
+    let other = routing("router_flavor = expressions\nrouter_priority = documented");
+    assert_eq!(other.router_flavor, model::Flavor::Expressions);
+    assert_eq!(other.router_priority, engine::router::RouterPriority::Documented);
+    let told = |lines: &str| notices(&good(lines));
+    let is_told = |told: Vec<String>| {
+        told.iter().any(|line| {
+            line.starts_with("router_flavor = traditional is served as traditional_compatible")
+                && line.contains("path_handling = v1 has no effect")
+        })
+    };
+    assert!(is_told(told("router_flavor = traditional")));
+    assert!(!is_told(told("router_flavor = expressions")) && !is_told(told("")));
+    let document = r#"{"_format_version": "3.0", "routes": [{"name": "r", "expression": "x"}]}"#;
+    let lines = format!("database = off\ndeclarative_config_string = '{document}'");
+    let [mistake] = read(&lines).map(drop).unwrap_err().try_into().expect("one mistake");
+    assert!(mistake.contains("routes.1.expression: unknown field"), "{mistake}");
+    let lines = format!("router_flavor = expressions\n{lines}");
+    let [mistake] = read(&lines).map(drop).unwrap_err().try_into().expect("one mistake");
+    assert!(mistake.contains("routes.1.expression: Router Expression failed validation: line 1"));
+    bad(
+        "router_priority = kong",
+        &[r#"router_priority = "kong" (g.conf:1): expected one of: kong_effective, documented"#],
+    );
+}
