@@ -183,7 +183,7 @@ async fn the_operators_default_is_shown_where_nothing_else_is() {
 #[tokio::test]
 async fn a_key_that_does_not_match_is_refused_with_its_revision() {
     let mixed = Pair { cert: ec("a").cert, key: ec("b").key };
-    let judge = engine::judge(Default::default());
+    let judge = engine::judge(engine::RouterOptions::default());
     let problems = judge.rehearse(&shown(Config::default(), &[(&mixed, &[])])).unwrap_err();
     assert_eq!(problems[0].message, "certificate does not match key");
     assert_eq!(problems[0].field, None);

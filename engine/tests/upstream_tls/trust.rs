@@ -390,7 +390,7 @@ fn all_that_is_wrong_is_said_at_once_and_of_whom() {
     config.write(unpaired);
     config.write(service);
     config.write(lost);
-    let problems = engine::judge().rehearse(&config).unwrap_err();
+    let problems = engine::judge(engine::RouterOptions::default()).rehearse(&config).unwrap_err();
     let mut said: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let mut expected = expected.to_vec();
     said.sort();
