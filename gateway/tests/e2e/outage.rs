@@ -238,7 +238,9 @@ async fn a_node_is_provisioned_in_an_outage_by_copying_a_cache() {
 /// What the data plane serves is on its disk, says the control plane.
 async fn cached(control_plane: &ControlPlane, data_plane: &DataPlane) -> Result<(), String> {
     let row = data_plane.is_joined(control_plane).await?;
-    if row["cached"] == true { Ok(()) } else { Err(format!("not cached: {row}")) }
+    // Of what it serves now, not of what it served when it was heard of last.
+    let is_newest = row["config_hash"] == data_plane.hash().await?;
+    if is_newest && row["cached"] == true { Ok(()) } else { Err(format!("not cached: {row}")) }
 }
 
 /// A directory as `cp -r` copies it.
