@@ -53,7 +53,7 @@ fn every_reported_pair_differs_and_every_pair_that_shows_is_reported() {
         possible += found.possible.len();
     }
     assert!(shown > 50, "{shown} requests say little");
-    assert!(possible * 4 < certain, "{possible} are not certain, {certain} are");
+    assert!(possible * 3 < certain, "{possible} are not certain, {certain} are");
 }
 
 #[test]
@@ -137,7 +137,8 @@ fn what_cannot_meet_does_not_overlap() {
 /// The witness against two routes; nothing if the orders agree on them.
 #[track_caller]
 fn check(one: RouteBuilder, other: RouteBuilder, expected: &str) {
-    let config = config(&[one.build(), other.build()]);
+    let id = |number: u128| uuid::Uuid::from_u128(number).to_string();
+    let config = config(&[one.with("id", id(1)).build(), other.with("id", id(2)).build()]);
     let found = Overlaps::default().since(&config, &table(&config, ORDERS[0]));
     let witness = found.certain.first().map(|overlap| overlap.witness.to_string());
     assert_eq!(witness.unwrap_or_default(), expected);
