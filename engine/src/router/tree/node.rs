@@ -2,8 +2,6 @@
 
 use super::NONE;
 use crate::router::method::Methods;
-#[cfg(doc)]
-use crate::router::regex::is_mark;
 
 /// In place of a size: the children are behind a [`Directory`].
 pub(super) const WIDE: u8 = u8::MAX;
@@ -13,7 +11,7 @@ pub(super) const MOST_KEYS: usize = 16;
 pub(super) const MOST_PREFIX: usize = 15;
 /// The bits of a node's `prefix_len` that are the length.
 const LENGTH: u8 = 0x0f;
-/// The bit that says that a child starts with a mark ([`is_mark`]).
+/// The bit that says that a child starts with a mark, as `regex/skeleton.rs` makes them.
 const FORKS: u8 = 0x80;
 
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +80,11 @@ impl Node {
         let mut prefix = [0; MOST_PREFIX + 1];
         prefix[..MOST_PREFIX].copy_from_slice(&self.prefix);
         let apart = u128::from_le_bytes(*start) ^ u128::from_le_bytes(prefix);
-        (apart & ((1 << (len * 8)) - 1) == 0).then(|| path.get(usize::from(len)..))?
+        let counts = (1 << (len * 8)) - 1;
+        if apart & counts != 0 {
+            return None;
+        }
+        path.get(usize::from(len)..)
     }
 
     /// The byte its parent knows it by.
