@@ -25,7 +25,7 @@ const LARGEST: usize = 10 << 20;
 const LARGEST_CACHE: usize = 1 << 20;
 
 /// An expression that is found in texts. It is compiled with the table, since workers have
-/// better things to do: some 20 µs (benches/compile.rs), about as long as ten requests.
+/// better things to do: some 10 µs each (benches/compile.rs).
 #[derive(Debug)]
 pub(super) struct Regex {
     source: Box<str>,
