@@ -19,9 +19,11 @@ const COUNTS: [usize; 3] = [1_000, 10_000, 100_000];
 
 fn from_nothing(criterion: &mut Criterion) {
     let mut group = group(criterion, "compile/from_nothing");
-    for count in COUNTS {
-        let revision = revision(1, config(count, Shape::ManyHosts));
-        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+    for (shape, count) in
+        [Shape::ManyHosts, Shape::Regexes].into_iter().flat_map(|s| COUNTS.map(|n| (s, n)))
+    {
+        let revision = revision(1, config(count, shape));
+        group.bench_function(BenchmarkId::new(format!("{shape:?}"), count), |bencher| {
             bencher.iter_with_large_drop(|| compile(&revision, &Snapshot::empty()));
         });
     }
@@ -40,6 +42,12 @@ fn one_change(criterion: &mut Criterion) {
         change("route_moves", |config, number| {
             change_route(config, number, |route| {
                 route.paths = Some(vec![format!("/moved/{number}").parse().expect("a path")]);
+            });
+        });
+        change("route_moves_to_a_regex", |config, number| {
+            change_route(config, number, |route| {
+                let path = format!("~/moved/{number}/(?<kind>[^/]+)/[0-9]+$");
+                route.paths = Some(vec![path.parse().expect("a path")]);
             });
         });
         change("route_acts_otherwise", |config, number| {

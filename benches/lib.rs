@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod rest; // an API with parameters in its paths
+
 use engine::router::{Fields, RequestView};
 use engine::snapshot::{Snapshot, compile};
 use model::entities::{Route, Service};
@@ -27,6 +29,9 @@ pub enum Shape {
     /// As [`Shape::ManyHosts`], but that ten routes share a path and differ in the value of
     /// a header or the method.
     Mixed,
+    /// The operations of an API with parameters in its paths, no more and no fewer: a
+    /// method and a regular expression each.
+    RestApi,
 }
 
 /// How requests are spread over routes.
@@ -45,6 +50,8 @@ pub struct Place {
     pub host: Option<String>,
     /// Its path, as a route has it.
     pub path: String,
+    /// Its `regex_priority`.
+    pub priority: usize,
     /// A path it matches.
     pub below: String,
     /// Its method, if it asks for one.
@@ -58,8 +65,19 @@ pub const TENANT: &str = "x-tenant";
 
 impl Shape {
     /// All of them.
-    pub const ALL: [Shape; 5] =
-        [Shape::ManyHosts, Shape::OneHost, Shape::NoHost, Shape::Regexes, Shape::Mixed];
+    pub const ALL: [Shape; 6] = [
+        Shape::ManyHosts,
+        Shape::OneHost,
+        Shape::NoHost,
+        Shape::Regexes,
+        Shape::Mixed,
+        Shape::RestApi,
+    ];
+
+    /// How many routes there may be, out of these counts.
+    pub fn counts(self, counts: &[usize]) -> Vec<usize> {
+        if self == Shape::RestApi { vec![rest::operations().len()] } else { counts.to_vec() }
+    }
 
     /// What a route of `count` serves.
     pub fn place(self, number: usize, count: usize) -> Place {
@@ -67,6 +85,7 @@ impl Shape {
         let group = if self == Shape::Mixed { number / 10 } else { number };
         let hosts = (count / 10).clamp(1, 1000);
         let (host, path) = match self {
+            Shape::RestApi => return operation(number),
             Shape::NoHost => (None, number),
             Shape::OneHost => (Some("api.example.com".to_owned()), number),
             _ => (Some(format!("h{}.example.com", group % hosts)), group / hosts),
@@ -80,7 +99,19 @@ impl Shape {
         };
         let is_regex = self == Shape::Regexes && number.is_multiple_of(20);
         let path = if is_regex { format!("~{path}/(?<kind>[^/]+)/[0-9]+$") } else { path };
-        Place { host, path, below, method, tenant }
+        Place { host, path, priority: 0, below, method, tenant }
+    }
+}
+
+fn operation(number: usize) -> Place {
+    let operation = rest::operations()[number];
+    Place {
+        host: None,
+        path: operation.route_path(),
+        priority: operation.priority(),
+        below: operation.example(number),
+        method: Some(operation.method),
+        tenant: None,
     }
 }
 
@@ -130,8 +161,11 @@ pub fn requests(count: usize, shape: Shape, traffic: Traffic) -> Vec<Request> {
     let mut request = || {
         let is_hot = matches!(traffic, Traffic::Hot) && random.below(10) != 0;
         let route = match random.below(count) {
-            // The hot ones lie apart from each other, as anywhere.
-            any if is_hot && count > HOT => any % HOT * (count / HOT),
+            // The hot ones lie apart from each other, as anywhere, and are of every sort.
+            any if is_hot && count > HOT => {
+                let (hot, apart) = (any % HOT, count / HOT);
+                hot * apart + hot % apart
+            }
             any => any,
         };
         let Place { host, below, method, tenant, .. } = shape.place(route, count);
@@ -175,13 +209,14 @@ pub fn route_id(number: usize) -> Id<Route> {
 }
 
 fn numbered(plain: &Route, number: usize, count: usize, shape: Shape) -> Route {
-    let Place { host, path, method, tenant, .. } = shape.place(number, count);
+    let Place { host, path, priority, method, tenant, .. } = shape.place(number, count);
     let header = || TENANT.parse().expect("a header's name");
     Route {
         id: route_id(number),
         name: None,
         hosts: host.map(|host| vec![host.parse().expect("a host")]),
         paths: Some(vec![path.parse().expect("a path")]),
+        regex_priority: Some(priority as i64),
         methods: method.map(|method| [method.parse().expect("a method")].into_iter().collect()),
         headers: tenant.map(|tenant| BTreeMap::from([(header(), vec![tenant])])),
         service: Some(Reference { id: service_id(number / ROUTES_PER_SERVICE) }),
@@ -216,7 +251,9 @@ mod tests {
 
     #[test]
     fn every_request_goes_to_the_route_it_is_for() {
-        for (shape, count) in Shape::ALL.into_iter().flat_map(|s| [(s, 1), (s, 100), (s, 2_000)]) {
+        let each =
+            |shape: Shape| shape.counts(&[1, 100, 2_000]).into_iter().map(move |n| (shape, n));
+        for (shape, count) in Shape::ALL.into_iter().flat_map(each) {
             let snapshot = compiled(config(count, shape));
             for request in requests(count, shape, Traffic::Uniform).iter().take(2_000) {
                 let found = snapshot.routes.find(&request.view()).map(|found| found.route.id);

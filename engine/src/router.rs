@@ -109,7 +109,7 @@ impl RouteTable {
     /// A path that is not UTF-8 has no route, as in Kong.
     #[inline]
     pub fn find<F: Fields>(&self, request: &RequestView<'_, F>) -> Option<Match<'_>> {
-        if std::str::from_utf8(request.path).is_err() {
+        if !request.path.is_ascii() && std::str::from_utf8(request.path).is_err() {
             return None;
         }
         let asking = Asking { table: self, methods: Methods::of(request.method), request };

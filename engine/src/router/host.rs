@@ -9,7 +9,7 @@ use super::method::Methods;
 use super::pattern::{LONGEST_HOST, sorted};
 use super::rank::Rank;
 use super::request::RequestView;
-use super::shards::{Hashing, Shards};
+use super::shards::{Hashing, Shards, is_without_case};
 use super::tree::{Entry, Keys, Trees};
 use model::entities::Route;
 use model::value::{HostMatch, HostPattern};
@@ -192,7 +192,7 @@ impl Hosts {
 
     #[inline]
     fn exact(&self, host: &[u8], hashing: &Hashing) -> Option<u32> {
-        let is = |named: &Named| named.host.as_bytes().eq_ignore_ascii_case(host);
+        let is = |named: &Named| is_without_case(named.host.as_bytes(), host);
         self.exact.get(hashing.without_case(b"", host), is).map(|named| named.root)
     }
 

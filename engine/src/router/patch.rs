@@ -165,7 +165,7 @@ fn each_path<'p>(
         }
         Paths::Regexes(regexes) => {
             for (path, regex) in (0..).zip(regexes) {
-                visit(regex.literal(), entry.with_path(How::Regex, path, 0));
+                visit(regex.skeleton(), entry.with_path(How::Regex, path, 0));
             }
         }
     }

@@ -7,12 +7,16 @@
 //! share it: see [`Regexes`].
 
 mod ascii; // what an expression comes to in texts that are ASCII
+mod skeleton; // where in a tree of paths it belongs
 
-use regex::bytes;
+pub(super) use skeleton::{END, RUN, is_mark};
+
+use regex_automata::meta;
+use regex_automata::util::captures;
+use regex_automata::util::primitives::PatternID;
 use regex_syntax::ParserBuilder;
 use regex_syntax::ast::{self, ErrorKind};
-use regex_syntax::hir::literal::Extractor;
-use regex_syntax::hir::{Hir, Look};
+use regex_syntax::hir::Hir;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -22,19 +26,34 @@ const LARGEST: usize = 10 << 20;
 /// fewer it is slower, never wrong.
 const LARGEST_CACHE: usize = 1 << 20;
 
-/// An expression that is found in texts.
+/// An expression that is found in texts. It is compiled with the table, since workers have
+/// better things to do: some 10 µs each (benches/compile.rs).
 #[derive(Debug)]
 pub(super) struct Regex {
     source: Box<str>,
+    kind: Kind,
     /// Matches what the expression matches in texts that are ASCII. `\w` and its like are a
     /// hundred times smaller so, and nearly all texts are.
-    ascii: bytes::Regex,
-    /// For all other texts, if it makes a difference.
-    full: Option<Full>,
-    /// What every text it matches starts with.
-    literal: Box<[u8]>,
+    ascii: meta::Regex,
+    /// For all other texts, if it makes a difference: compiled when one comes, a
+    /// millisecond, once.
+    full: Option<OnceLock<Option<meta::Regex>>>,
+    skeleton: Box<[u8]>,
     /// About how many bytes it takes once compiled.
     weight: usize,
+}
+
+/// What an expression is matched with.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Paths. Kong puts `^` before it and no more than that: in `/a|/b` only `/a` must be
+    /// at the start.
+    Path,
+    /// Values of headers, whose case does not count.
+    Value,
+    /// Fields in expressions of the flavor `expressions`, where it may match anywhere and
+    /// nothing but text.
+    Field,
 }
 
 impl PartialEq for Regex {
@@ -46,32 +65,29 @@ impl PartialEq for Regex {
 impl Eq for Regex {}
 
 impl Regex {
-    /// An expression for paths. Kong puts `^` before it and no more than that: in `/a|/b`
-    /// only `/a` must be at the start.
     fn for_paths(source: &str) -> Result<Regex, RegexFault> {
-        Regex::of(source, &parse(&format!("^{source}"), &of_bytes())?)
+        Regex::of(source, Kind::Path)
     }
 
-    /// An expression for header values, whose case does not count.
     fn for_values(source: &str) -> Result<Regex, RegexFault> {
-        Regex::of(source, &parse(source, of_bytes().case_insensitive(true))?)
+        Regex::of(source, Kind::Value)
     }
 
-    /// An expression inside of one of the flavor `expressions`, where it may match anywhere
-    /// and nothing but text.
     fn for_expressions(source: &str) -> Result<Regex, RegexFault> {
-        Regex::of(source, &parse(source, &ParserBuilder::new())?)
+        Regex::of(source, Kind::Field)
     }
 
-    fn of(source: &str, hir: &Hir) -> Result<Regex, RegexFault> {
-        let weight = ascii::weight(hir);
+    fn of(source: &str, kind: Kind) -> Result<Regex, RegexFault> {
+        let hir = kind.parse(source)?;
+        let weight = ascii::weight(&hir);
         if weight > LARGEST {
             return Err(RegexFault::TooLarge);
         }
-        let only_ascii = ascii::narrowed(hir);
-        let full = (only_ascii != *hir).then(|| Full::new(hir.to_string()));
-        let ascii = build(&only_ascii.to_string(), LARGEST)?;
-        Ok(Regex { source: source.into(), ascii, full, literal: literal_prefix(hir), weight })
+        let only_ascii = ascii::narrowed(&hir);
+        let full = (only_ascii != hir).then(OnceLock::new);
+        let ascii = build(&only_ascii, LARGEST)?;
+        let skeleton = skeleton::skeleton(&hir);
+        Ok(Regex { source: source.into(), kind, ascii, full, skeleton, weight })
     }
 
     /// As it is written.
@@ -89,9 +105,14 @@ impl Regex {
         self.ascii.captures_len() > 1
     }
 
-    /// The bytes that any text it matches starts with; often all up to the first group.
+    /// Where in a tree of paths all texts pass that it matches.
+    pub(super) fn skeleton(&self) -> &[u8] {
+        &self.skeleton
+    }
+
+    /// The bytes that all texts it matches start with; often all up to the first group.
     pub(super) fn literal(&self) -> &[u8] {
-        &self.literal
+        self.skeleton.split(|byte| is_mark(*byte)).next().unwrap_or_default()
     }
 
     #[inline]
@@ -113,52 +134,50 @@ impl Regex {
     /// What it matches, and its groups if it has any.
     pub(super) fn search<'t, 'p>(&'t self, text: &'p [u8]) -> Option<Captures<'t, 'p>> {
         let regex = self.for_text(text);
-        Some(Captures { regex, found: regex.captures(text)? })
+        let mut found = regex.create_captures();
+        regex.captures(text, &mut found);
+        found.is_match().then_some(Captures { regex, text, found })
     }
 
     #[inline]
-    fn for_text(&self, text: &[u8]) -> &bytes::Regex {
+    fn for_text(&self, text: &[u8]) -> &meta::Regex {
         match &self.full {
-            Some(full) if !text.is_ascii() => full.get().unwrap_or(&self.ascii),
+            Some(full) if !text.is_ascii() => {
+                full.get_or_init(|| self.whole()).as_ref().unwrap_or(&self.ascii)
+            }
             _ => &self.ascii,
         }
-    }
-}
-
-/// An expression that is compiled when a text needs it: a millisecond, once.
-#[derive(Debug)]
-struct Full {
-    source: String,
-    regex: OnceLock<Option<bytes::Regex>>,
-}
-
-impl Full {
-    fn new(source: String) -> Full {
-        Full { source, regex: OnceLock::new() }
     }
 
     /// None if it is too large after all. Its weight has been looked at, so that takes an
     /// expression nobody would write.
-    fn get(&self) -> Option<&bytes::Regex> {
-        let regex = self.regex.get_or_init(|| {
-            build(&self.source, 4 * LARGEST)
-                .inspect_err(|fault| {
-                    let source = &self.source;
-                    tracing::error!(
-                        "the regular expression `{source}` sees only ASCII: it {fault}"
-                    );
-                })
-                .ok()
-        });
-        regex.as_ref()
+    fn whole(&self) -> Option<meta::Regex> {
+        let whole = self.kind.parse(&self.source).and_then(|hir| build(&hir, 4 * LARGEST));
+        let source = &self.source;
+        whole
+            .inspect_err(|fault| {
+                tracing::error!("the regular expression `{source}` sees only ASCII: it {fault}");
+            })
+            .ok()
+    }
+}
+
+impl Kind {
+    fn parse(self, source: &str) -> Result<Hir, RegexFault> {
+        match self {
+            Kind::Path => parse(&format!("^{source}"), &of_bytes()),
+            Kind::Value => parse(source, of_bytes().case_insensitive(true)),
+            Kind::Field => parse(source, &ParserBuilder::new()),
+        }
     }
 }
 
 /// The parts of a text that the groups of a regular expression matched.
 #[derive(Debug)]
 pub(super) struct Captures<'t, 'p> {
-    regex: &'t bytes::Regex,
-    found: bytes::Captures<'p>,
+    regex: &'t meta::Regex,
+    text: &'p [u8],
+    found: captures::Captures,
 }
 
 impl<'t, 'p> Captures<'t, 'p> {
@@ -166,17 +185,17 @@ impl<'t, 'p> Captures<'t, 'p> {
     /// if there is no such group or it took no part, which is not the same as matching
     /// nothing.
     pub(super) fn get(&self, group: usize) -> Option<&'p [u8]> {
-        self.found.get(group).map(|part| part.as_bytes())
+        self.text.get(self.found.get_group(group)?.range())
     }
 
     /// How many groups there are, the whole match among them.
     pub(super) fn len(&self) -> usize {
-        self.found.len()
+        self.found.group_len()
     }
 
     /// What the group of this name matched.
     pub(super) fn name(&self, name: &str) -> Option<&'p [u8]> {
-        self.found.name(name).map(|part| part.as_bytes())
+        self.text.get(self.found.get_group_by_name(name)?.range())
     }
 
     /// What each group matched, by its number; those that took no part are left out.
@@ -186,7 +205,7 @@ impl<'t, 'p> Captures<'t, 'p> {
 
     /// What each group that has a name matched; those that took no part are left out.
     pub(super) fn named(&self) -> impl Iterator<Item = (&'t str, &'p [u8])> {
-        let names = self.regex.capture_names().flatten();
+        let names = self.regex.group_info().pattern_names(PatternID::ZERO).flatten();
         names.filter_map(|name| Some((name, self.name(name)?)))
     }
 }
@@ -206,25 +225,18 @@ fn parse(text: &str, parser: &ParserBuilder) -> Result<Hir, RegexFault> {
     })
 }
 
-/// Compiles an expression in the form that [`Hir`] prints, which is nested deeper than it
-/// was written.
-fn build(text: &str, largest: usize) -> Result<bytes::Regex, RegexFault> {
-    let mut builder = bytes::RegexBuilder::new(text);
-    builder.size_limit(largest).dfa_size_limit(LARGEST_CACHE).nest_limit(10_000);
-    builder.build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => RegexFault::TooLarge,
-        other => RegexFault::Syntax(other.to_string()),
+/// Compiles an expression. What was parsed is not printed and parsed again, which would
+/// take as long as all else.
+fn build(hir: &Hir, largest: usize) -> Result<meta::Regex, RegexFault> {
+    let config = meta::Config::new()
+        .utf8_empty(false)
+        .nfa_size_limit(Some(largest))
+        .hybrid_cache_capacity(LARGEST_CACHE);
+    let built = meta::Builder::new().configure(config).build_from_hir(hir);
+    built.map_err(|error| match error.size_limit() {
+        Some(_) => RegexFault::TooLarge,
+        None => RegexFault::Syntax(error.to_string()),
     })
-}
-
-/// What all matches start with, which are those at the start of a text. Nothing if a
-/// match may be elsewhere, as in `^/a|/b`.
-fn literal_prefix(hir: &Hir) -> Box<[u8]> {
-    if !hir.properties().look_set_prefix().contains(Look::Start) {
-        return Box::default();
-    }
-    let literals = Extractor::new().extract(hir);
-    literals.longest_common_prefix().unwrap_or_default().into()
 }
 
 /// Why a regular expression cannot be used, and what to write instead.
@@ -346,25 +358,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_literal_prefix_is_what_all_matches_start_with() {
-        for (text, expected) in [
-            ("/a/b", "/a/b"),
-            ("/a/(\\d+)/c", "/a/"),
-            ("/a/(?:bc|bd)", "/a/b"),
-            ("/a?b", "/"),
-            ("/a|/b", ""),
-            ("/a|^/ab", "/a"),
-            ("(?i)/a/b", "/"),
-            ("(?:/ab|/ac)$", "/a"),
-            ("/a(?<n>b)c", "/abc"),
-            ("", ""),
-        ] {
-            let regex = Regex::for_paths(text).unwrap();
-            assert_eq!(&*regex.literal, expected.as_bytes(), "{text}");
-        }
-    }
-
-    #[test]
     fn faults_are_told_apart() {
         let fault = |text: &str| Regex::for_paths(text).unwrap_err();
         for text in ["/(?!a)", "/(?=a)", "/(?<!a)", "/(?<=a)"] {
@@ -382,7 +375,7 @@ mod tests {
     #[test]
     fn texts_beyond_ascii_match_as_well() {
         let regex = Regex::for_paths(r"/(\w+)/[^/]\b(x|é)?").unwrap();
-        let whole = bytes::Regex::new(r"^/(\w+)/[^/]\b(x|é)?").unwrap();
+        let whole = regex::bytes::Regex::new(r"^/(\w+)/[^/]\b(x|é)?").unwrap();
         for text in ["/a1/b/", "/é1/b", "/a/é", "/a/éé", "/a/aé"] {
             let expected = whole.captures(text.as_bytes());
             let found = regex.captures(text.as_bytes());

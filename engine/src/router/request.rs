@@ -1,5 +1,6 @@
 //! What the router looks at of a request.
 
+use memchr::memchr;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The header fields of a request, as far as the router asks for them.
@@ -98,6 +99,10 @@ const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0
 /// Nothing is split off unless all that follows the colon is digits. Colons in the
 /// brackets of an IPv6 address do not count (RFC 3986 §3.2.2), though to Kong they do.
 pub fn split_host(host: &[u8], listener: u16) -> (&[u8], Option<u16>) {
+    // Most have no port.
+    if memchr(b':', host).is_none() {
+        return (host, Some(listener));
+    }
     let brackets = host.iter().rposition(|byte| *byte == b']').unwrap_or(0);
     let colon = host.iter().skip(brackets).position(|byte| *byte == b':');
     let Some((name, [_, digits @ ..])) = colon.map(|at| host.split_at(brackets + at)) else {

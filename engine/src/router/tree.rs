@@ -1,7 +1,8 @@
 //! What routes match at which path: radix trees, one per host, all in one arena.
 //!
 //! A node is a cache line, its children are neighbours, and an [`Entry`] hangs where its
-//! prefix ends, a regular expression where the text ends that all its matches start with.
+//! prefix ends, a regular expression as far down as its skeleton goes, in which marks stand
+//! for what varies (`regex/skeleton.rs`).
 //! The entries of a node are a list that starts with the best. Each node knows the best
 //! priority below it, so that a walk stops when nothing further down, or in a whole other
 //! tree, can win. Pages are shared with older tables until written to.
@@ -14,8 +15,10 @@ pub(super) use list::{Entry, How, Keys};
 
 use super::method::Methods;
 use super::pages::Pages;
+use super::regex::{END, RUN};
 use super::shards::Shards;
 use list::{Board, Head};
+use memchr::memchr;
 use node::{Directory, Node, WIDE};
 use smallvec::SmallVec;
 
@@ -60,6 +63,15 @@ pub(super) struct Found {
     pub(super) by_regex: bool,
 }
 
+/// A search under way.
+struct Walk<'t, 'q, Q> {
+    path: &'q [u8],
+    query: &'q Q,
+    best: Option<Found>,
+    /// Nodes that have lists, and how much of the path they are behind.
+    stops: SmallVec<[(&'t Node, u32); STOPS]>,
+}
+
 impl Trees {
     /// A new tree, with nothing in it.
     pub(super) fn plant(&mut self) -> u32 {
@@ -71,32 +83,82 @@ impl Trees {
         self.nodes.free(root, 0);
     }
 
-    /// The best entry on the way down `path` that accepts the request, or `best` if that
-    /// ranks before it. Does not allocate.
+    /// The best entry on the way down `path`, which is UTF-8, that accepts the request, or
+    /// `best` if that ranks before it. Does not allocate.
     #[inline]
     pub(super) fn find(
         &self,
         root: u32,
         path: &[u8],
-        mut best: Option<Found>,
+        best: Option<Found>,
         query: &impl Query,
     ) -> Option<Found> {
-        let mut stops = SmallVec::<[(&Node, u32); STOPS]>::new();
-        let mut node = self.nodes.get(root);
-        let mut rest = path;
-        while best.is_none_or(|best| best.priority <= node.best) {
-            let Some(after) = rest.strip_prefix(node.prefix()) else { break };
+        let root = self.nodes.get(root);
+        if best.is_some_and(|best| best.priority > root.best) {
+            return best;
+        }
+        let mut walk = Walk { path, query, best, stops: SmallVec::new() };
+        self.walk_from(root, path, &mut walk);
+        self.best_of(&mut walk);
+        walk.best
+    }
+
+    /// Gathers the stops from this node on, if its prefix is next.
+    #[inline]
+    fn walk_from<'t, Q: Query>(
+        &'t self,
+        mut node: &'t Node,
+        mut rest: &[u8],
+        walk: &mut Walk<'t, '_, Q>,
+    ) {
+        while let Some(after) = node.after_prefix(rest) {
             rest = after;
-            if node.list != NONE {
-                if stops.len() == STOPS {
-                    best = self.best_of(&mut stops, best, query);
-                }
-                stops.push((node, (path.len() - rest.len()) as u32));
-            }
+            self.stop(node, rest, walk);
             let Some(kid) = rest.first().and_then(|key| self.kid(node, *key)) else { break };
             node = self.nodes.get(kid);
+            if walk.best.is_some_and(|best| best.priority > node.best) {
+                break;
+            }
         }
-        self.best_of(&mut stops, best, query)
+    }
+
+    /// Notes what there is right behind a node's prefix, but for its children.
+    #[inline]
+    fn stop<'t, Q: Query>(&'t self, node: &'t Node, rest: &[u8], walk: &mut Walk<'t, '_, Q>) {
+        if node.list != NONE {
+            if walk.stops.len() == STOPS {
+                self.best_of(walk);
+            }
+            walk.stops.push((node, (walk.path.len() - rest.len()) as u32));
+        }
+        if node.forks() {
+            self.fork(node, rest, walk);
+        }
+    }
+
+    /// Gathers what is below a node behind a mark, which is another way beside that of the
+    /// bytes. An expression has few marks, so this does not go deep.
+    #[inline(never)]
+    fn fork<'t, Q: Query>(&'t self, node: &'t Node, rest: &[u8], walk: &mut Walk<'t, '_, Q>) {
+        let run = memchr(b'/', rest).unwrap_or(rest.len());
+        let mark = match (rest.len(), run) {
+            (0, _) => END,
+            (_, 0) => return,
+            _ => RUN,
+        };
+        let Some(kid) = self.kid(node, mark) else { return };
+        let kid = self.nodes.get(kid);
+        if walk.best.is_some_and(|best| best.priority > kid.best) {
+            return;
+        }
+        let (_, after) = rest.split_at(run);
+        let behind_mark = kid.prefix().get(1..).unwrap_or_default();
+        let Some(after) = after.strip_prefix(behind_mark) else { return };
+        self.stop(kid, after, walk);
+        let next = after.first().and_then(|key| self.kid(kid, *key));
+        if let Some(next) = next {
+            self.walk_from(self.nodes.get(next), after, walk);
+        }
     }
 
     /// Visits every entry on the way down `key`. For trees that have no boards.
@@ -124,26 +186,20 @@ impl Trees {
 
     /// Empties the stops, from the longest prefix on, which is often the best.
     #[inline]
-    fn best_of(
-        &self,
-        stops: &mut SmallVec<[(&Node, u32); STOPS]>,
-        mut best: Option<Found>,
-        query: &impl Query,
-    ) -> Option<Found> {
-        while let Some((node, depth)) = stops.pop() {
-            if best.is_some_and(|best| best.priority > node.first) {
+    fn best_of<Q: Query>(&self, walk: &mut Walk<'_, '_, Q>) {
+        while let Some((node, depth)) = walk.stops.pop() {
+            if walk.best.is_some_and(|best| best.priority > node.first) {
                 continue;
             }
             // The node alone decides for most, whose entry is then never fetched.
-            let is_better = best.is_none_or(|best| best.priority < node.first);
-            best = if is_better && node.surely_accepts(query.methods()) {
+            let is_better = walk.best.is_none_or(|best| best.priority < node.first);
+            walk.best = if is_better && node.surely_accepts(walk.query.methods()) {
                 let Node { first: priority, list: entry, slot, .. } = *node;
                 Some(Found { priority, entry, slot, length: depth, by_regex: false })
             } else {
-                self.best_in_list(node.list, best, query)
+                self.best_in_list(node.list, walk.best, walk.query)
             };
         }
-        best
     }
 
     #[inline]

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
     use crate::snapshot::{RouterOptions, Snapshot, compile};
     use model::testing::{revision, route};
-    use model::{Entity, Flavor};
+    use model::{Flavor, Listed};
     use serde_json::json;
     use std::sync::Arc;
 

@@ -5,6 +5,7 @@
 use super::node::{Directory, MOST_KEYS, MOST_PREFIX, Node, WIDE};
 use super::{Entry, Keys, NONE, Trees};
 use crate::router::pages::size_for;
+use crate::router::regex::{END, RUN, is_mark};
 
 /// Adding.
 impl Trees {
@@ -22,7 +23,7 @@ impl Trees {
         loop {
             let node = *self.nodes.get(at);
             if node.is_vacant() {
-                let head = rest.get(..MOST_PREFIX).unwrap_or(rest);
+                let head = head_of(rest);
                 self.nodes.get_mut(at).set_prefix(head);
                 rest = &rest[head.len()..];
             } else {
@@ -59,6 +60,9 @@ impl Trees {
 
     /// Gives a node a vacant child for paths that go on with this byte.
     fn add_kid(&mut self, at: u32, key: u8) -> u32 {
+        if is_mark(key) {
+            self.nodes.get_mut(at).set_forks(true);
+        }
         let node = *self.nodes.get(at);
         if node.room == WIDE {
             let kid = self.plant();
@@ -161,6 +165,15 @@ impl Trees {
     }
 
     fn remove_kid(&mut self, at: u32, key: u8) {
+        self.cut_kid(at, key);
+        if is_mark(key) {
+            let node = self.nodes.get(at);
+            let forks = [RUN, END].into_iter().any(|mark| self.kid(node, mark).is_some());
+            self.nodes.get_mut(at).set_forks(forks);
+        }
+    }
+
+    fn cut_kid(&mut self, at: u32, key: u8) {
         let mut node = *self.nodes.get(at);
         if node.room == WIDE {
             let directory = self.directories.get_mut(node.kids);
@@ -202,6 +215,9 @@ impl Trees {
             return;
         }
         let mut kid = *self.nodes.get(node.kids);
+        if is_mark(kid.key()) {
+            return;
+        }
         let prefix = [node.prefix(), kid.prefix()].concat();
         if prefix.len() <= MOST_PREFIX {
             kid.set_prefix(&prefix);
@@ -216,4 +232,11 @@ impl Trees {
         let first = if near == 0 { 0 } else { node.kids };
         wide.into_iter().flatten().chain(first..first + near)
     }
+}
+
+/// As much of a path as one node holds: marks come first in theirs.
+fn head_of(path: &[u8]) -> &[u8] {
+    let bytes = path.iter().enumerate().take(MOST_PREFIX);
+    let end = bytes.take_while(|(at, byte)| *at == 0 || !is_mark(**byte)).count();
+    path.get(..end).unwrap_or_default()
 }

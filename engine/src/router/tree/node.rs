@@ -9,6 +9,10 @@ pub(super) const WIDE: u8 = u8::MAX;
 pub(super) const MOST_KEYS: usize = 16;
 /// More bytes than this need another node.
 pub(super) const MOST_PREFIX: usize = 15;
+/// The bits of a node's `prefix_len` that are the length.
+const LENGTH: u8 = 0x0f;
+/// The bit that says that a child starts with a mark, as `regex/skeleton.rs` makes them.
+const FORKS: u8 = 0x80;
 
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
@@ -26,7 +30,9 @@ pub(super) struct Node {
     /// The methods of the first entry if nothing else is to be asked about it; else none.
     pub(super) methods: Methods,
     pub(super) keys: [u8; MOST_KEYS],
+    /// Only its first byte may be a mark.
     pub(super) prefix: [u8; MOST_PREFIX],
+    /// Its length, and a bit.
     pub(super) prefix_len: u8,
     pub(super) keys_len: u8,
     /// The size of the run of children, or `WIDE`.
@@ -60,7 +66,25 @@ impl Default for Node {
 impl Node {
     #[inline]
     pub(super) fn prefix(&self) -> &[u8] {
-        self.prefix.get(..usize::from(self.prefix_len)).unwrap_or_default()
+        self.prefix.get(..usize::from(self.prefix_len & LENGTH)).unwrap_or_default()
+    }
+
+    /// What follows the prefix in a path that starts with it.
+    #[inline]
+    pub(super) fn after_prefix<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        let Some(start) = path.first_chunk::<{ MOST_PREFIX + 1 }>() else {
+            return path.strip_prefix(self.prefix());
+        };
+        // All at once, without calling anything.
+        let len = self.prefix_len & LENGTH;
+        let mut prefix = [0; MOST_PREFIX + 1];
+        prefix[..MOST_PREFIX].copy_from_slice(&self.prefix);
+        let apart = u128::from_le_bytes(*start) ^ u128::from_le_bytes(prefix);
+        let counts = (1 << (len * 8)) - 1;
+        if apart & counts != 0 {
+            return None;
+        }
+        path.get(usize::from(len)..)
     }
 
     /// The byte its parent knows it by.
@@ -71,7 +95,17 @@ impl Node {
     pub(super) fn set_prefix(&mut self, prefix: &[u8]) {
         self.prefix = [0; MOST_PREFIX];
         self.prefix[..prefix.len()].copy_from_slice(prefix);
-        self.prefix_len = prefix.len() as u8;
+        self.prefix_len = self.prefix_len & FORKS | prefix.len() as u8;
+    }
+
+    /// Whether a child stands for more than the byte it starts with.
+    #[inline]
+    pub(super) fn forks(&self) -> bool {
+        self.prefix_len & FORKS != 0
+    }
+
+    pub(super) fn set_forks(&mut self, forks: bool) {
+        self.prefix_len = self.prefix_len & LENGTH | if forks { FORKS } else { 0 };
     }
 
     pub(super) fn keys(&self) -> &[u8] {
