@@ -28,7 +28,11 @@ fn cases() {
     cases::check(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/explain"), |input| {
         let (document, questions) = input.split_once("\n\n").expect("routes and questions");
         let document = format!("_format_version: '3.0'\n{document}");
-        let document = declarative::parse(&document, model::value::Timestamp::from_seconds(1));
+        let document = declarative::parse(
+            &document,
+            model::value::Timestamp::from_seconds(1),
+            model::Flavor::default(),
+        );
         let config = document.expect("a configuration").config;
         let snapshot = compiled(&config, RouterPriority::KongEffective);
         questions.lines().map(|line| told(&explain(&snapshot, &question(line)))).collect()
@@ -213,7 +217,7 @@ fn the_routes_of_a_service_that_is_not_enabled_are_near() {
 
 #[test]
 fn a_judge_explains_a_configuration_it_has_not_seen() {
-    let judge = engine::judge();
+    let judge = engine::judge(RouterOptions::default());
     let mut config = Config::default();
     config.write(route("r").path("/a").build());
     let explain = |config: &Config| judge.explain(config, &question("/a")).expect("an answer");

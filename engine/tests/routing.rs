@@ -23,7 +23,11 @@ fn the_examples_of_the_document_are_true() {
         match kind {
             "yaml" => {
                 let document = format!("_format_version: '3.0'\n{text}");
-                let document = declarative::parse(&document, Timestamp::from_seconds(1));
+                let document = declarative::parse(
+                    &document,
+                    Timestamp::from_seconds(1),
+                    model::Flavor::default(),
+                );
                 config = document.unwrap_or_else(|error| panic!("{error}\n{text}")).config;
                 blocks += 1;
             }
@@ -122,7 +126,8 @@ fn paths_are_joined_as_the_table_says() {
                 "_format_version: '3.0'\nservices: [{{name: s, url: 'http://up.test{base}'}}]\n\
                  routes: [{{name: r, paths: [{path}], strip_path: {strip}, service: s}}]"
             );
-            let config = declarative::parse(&document, Timestamp::from_seconds(1));
+            let config =
+                declarative::parse(&document, Timestamp::from_seconds(1), model::Flavor::default());
             let config = config.unwrap_or_else(|error| panic!("{error}")).config;
             let question = question(&format!("GET http://api.test{request}"));
             let told = asked(&config, RouterPriority::KongEffective, &question);

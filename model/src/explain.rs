@@ -189,6 +189,8 @@ pub struct Answered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Component {
+    /// That one is an expression, or the priorities of both.
+    Expression,
     /// How many attributes they match on.
     AttributeCount,
     /// Hosts without wildcards.

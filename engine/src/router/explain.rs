@@ -20,6 +20,10 @@ use std::fmt;
 /// What a route matches requests by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attribute {
+    /// What is asked in place of all others.
+    Expression,
+    /// Only where routes may be expressions.
+    Protocols,
     Hosts,
     Paths,
     Methods,
@@ -34,6 +38,8 @@ pub(crate) enum Attribute {
 impl fmt::Display for Attribute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Attribute::Expression => "expression",
+            Attribute::Protocols => "protocols",
             Attribute::Hosts => "hosts",
             Attribute::Paths => "paths",
             Attribute::Methods => "methods",

@@ -85,9 +85,10 @@ impl Predicates {
 
     /// Each demand by itself, and whether the request meets it: for whoever explains what
     /// [`Predicates::accepts`] says.
-    pub(super) fn each<F: Fields>(&self, request: &RequestView<'_, F>) -> [(Attribute, bool); 5] {
+    pub(super) fn each<F: Fields>(&self, request: &RequestView<'_, F>) -> [(Attribute, bool); 6] {
         let agrees = |rules, address| accepts_address(rules, address);
         [
+            (Attribute::Protocols, self.scheme.is_none_or(|scheme| scheme == request.scheme)),
             (Attribute::Methods, self.accepts_method(request.method)),
             (Attribute::Headers, self.missing_headers(request).next().is_none()),
             (Attribute::Snis, self.accepts_sni(request)),

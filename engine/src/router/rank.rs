@@ -15,6 +15,7 @@
 //! manual: attributes, plain hosts, headers, regular expressions by their priority,
 //! longer prefixes.
 
+use super::expression;
 use model::entities::Route;
 use model::explain::Component;
 use uuid::Uuid;
@@ -56,6 +57,11 @@ pub(super) fn priority(route: &Route, reach: Reach, order: RouterPriority) -> u6
 /// What a priority is made of: all these bits together. Where two components have the same
 /// bit, it is the first of them that it is said to be of.
 pub(super) fn parts(route: &Route, reach: Reach, order: RouterPriority) -> [(Component, u64); 6] {
+    if route.expression.is_some() {
+        let priority = expression::rank(u64::try_from(route.priority).unwrap_or(0));
+        let nothing = (Component::Expression, 0);
+        return [(Component::Expression, priority), nothing, nothing, nothing, nothing, nothing];
+    }
     let regex_priority = route.regex_priority.unwrap_or(0);
     let (attributes, headers, regex_priority) = match order {
         RouterPriority::KongEffective => (

@@ -106,7 +106,7 @@ impl<'a> Asking<'a> {
     fn in_order(&self, serving: &[&'a Route], order: RouterPriority) -> Vec<Standing<'a>> {
         let standing = |route: &&'a Route| {
             let pattern = &self.compiled(route)?.pattern;
-            Standing::of(route, pattern, self.request.path, order)
+            Standing::of(route, pattern, &self.request, order)
         };
         let mut all: Vec<_> = serving.iter().filter_map(standing).collect();
         all.sort_unstable_by_key(|standing| Reverse(standing.place));

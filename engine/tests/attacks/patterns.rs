@@ -34,7 +34,7 @@ async fn expressions_take_time_in_proportion() {
 /// What would take all memory once compiled is refused with its revision, and at once.
 #[test]
 fn expressions_have_bounds() {
-    let judge = engine::judge();
+    let judge = engine::judge(engine::RouterOptions::default());
     let begun = Instant::now();
     let huge = format!("~/{}", "x".repeat(1 << 20));
     let deep = format!("~/{}a{}", "(".repeat(5000), ")".repeat(5000));

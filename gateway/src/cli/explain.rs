@@ -15,6 +15,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use engine::RouterOptions;
 use model::declarative;
 use model::explain::{Explanation, Question};
 use serde_json::Value;
@@ -22,6 +23,7 @@ use serde_json::Value;
 use super::Place;
 use super::console::Console;
 use crate::bounded;
+use crate::options::Mode;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -55,7 +57,7 @@ const ALL: u16 = 1000;
 pub(super) fn explain(args: &ExplainArgs, console: &Console) -> anyhow::Result<ExitCode> {
     let question = args.given.question(args.all.then_some(ALL))?;
     let answer = match (&args.file, &args.admin) {
-        (Some(file), _) => ask_file(file, &question)?,
+        (Some(file), _) => ask_file(file, routing(&args.place, console)?, &question)?,
         (None, Some(url)) => ask::at(url, &question)?,
         (None, None) => ask::at(&ask::admin_of(&args.place, console)?, &question)?,
     };
@@ -69,14 +71,21 @@ pub(super) fn explain(args: &ExplainArgs, console: &Console) -> anyhow::Result<E
     Ok(if explanation.matched.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn ask_file(file: &Path, question: &Question) -> anyhow::Result<Value> {
+/// How the node of this configuration reads routes; where nothing is configured, as by default.
+fn routing(place: &Place, console: &Console) -> anyhow::Result<RouterOptions> {
+    if place.conf.is_none() && place.prefix.is_none() {
+        return Ok(RouterOptions::default());
+    }
+    Ok(console.options(&console.settle(&place.sources())?, Mode::Foreground)?.routing)
+}
+
+fn ask_file(file: &Path, routing: RouterOptions, question: &Question) -> anyhow::Result<Value> {
     let name = file.display();
     let text =
         bounded::read(file, bounded::DOCUMENT).with_context(|| format!("cannot read {name}"))?;
-    let router = engine::RouterOptions::default();
-    let document = declarative::parse(&text, SystemTime::now().into(), router.router_flavor);
+    let document = declarative::parse(&text, SystemTime::now().into(), routing.router_flavor);
     let document = document.with_context(|| name.to_string())?;
-    match engine::judge(router).explain(&document.config, question) {
+    match engine::judge(routing).explain(&document.config, question) {
         Ok(explanation) => Ok(serde_json::to_value(explanation)?),
         Err(problems) => {
             let error = declarative::DeclarativeError::Invalid(document.blame(&problems));

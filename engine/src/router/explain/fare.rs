@@ -1,6 +1,7 @@
 //! One route and one request: does it match, and if not, how nearly?
 
 use super::Attribute;
+use crate::router::expression::Expression;
 use crate::router::pattern::{Matcher, Paths, Pattern};
 use crate::router::rank::Reach;
 use crate::router::request::{Fields, RequestView};
@@ -40,9 +41,12 @@ pub(crate) fn fare<F: Fields>(pattern: &Pattern, request: &RequestView<'_, F>) -
     if std::str::from_utf8(request.path).is_err() {
         return Fare::Unrelated;
     }
+    if let Some(expressed) = &pattern.expressed {
+        return fare_of_expression(&expressed.expression, request);
+    }
     let own = [
         (Attribute::Hosts, accepts_host(pattern, request)),
-        (Attribute::Paths, matching_parts(pattern, request.path).next().is_some()),
+        (Attribute::Paths, matching_parts(pattern, request).next().is_some()),
     ];
     let demands = own.into_iter().chain(pattern.predicates.each(request));
     let mut unmet = demands.filter(|(_, is_met)| !is_met).map(|(attribute, _)| attribute);
@@ -53,16 +57,34 @@ pub(crate) fn fare<F: Fields>(pattern: &Pattern, request: &RequestView<'_, F>) -
     }
 }
 
+fn fare_of_expression<F: Fields>(expression: &Expression, request: &RequestView<'_, F>) -> Fare {
+    if expression.find(request).is_some() {
+        return Fare::Serves;
+    }
+    let clauses = expression.clauses(request);
+    let failing = clauses.iter().filter(|clause| !clause.holds).count();
+    let is_near = failing == 1 && clauses.len() > 1;
+    if is_near { Fare::Misses(Attribute::Expression) } else { Fare::Unrelated }
+}
+
 fn accepts_host<F>(pattern: &Pattern, request: &RequestView<'_, F>) -> bool {
     pattern.hosts.is_empty() || pattern.hosts.iter().any(|host| host.accepts(request))
 }
 
-/// The parts of a route that match a path.
-pub(crate) fn matching_parts(pattern: &Pattern, path: &[u8]) -> impl Iterator<Item = Part> {
-    pattern.matchers.iter().filter_map(move |matcher| {
-        let prefix_len = matcher.match_len(path)?;
+/// The parts of a route that match the path of a request; an expression is one part.
+pub(crate) fn matching_parts<F: Fields>(
+    pattern: &Pattern,
+    request: &RequestView<'_, F>,
+) -> impl Iterator<Item = Part> {
+    let expressed = pattern.expressed.iter().filter_map(|expressed| {
+        let prefix_len = expressed.expression.find(request)?.prefix_len;
+        Some(Part { id: expressed.rank.id, reach: Reach::Any, prefix_len })
+    });
+    let matching = pattern.matchers.iter().filter_map(|matcher| {
+        let prefix_len = matcher.match_len(request.path)?;
         Some(Part { id: matcher.rank.id, reach: reach(matcher), prefix_len })
-    })
+    });
+    expressed.chain(matching)
 }
 
 fn reach(matcher: &Matcher) -> Reach {

@@ -5,7 +5,7 @@
 
 use super::fare::{Part, matching_parts};
 use crate::router::rank::{Reach, attributes, headers, parts};
-use crate::router::{Pattern, RouterPriority};
+use crate::router::{Fields, Pattern, RequestView, RouterPriority};
 use model::entities::Route;
 use model::explain::Component;
 use uuid::Uuid;
@@ -23,13 +23,14 @@ pub(crate) struct Standing<'r> {
 
 impl<'r> Standing<'r> {
     /// Where a route that matches a request for this path stands. None if it does not.
-    pub(crate) fn of(
+    pub(crate) fn of<F: Fields>(
         route: &'r Route,
         pattern: &Pattern,
-        path: &[u8],
+        request: &RequestView<'_, F>,
         order: RouterPriority,
     ) -> Option<Standing<'r>> {
-        let all = matching_parts(pattern, path).map(|part| Standing::of_part(route, part, order));
+        let all =
+            matching_parts(pattern, request).map(|part| Standing::of_part(route, part, order));
         all.max_by_key(|standing| standing.place)
     }
 
@@ -53,6 +54,12 @@ impl<'r> Standing<'r> {
     /// The same in words.
     pub(crate) fn because(&self, other: &Standing<'_>) -> String {
         match self.decided_by(other) {
+            Component::Expression if other.route.expression.is_none() => {
+                "an expression, which goes before all routes without one".to_owned()
+            }
+            Component::Expression => {
+                format!("priority {} against {}", self.route.priority, other.route.priority)
+            }
             Component::AttributeCount => {
                 let counts = format!(
                     "{} against {}",

@@ -25,6 +25,13 @@ pub(crate) fn wanted<F: Fields>(
         values.map(|value| value.to_string()).collect()
     }
     match attribute {
+        Attribute::Expression => {
+            let expressed = pattern.and_then(|pattern| pattern.expressed.as_ref());
+            let clauses = expressed.map(|expressed| expressed.expression.clauses(request));
+            let failing = clauses.into_iter().flatten().filter(|clause| !clause.holds);
+            failing.map(|clause| clause.text.to_owned()).collect()
+        }
+        Attribute::Protocols => texts(route.protocols.iter()),
         Attribute::Hosts => texts(route.hosts.iter().flatten()),
         Attribute::Paths => texts(route.paths.iter().flatten()),
         Attribute::Methods => texts(route.methods.iter().flatten()),
@@ -48,6 +55,10 @@ pub(crate) fn found<F: Fields>(
     request: &RequestView<'_, F>,
 ) -> String {
     match attribute {
+        Attribute::Expression => "otherwise".to_owned(),
+        Attribute::Protocols => {
+            if request.scheme == Scheme::Https { "https" } else { "http" }.to_owned()
+        }
         Attribute::Hosts => host_of(pattern, request),
         Attribute::Paths => text(request.path),
         Attribute::Methods => text(request.method),
@@ -83,6 +94,9 @@ pub(crate) fn agreements<F: Fields>(route: &Route, request: &RequestView<'_, F>)
     let mut add = |attribute: Attribute, value: String| {
         all.push(Agreement { attribute: attribute.to_string(), value });
     };
+    if let Some(expression) = &route.expression {
+        add(Attribute::Expression, expression.clone());
+    }
     let hosts = route.hosts.iter().flatten();
     if let Some(host) = hosts.clone().find(|host| HostRule::of(host).accepts(request)) {
         add(Attribute::Hosts, host.to_string());
@@ -149,11 +163,11 @@ pub(crate) fn nearness<F: Fields>(
 ) -> Option<Nearness> {
     let near = |class| Some((class, Reverse(0)));
     let has_host = !pattern.hosts.is_empty();
-    let mut parts = matching_parts(pattern, request.path);
+    let mut parts = matching_parts(pattern, request);
     let mut has_path = || parts.any(|part| part.prefix_len > 1);
     match attribute {
         Attribute::Service => near(0),
-        Attribute::Methods => near(1),
+        Attribute::Methods | Attribute::Expression | Attribute::Protocols => near(1),
         Attribute::Headers => {
             let mut missing = pattern.predicates.missing_headers(request);
             let mut is_sent = |name: &str| request.fields.values(name.as_bytes()).next().is_some();

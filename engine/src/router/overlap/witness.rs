@@ -131,8 +131,7 @@ impl Meeting {
                 continue;
             }
             have_met = true;
-            let [effective, documented] =
-                ORDERS.map(|order| Meet::of(one, other, witness.path.as_bytes(), order));
+            let [effective, documented] = ORDERS.map(|order| Meet::of(one, other, &request, order));
             let (Some(effective), Some(documented)) = (effective, documented) else { continue };
             if effective.first != documented.first {
                 let (effective, documented) = (effective.first, documented.first);
@@ -156,9 +155,14 @@ struct Meet {
 }
 
 impl Meet {
-    fn of(one: Side<'_>, other: Side<'_>, path: &[u8], order: RouterPriority) -> Option<Meet> {
-        let a = Standing::of(one.route, one.pattern, path, order)?;
-        let b = Standing::of(other.route, other.pattern, path, order)?;
+    fn of(
+        one: Side<'_>,
+        other: Side<'_>,
+        request: &RequestView<'_, Witness>,
+        order: RouterPriority,
+    ) -> Option<Meet> {
+        let a = Standing::of(one.route, one.pattern, request, order)?;
+        let b = Standing::of(other.route, other.pattern, request, order)?;
         let first = if a.place > b.place { one.route.id } else { other.route.id };
         Some(Meet { first, kinds: (a.part.is_regex(), b.part.is_regex()) })
     }

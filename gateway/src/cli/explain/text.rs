@@ -129,6 +129,7 @@ fn counted(count: usize, what: &str) -> String {
 
 fn called(component: Component) -> &'static str {
     match component {
+        Component::Expression => "the priority of expressions",
         Component::AttributeCount => "the number of attributes",
         Component::PlainHost => "plain hosts",
         Component::RegexPath => "regular expressions",
