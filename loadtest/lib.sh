@@ -17,6 +17,8 @@ STATUS_PORT=$((LOADTEST_PORT + 3))
 CP_STATUS_PORT=$((LOADTEST_PORT + 4))
 ORIGIN_PORT=$((LOADTEST_PORT + 5))
 NGINX_PORT=$((LOADTEST_PORT + 6))
+FLOOR_PORT=$((LOADTEST_PORT + 7))
+HEADERS_PORT=$((LOADTEST_PORT + 8))
 DIR=$PWD/target/loadtest
 
 # Takes DIR, and empties it: every run starts from nothing.
@@ -25,7 +27,7 @@ begin() {
     LOAD=$(cut -d ' ' -f 1 /proc/loadavg)
     local port ports=()
     for port in "$PROXY_PORT" "$ADMIN_PORT" "$CLUSTER_PORT" "$STATUS_PORT" "$CP_STATUS_PORT" \
-        "$ORIGIN_PORT" "$NGINX_PORT"; do
+        "$ORIGIN_PORT" "$NGINX_PORT" "$FLOOR_PORT" "$HEADERS_PORT"; do
         ports+=("LOADTEST_PORT+$((port - LOADTEST_PORT))=$port")
     done
     need_ports "${ports[@]}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# CPU per request, requests per second and latency of the data plane beside nginx.
+# CPU per request, requests per second and latency of the data plane beside other proxies.
 #
 # One core carries the proxy, another the load and the origin. The proxies take turns, round by round,
 # so that whatever the machine does meanwhile meets both; ratios are taken within a round.
@@ -16,15 +16,17 @@ Usage: loadtest/run.sh [OPTION...]
   --seconds N       of load per turn (10)
   --connections N   kept open by the client (64)
   --routes N        in the gateway's configuration, of which the last is asked for (1)
+  --beside LIST     the rivals, separated by commas (nginx): nginx, floor (a proxy on Pingora that does
+                    nothing), floor-headers (the same, setting the headers that the gateway sets)
   --proxy-core N    CPU of the proxy (the first of those allowed)
   --load-core N     CPU of client and origin (the second)
   --keep            leave the report in loadtest/runs/
 
-Variables: USE_GATEWAY=FILE (build nothing), LOADTEST_PORT=19000 (the first of seven ports).
+Variables: USE_GATEWAY=FILE (build nothing), LOADTEST_PORT=19000 (the first of nine ports).
 END
 }
 
-ROUNDS=5 SECONDS_EACH=10 CONNECTIONS=64 ROUTES=1 PROXY_CORE='' LOAD_CORE='' KEEP=no
+ROUNDS=5 SECONDS_EACH=10 CONNECTIONS=64 ROUTES=1 RIVALS=(nginx) PROXY_CORE='' LOAD_CORE='' KEEP=no
 readonly WARM_UP=1 # seconds before each turn, not counted
 TICKS_PER_SECOND=$(getconf CLK_TCK)
 
@@ -34,7 +36,7 @@ main() {
     choose_cores
     begin
     start_origin
-    start_nginx
+    start_rivals
     start_gateway
     same_answers
     take_turns
@@ -56,11 +58,21 @@ read_options() {
             --seconds) number "$1" "$2" && SECONDS_EACH=$2 ;;
             --connections) number "$1" "$2" && CONNECTIONS=$2 ;;
             --routes) number "$1" "$2" && ROUTES=$2 ;;
+            --beside) read_rivals "$2" ;;
             --proxy-core) PROXY_CORE=$2 ;;
             --load-core) LOAD_CORE=$2 ;;
             *) usage >&2 && exit 2 ;;
         esac
         shift 2
+    done
+}
+
+read_rivals() {
+    local name
+    IFS=, read -ra RIVALS <<<"$1"
+    ((${#RIVALS[@]})) || die "--beside takes names, not '$1'"
+    for name in "${RIVALS[@]}"; do
+        [[ $name =~ ^(nginx|floor|floor-headers)$ ]] || die "there is no rival '$name': nginx, floor, floor-headers"
     done
 }
 
@@ -78,9 +90,25 @@ start_origin() {
     wait_for 10 "the origin answers" http --fail --output /dev/null "http://127.0.0.1:$ORIGIN_PORT/" 2>/dev/null
 }
 
-start_nginx() {
-    spawn_nginx nginx "$PROXY_CORE"
-    wait_for 10 "nginx answers" http --fail --output /dev/null "$(url_of nginx)" 2>/dev/null
+start_rivals() {
+    local name
+    for name in "${RIVALS[@]}"; do
+        case $name in
+            nginx) spawn_nginx nginx "$PROXY_CORE" ;;
+            floor) spawn_floor floor "$FLOOR_PORT" ;;
+            floor-headers) spawn_floor floor-headers "$HEADERS_PORT" --headers ;;
+        esac
+        wait_for 10 "$name answers" http --fail --output /dev/null "$(url_of "$name")" 2>/dev/null
+    done
+}
+
+# spawn_floor NAME PORT [OPTION]: built once.
+spawn_floor() {
+    if [[ -z ${FLOOR:-} ]]; then
+        cargo build --release --locked -p floor >&2 9>&-
+        FLOOR=$(realpath -e "${CARGO_TARGET_DIR:-target}/release/floor")
+    fi
+    spawn "$1" taskset -c "$PROXY_CORE" "$FLOOR" "127.0.0.1:$2" "127.0.0.1:$ORIGIN_PORT" "${@:3}"
 }
 
 spawn_nginx() {
@@ -104,22 +132,26 @@ url_of() {
     case $1 in
         gateway) printf 'http://127.0.0.1:%s/load/x' "$PROXY_PORT" ;;
         nginx) printf 'http://127.0.0.1:%s/load/x' "$NGINX_PORT" ;;
+        floor) printf 'http://127.0.0.1:%s/load/x' "$FLOOR_PORT" ;;
+        floor-headers) printf 'http://127.0.0.1:%s/load/x' "$HEADERS_PORT" ;;
     esac
 }
 
 pid_of() {
     case $1 in
         gateway) printf '%s' "${CHILD[data-plane]}" ;;
-        nginx) printf '%s' "${CHILD[nginx]}" ;;
+        *) printf '%s' "${CHILD[$1]}" ;;
     esac
 }
 
 # A proxy that answers something else is not measured against one that works.
 same_answers() {
-    local ours theirs
+    local name ours theirs
     ours=$(http --fail "$(url_of gateway)") || die "the gateway does not answer"
-    theirs=$(http --fail "$(url_of nginx)") || die "nginx does not answer"
-    [[ $ours == "$theirs" ]] || die "the proxies answer differently: '$ours' and '$theirs'"
+    for name in "${RIVALS[@]}"; do
+        theirs=$(http --fail "$(url_of "$name")") || die "$name does not answer"
+        [[ $ours == "$theirs" ]] || die "the gateway and $name answer differently: '$ours' and '$theirs'"
+    done
 }
 
 # A line per turn in DIR/turns: proxy, requests/s, p50 and p99 in ms, user and system µs per request.
@@ -127,7 +159,7 @@ take_turns() {
     local round name
     : >"$DIR/turns"
     for ((round = 1; round <= ROUNDS; round++)); do
-        for name in gateway nginx; do
+        for name in gateway "${RIVALS[@]}"; do
             load "$name" "$WARM_UP" >/dev/null
             turn "$name" | tee -a "$DIR/turns" | sed "s/^/    round $round: /" >&2
         done
@@ -160,17 +192,17 @@ cpu_of() { sed 's/.*) //' "/proc/$(pid_of "$1")/stat" | awk '{ print $12, $13 }'
 
 describe() {
     cat <<END
-# Data plane beside nginx, $(date -u +%Y-%m-%d)
+# Data plane beside ${RIVALS[*]}, $(date -u +%Y-%m-%d)
 
-$(gateway_version), $(nginx -v 2>&1 | sed 's/.*: //'); $(hardware).
+$(gateway_version)$(nginx_version); $(hardware).
 Proxy on core $PROXY_CORE, wrk ($CONNECTIONS connections) and origin on core $LOAD_CORE; $ROUNDS rounds of $SECONDS_EACH s
-in turns; $ROUTES route(s). Medians of the rounds; ratios are medians of the ratio in each round, lowest to
-highest in brackets.
+in turns; $ROUTES route(s). Medians of the rounds; a ratio is the gateway's figure over that of the row, the
+median of the ratios in each round, lowest to highest in brackets.
 
-| proxy | requests/s | p50 ms | p99 ms | CPU µs/request | user | system | requests/s ÷ nginx | CPU ÷ nginx |
+| proxy | requests/s | p50 ms | p99 ms | CPU µs/request | user | system | gateway's requests/s ÷ | gateway's CPU ÷ |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|
 END
-    awk '
+    awk -v names="gateway ${RIVALS[*]}" '
         function sorted(list, n,   i, j, x) {
             for (i = 2; i <= n; i++) { x = list[i]; for (j = i - 1; j > 0 && list[j] > x; j--) list[j + 1] = list[j]; list[j + 1] = x }
         }
@@ -181,7 +213,8 @@ END
         }
         function ratio(name, field,   i, list, n) {
             n = rounds[name]
-            for (i = 1; i <= n; i++) list[i] = turn[name, i, field] / turn["nginx", i, field]
+            if (name == "gateway") return ""
+            for (i = 1; i <= n; i++) list[i] = turn["gateway", i, field] / turn[name, i, field]
             i = median(list, n)
             return sprintf("%.2f (%.2f–%.2f)", i, list[1], list[n])
         }
@@ -190,7 +223,11 @@ END
                 column(name, 4), column(name, 7), column(name, 5), column(name, 6), ratio(name, 2), ratio(name, 7)
         }
         { n = ++rounds[$1]; $7 = $5 + $6; for (i = 2; i <= 7; i++) turn[$1, n, i] = $i }
-        END { row("gateway"); row("nginx") }' "$DIR/turns"
+        END { n = split(names, order); for (i = 1; i <= n; i++) row(order[i]) }' "$DIR/turns"
+}
+
+nginx_version() {
+    [[ " ${RIVALS[*]} " != *" nginx "* ]] || printf ', %s' "$(nginx -v 2>&1 | sed 's/.*: //')"
 }
 
 # Where k6 is installed, it has its say too: thresholds rather than numbers.

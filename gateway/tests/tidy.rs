@@ -23,6 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("admin", &["model", "ed25519"]),
     ("gateway", &["model", "engine", "cluster", "admin"]),
     ("benches", &["model", "engine"]),
+    ("floor", &[]),
 ];
 
 /// `model` is pure data: no runtime, no server, no database gets in.
