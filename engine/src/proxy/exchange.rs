@@ -138,7 +138,7 @@ pub(crate) struct Exchange {
     tries: u32,
     /// Body bytes of this try: the next one begins with the first again.
     received: u64,
-    /// Whether a lane has read any of the body, in whichever try.
+    /// Whether any of the body has been read, in whichever try.
     body_begun: bool,
     /// All of the body has come, and been counted.
     gathered: bool,
@@ -273,7 +273,7 @@ impl Exchange {
     pub(crate) fn gather(&mut self, length: u64) {
         self.terms.framing = Framing::Length(length);
         self.terms.expects_continue = false;
-        (self.received, self.gathered) = (length, true);
+        (self.received, self.body_begun, self.gathered) = (length, true, true);
     }
 
     /// Nothing more can be said on the connection behind the answer.

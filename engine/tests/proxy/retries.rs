@@ -175,7 +175,10 @@ async fn what_went_wrong_decides_what_is_tried_again() {
 async fn a_head_is_enough_to_have_had_an_effect() {
     for (method, expected) in [("PUT", (200, 2)), ("POST", (502, 1))] {
         let origin = Origin::start(&[Deed::ReadHeadAndClose, Deed::Answer(200)]).await;
-        let gateway = gateway(origin.service()).await;
+        let service = origin.service().build();
+        // What is waited for is sent at once, or not at all.
+        let route = route("r").path("/r").with("request_buffering", false).to(&service).build();
+        let gateway = Gateway::start(config([service], [route])).await;
         let mut client = gateway.connect().await;
         let (head, body) = (with_body(method, "body"), "body");
         client.send(head.strip_suffix(body).unwrap()).await;

@@ -44,7 +44,16 @@ fn clause(route: &Route, flavor: Flavor) -> String {
     if flavor != Flavor::Expressions || words == ["https"] {
         return String::new();
     }
-    format!(" && {}", any(words.iter().map(|word| format!(r#"net.protocol == "{word}""#))))
+    // Those of gRPC come over what HTTP comes over.
+    let one = |word: &&str| {
+        let over = match *word {
+            "grpc" => "http",
+            "grpcs" => "https",
+            word => word,
+        };
+        format!(r#"net.protocol == "{over}""#)
+    };
+    format!(" && {}", any(words.iter().map(one)))
 }
 
 /// Paths by their length, regular expressions by themselves, as they first appear.

@@ -84,7 +84,10 @@ fn check_says_what_start_would_about_places() {
         ("proxy_error_log = mine/x.log", "/prefix/mine cannot be written to: No such file"),
         ("admin_error_log = /", "/ is a directory"),
         ("prefix = /proc/1/x", "nothing can be made in /proc/1: it is the kernel's"),
-        ("nginx_http_client_body_temp_path = /proc/x", "nothing can be made in /proc: it is"),
+        (
+            "role = data_plane\nproxy_listen = 127.0.0.1:0\nnginx_http_client_body_temp_path = /proc/x",
+            "nothing can be made in /proc: it is",
+        ),
         ("prefix = /dev/null/x", "/dev/null/x cannot be written to: Not a directory"),
     ] {
         node.configure(line);
