@@ -12,7 +12,7 @@ Usage: loadtest/idle.sh [OPTION...]
   --connections N  of each kind (5000)
   --keep           leave the report in loadtest/runs/
 
-Variables: USE_GATEWAY=FILE (build nothing), LOADTEST_PORT=19000 (the first of seven ports).
+Variables: USE_GATEWAY=FILE (build nothing), LOADTEST_PORT=19000 (the first of nine ports).
 END
 }
 

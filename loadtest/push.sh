@@ -13,7 +13,7 @@ Usage: loadtest/push.sh [OPTION...]
   --sizes "N..."  routes in the configuration, ascending ("100 10000")
   --keep          leave the report in loadtest/runs/
 
-Variables: USE_GATEWAY=FILE (build nothing), LOADTEST_PORT=19000 (the first of seven ports).
+Variables: USE_GATEWAY=FILE (build nothing), LOADTEST_PORT=19000 (the first of nine ports).
 END
 }
 

@@ -469,6 +469,7 @@ fn node(id: Uuid) -> NodeReport {
         status: NodeStatus::Connected,
         sync_status: SyncStatus::Normal,
         labels: Default::default(),
+        differing_settings: Default::default(),
         cert_details: Default::default(),
         received: None,
         effective: None,

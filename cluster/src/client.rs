@@ -29,6 +29,7 @@ use uuid::Uuid;
 use crate::identity::Identity;
 use crate::log::chain;
 use crate::protocol::frame::{FrameError, WriteError};
+use crate::protocol::settings::Settings;
 use crate::protocol::{Ack, bounds};
 use crate::tls::{Connector, Credentials, TlsError};
 use crate::trust::Trust;
@@ -69,6 +70,8 @@ pub struct NodeOptions {
     pub version: String,
     /// `cluster_dp_labels`.
     pub labels: BTreeMap<String, String>,
+    /// Those of its settings that a control plane should have alike.
+    pub settings: Settings,
     /// What it serves until a control plane says more. A signed revision is taken to come from the cache,
     /// and to have been verified; one without a signature came from a file, and any control plane's replaces it.
     pub initial: Arc<Revision>,
@@ -92,6 +95,7 @@ pub struct Node {
     hostname: String,
     version: String,
     labels: BTreeMap<String, String>,
+    settings: Settings,
     instance: u64,
     revisions: watch::Sender<Arc<Revision>>,
     status: Arc<watch::Sender<Status>>,
@@ -110,6 +114,7 @@ impl Node {
             hostname: options.hostname,
             version: options.version,
             labels: options.labels,
+            settings: options.settings,
             instance: started(),
             revisions: watch::Sender::new(options.initial),
             status: Arc::new(watch::Sender::new(Status::default())),

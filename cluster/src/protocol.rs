@@ -8,6 +8,7 @@
 pub mod frame;
 pub mod version;
 pub mod bounds;
+pub mod settings;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use frame::RawMessage;
+use settings::Settings;
 use version::ProtocolRange;
 
 use crate::ed25519::PublicKey;
@@ -131,6 +133,9 @@ pub struct Hello {
     /// The operator's labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Those of its settings that a control plane should have alike.
+    #[serde(default)]
+    pub settings: Settings,
     /// Its plugins and their versions.
     #[serde(default)]
     pub plugins: BTreeMap<String, String>,
@@ -168,6 +173,9 @@ pub struct Welcome {
     pub version: String,
     /// The newest revision.
     pub head: RevisionId,
+    /// Those of its settings that a data plane should have alike.
+    #[serde(default)]
+    pub settings: Settings,
 }
 
 /// The control plane turns a data plane away.
@@ -347,6 +355,7 @@ mod tests {
             hostname: "dp-1".to_owned(),
             version: "0.1.0".to_owned(),
             labels: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
+            settings: BTreeMap::from([("router_priority".to_owned(), "documented".to_owned())]),
             plugins: BTreeMap::new(),
             have: Some(Signed {
                 id: RevisionId::default(),

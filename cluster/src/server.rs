@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::ed25519::PublicKey;
+use crate::protocol::settings::Settings;
 use crate::tls::{Acceptor, Credentials, TlsError};
 use accept::Gate;
 use history::History;
@@ -67,6 +68,8 @@ pub struct HubOptions {
     /// The steps that led to the first revision, oldest first: who has where one of them starts is sent
     /// a delta. May be empty.
     pub steps: Vec<Touched>,
+    /// Those of its settings that data planes should have alike.
+    pub settings: Settings,
 }
 
 /// Why the server does not start.
@@ -102,6 +105,7 @@ pub struct Hub {
     stop: watch::Receiver<bool>,
     trust: PublicKey,
     version: String,
+    settings: Settings,
 }
 
 /// Ends all conversations when told, or when dropped.
@@ -132,6 +136,7 @@ impl Hub {
             stop: stopped,
             trust: options.trust,
             version: options.version,
+            settings: options.settings,
         };
         (Arc::new(hub), Stop(stop))
     }

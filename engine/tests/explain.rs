@@ -12,7 +12,7 @@ use model::entities::{Route, Service};
 use model::explain::{Component, Explanation, Question};
 use model::testing::{cases, revision, route, service};
 use model::value::path::normal_form;
-use model::{Config, declarative, schema};
+use model::{Config, Flavor, declarative, schema};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -21,20 +21,19 @@ use world::{Ask, Headers, LISTENER, Random, Variety, some_route};
 
 const ORDERS: [RouterPriority; 2] = [RouterPriority::KongEffective, RouterPriority::Documented];
 
-/// A case is a configuration, and after an empty line questions, one a line: a target, and
+/// A case is a configuration, of the flavor `expressions` if it has one, and after an empty line questions, one a line: a target, and
 /// other fields as JSON.
 #[test]
 fn cases() {
     cases::check(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/explain"), |input| {
         let (document, questions) = input.split_once("\n\n").expect("routes and questions");
         let document = format!("_format_version: '3.0'\n{document}");
-        let document = declarative::parse(
-            &document,
-            model::value::Timestamp::from_seconds(1),
-            model::Flavor::default(),
-        );
-        let config = document.expect("a configuration").config;
-        let snapshot = compiled(&config, RouterPriority::KongEffective);
+        let is_expressed = document.contains("expression:");
+        let flavor = if is_expressed { Flavor::Expressions } else { Flavor::default() };
+        let now = model::value::Timestamp::from_seconds(1);
+        let config = declarative::parse(&document, now, flavor).expect("a configuration").config;
+        let options = RouterOptions { router_flavor: flavor, ..RouterOptions::default() };
+        let snapshot = compiled_for(&config, options);
         questions.lines().map(|line| told(&explain(&snapshot, &question(line)))).collect()
     });
 }
@@ -239,8 +238,11 @@ fn some_routes(random: &mut Random) -> Vec<Route> {
 }
 
 fn compiled(config: &Config, order: RouterPriority) -> Arc<Snapshot> {
-    let empty =
-        Snapshot::empty_for(RouterOptions { router_priority: order, ..RouterOptions::default() });
+    compiled_for(config, RouterOptions { router_priority: order, ..RouterOptions::default() })
+}
+
+fn compiled_for(config: &Config, options: RouterOptions) -> Arc<Snapshot> {
+    let empty = Snapshot::empty_for(options);
     let snapshot = compile(&revision(1, config.clone()), &empty);
     Arc::new(snapshot.unwrap_or_else(|problems| panic!("{problems:?}")))
 }

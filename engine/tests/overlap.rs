@@ -10,7 +10,7 @@ use engine::router::{Fields, RequestView, RouteTable, RouterPriority};
 use engine::snapshot::{RouterOptions, Snapshot, compile};
 use model::entities::{Route, Service};
 use model::testing::{RouteBuilder, revision, route, service};
-use model::{Config, Id};
+use model::{Config, Flavor, Id};
 use serde_json::json;
 use std::collections::BTreeSet;
 use world::{Ask, Random, Variety, some_route};
@@ -134,6 +134,37 @@ fn what_cannot_meet_does_not_overlap() {
     check(https(host(), "*.io"), https(path(), "b.io."), "GET https://a.io/a");
 }
 
+#[test]
+fn four_attributes_overlap_with_expressions() {
+    let four = || {
+        let route = route("1").host("a.io").path("/v1/a").method("GET");
+        route.with("headers", json!({ "x": ["1"] }))
+    };
+    let expression = |text: &str| route("2").with("expression", text);
+    check(four(), expression(r#"http.path ^= "/v1""#), "GET http://a.io/v1/a with x: 1");
+    check(four(), expression(r#"http.path ^= "/v2""#), "");
+    check(route("1").path("/v1"), expression(r#"http.path ^= "/v1""#), "");
+    let over = |route: RouteBuilder, protocol: &str| route.with("protocols", json!([protocol]));
+    check(
+        over(four(), "https"),
+        over(expression(r#"http.path ^= "/v1""#), "http"),
+        "GET http://a.io/v1/a with x: 1",
+    );
+}
+
+#[test]
+fn many_shapes_are_not_looked_at_for_ever() {
+    let routes = |count: i64| -> Vec<Route> {
+        let route = |n| route(&format!("r{n}")).path(&format!("~/x{n}/"));
+        (0..count).map(|n| route(n).with("regex_priority", n).build()).collect()
+    };
+    for (count, is_cut_short) in [(1000, false), (2500, true)] {
+        let config = config(&routes(count));
+        let found = Overlaps::default().since(&config, &table(&config, ORDERS[0]));
+        assert_eq!((found.is_cut_short, pairs(&found).len()), (is_cut_short, 0), "{count}");
+    }
+}
+
 /// The witness against two routes; nothing if the orders agree on them.
 #[track_caller]
 fn check(one: RouteBuilder, other: RouteBuilder, expected: &str) {
@@ -164,8 +195,9 @@ fn config_of<'r>(routes: impl Iterator<Item = &'r Route>) -> Config {
 }
 
 fn table(config: &Config, order: RouterPriority) -> RouteTable {
-    let empty =
-        Snapshot::empty_for(RouterOptions { router_priority: order, ..RouterOptions::default() });
+    let is_expressed = config.all::<Route>().iter().any(|route| route.expression.is_some());
+    let router_flavor = if is_expressed { Flavor::Expressions } else { Flavor::default() };
+    let empty = Snapshot::empty_for(RouterOptions { router_priority: order, router_flavor });
     let snapshot = compile(&revision(1, config.clone()), &empty);
     snapshot.unwrap_or_else(|problems| panic!("{problems:?}")).routes
 }

@@ -1,6 +1,7 @@
 //! `docs/routing.md` is true: every example in it is run.
 //!
-//! A block of routes (`yaml`) is followed by a block of requests, a line each:
+//! A block of routes (`yaml`), of the flavor `expressions` if it has one, is followed by a
+//! block of requests, a line each:
 //! `METHOD URL [with name: value, …] → route [(documented: route)] [→ what becomes of it]`,
 //! where that is `URI for Host`, or a status, and where a redirect leads.
 
@@ -10,30 +11,28 @@ use engine::snapshot::{RouterOptions, Snapshot, compile};
 use model::explain::{Explanation, Question};
 use model::testing::revision;
 use model::value::Timestamp;
-use model::{Config, declarative, schema};
+use model::{Config, Flavor, declarative, schema};
 use serde_json::{Map, Value, json};
 
 const DOCUMENT: &str = include_str!("../../docs/routing.md");
 
 #[test]
 fn the_examples_of_the_document_are_true() {
-    let mut config = Config::default();
+    let (mut config, mut flavor) = (Config::default(), Flavor::default());
     let (mut blocks, mut requests) = (0, 0);
     for (kind, text) in fenced(DOCUMENT) {
         match kind {
             "yaml" => {
                 let document = format!("_format_version: '3.0'\n{text}");
-                let document = declarative::parse(
-                    &document,
-                    Timestamp::from_seconds(1),
-                    model::Flavor::default(),
-                );
+                let is_expressed = text.contains("expression:");
+                flavor = if is_expressed { Flavor::Expressions } else { Flavor::default() };
+                let document = declarative::parse(&document, Timestamp::from_seconds(1), flavor);
                 config = document.unwrap_or_else(|error| panic!("{error}\n{text}")).config;
                 blocks += 1;
             }
             "requests" => {
                 for line in text.lines() {
-                    check(&config, line);
+                    check(&config, flavor, line);
                     requests += 1;
                 }
             }
@@ -53,7 +52,7 @@ fn fenced(document: &str) -> Vec<(&str, &str)> {
 }
 
 #[track_caller]
-fn check(config: &Config, line: &str) {
+fn check(config: &Config, flavor: Flavor, line: &str) {
     let mut columns = line.split(" → ");
     let question = question(columns.next().expect("a request"));
     let route = columns.next().expect("a route");
@@ -61,9 +60,9 @@ fn check(config: &Config, line: &str) {
         Some((route, other)) => (route, other.trim_end_matches(')')),
         None => (route, route),
     };
-    let told = asked(config, RouterPriority::KongEffective, &question);
+    let told = asked(config, flavor, RouterPriority::KongEffective, &question);
     assert_eq!(name(&told), effective, "{line}");
-    let other = asked(config, RouterPriority::Documented, &question);
+    let other = asked(config, flavor, RouterPriority::Documented, &question);
     assert_eq!(name(&other), documented, "{line}, documented");
     if let Some(outcome) = columns.next() {
         assert_eq!(becomes(&told), outcome, "{line}");
@@ -87,9 +86,13 @@ fn question(text: &str) -> Question {
     schema::check::<Question>(fields).unwrap_or_else(|violations| panic!("{violations}"))
 }
 
-fn asked(config: &Config, order: RouterPriority, question: &Question) -> Explanation {
-    let empty =
-        Snapshot::empty_for(RouterOptions { router_priority: order, ..RouterOptions::default() });
+fn asked(
+    config: &Config,
+    router_flavor: Flavor,
+    router_priority: RouterPriority,
+    question: &Question,
+) -> Explanation {
+    let empty = Snapshot::empty_for(RouterOptions { router_priority, router_flavor });
     let snapshot = compile(&revision(1, config.clone()), &empty);
     explain(&snapshot.unwrap_or_else(|problems| panic!("{problems:?}")), question)
 }
@@ -126,11 +129,11 @@ fn paths_are_joined_as_the_table_says() {
                 "_format_version: '3.0'\nservices: [{{name: s, url: 'http://up.test{base}'}}]\n\
                  routes: [{{name: r, paths: [{path}], strip_path: {strip}, service: s}}]"
             );
-            let config =
-                declarative::parse(&document, Timestamp::from_seconds(1), model::Flavor::default());
+            let flavor = Flavor::default();
+            let config = declarative::parse(&document, Timestamp::from_seconds(1), flavor);
             let config = config.unwrap_or_else(|error| panic!("{error}")).config;
             let question = question(&format!("GET http://api.test{request}"));
-            let told = asked(&config, RouterPriority::KongEffective, &question);
+            let told = asked(&config, flavor, RouterPriority::KongEffective, &question);
             assert_eq!(becomes(&told), format!("http://up.test{expected} for up.test"), "{row}");
             count += 1;
         }

@@ -67,7 +67,8 @@ pub async fn run(
             let mut admin =
                 admin::Server::start(convert::admin(&options, admin, api, telemetry)).await?;
             let (trust, steps) = (admin.trust(), admin.take_steps());
-            let server = convert::cluster_server(cluster, link, trust, steps, purge_delay);
+            let server =
+                convert::cluster_server(cluster, link, trust, steps, options.routing, purge_delay);
             let server = cluster::Server::start(server, admin.revisions())?;
             admin.observe(server.vitals());
             admin.heed(server.ahead());
@@ -116,7 +117,7 @@ fn connect(
     let identity = cluster::Identity::load_or_create(&options.prefix)?;
     let start = initial::initial(options, cluster, fallback)?;
     let set_aside = start.set_aside.clone();
-    let client = convert::cluster_client(cluster, identity, start);
+    let client = convert::cluster_client(cluster, identity, start, options.routing);
     Ok((cluster::Client::start(client)?, set_aside))
 }
 

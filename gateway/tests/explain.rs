@@ -147,6 +147,51 @@ fn what_loses_is_told_with_the_reason() {
 }
 
 #[test]
+fn routes_are_read_as_the_node_reads_them() {
+    let place = Place::new("http://10.0.0.1:9000");
+    let routes = r#"
+- {name: v1, expression: 'http.path ^= "/v1" && http.host == "api.test"', priority: 2, service: orders}
+- {name: get, expression: 'http.path ^= "/v1" && http.method == "GET"', priority: 1, service: orders}
+- {name: prefix, paths: [/v1], protocols: [http], service: orders}
+"#;
+    let service = "services: [{name: orders, url: 'http://10.0.0.1:9000/base'}]";
+    fs::write(place.path("e.yml"), format!("_format_version: '3.0'\n{service}\nroutes:{routes}"))
+        .unwrap();
+    let file = place.at("e.yml");
+    let asked = ["--file", file.as_str(), "http://api.test/v1/x"];
+    let said = explain(&asked).badly();
+    assert!(said.contains("expression: unknown field: it is there where router_flavor"), "{said}");
+
+    let settings = format!("router_flavor = expressions\nprefix = {}\n", place.at("prefix"));
+    fs::write(place.path("e.conf"), settings).unwrap();
+    let conf = place.at("e.conf");
+    let by_conf = explain(&[&asked[..], &["-c", &conf]].concat()).found();
+    let mut by_variable = gateway();
+    by_variable.arg("explain").args(asked).env("GATEWAY_ROUTER_FLAVOR", "expressions");
+    let by_variable = by_variable.output().unwrap();
+    assert_eq!(String::from_utf8(by_variable.stdout).unwrap(), by_conf);
+    for line in [
+        "Served by route v1 (",
+        "  expression  http.path ^= \"/v1\" && http.host == \"api.test\"\n",
+        "  upstream    http://10.0.0.1:9000/base/x\n",
+        "2 routes match as well, and come later:\n  get (",
+        "      by the priority of expressions: priority 2 against 1\n",
+        "      by the priority of expressions: an expression against a route without one\n",
+    ] {
+        assert!(by_conf.contains(line), "{line:?}\n{by_conf}");
+    }
+    let said = explain(&["--file", &file, "-c", &conf, "https://other.test/v1", "-X", "PUT"]);
+    let said = said.not_found();
+    for line in [
+        "expression: wants http.host == \"api.test\"; the request has something else\n",
+        "expression: wants http.method == \"GET\"; the request has something else\n",
+        "protocols: wants http; the request has https\n",
+    ] {
+        assert!(said.contains(line), "{line:?}\n{said}");
+    }
+}
+
+#[test]
 fn without_a_route_the_exit_code_is_1() {
     let place = Place::new("http://10.0.0.1:9000");
     let said = place.of_file(&["http://api.test/v2"]).not_found();

@@ -142,6 +142,8 @@ pub struct NodeReport {
     pub sync_status: SyncStatus,
     /// The operator's labels for it.
     pub labels: BTreeMap<String, String>,
+    /// Properties that it has set otherwise than the control plane, which should be alike.
+    pub differing_settings: BTreeMap<String, String>,
     /// About the certificate its link uses.
     pub cert_details: CertDetails,
     /// The newest revision sent to it.

@@ -17,6 +17,7 @@ use super::incoming::{Incoming, Outcome};
 use super::{Node, Status};
 use crate::log::printable;
 use crate::protocol::frame::{self, FrameError, FrameReader, WriteError};
+use crate::protocol::settings::{differing, told};
 use crate::protocol::version::{CAPABILITIES, PROTOCOL};
 use crate::protocol::{
     Bye, HEARTBEAT, Hello, Malformed, Message, Nack, Ping, Reason, Resync, Signed, Welcome,
@@ -165,6 +166,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
             hostname: node.hostname.clone(),
             version: node.version.clone(),
             labels: node.labels.clone(),
+            settings: node.settings.clone(),
             plugins: Default::default(),
             have,
             serving: self.told.serving,
@@ -184,7 +186,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<'_, IO> {
             printable(&welcome.version),
             welcome.head
         );
+        self.compare(welcome);
         Ok(())
+    }
+
+    /// Warns of what the control plane has set otherwise.
+    fn compare(&self, welcome: &Welcome) {
+        let others = differing(&welcome.settings, &self.node.settings);
+        if !others.is_empty() {
+            warn!(
+                "[clustering] control plane {} has other settings than this node: {}; what it checks and \
+                 explains is not what this node does",
+                self.control_plane,
+                printable(&told(&others, &self.node.settings))
+            );
+        }
     }
 
     async fn converse(

@@ -36,6 +36,9 @@ const MAX_HOSTNAME_BYTES: usize = 255;
 /// How many labels a node may have, as with Kong.
 const MAX_LABELS: usize = 10;
 
+/// How many settings a node may tell.
+const MAX_SETTINGS: usize = 20;
+
 /// How many plugins and capabilities a node may list. They are read, but not kept.
 const MAX_LISTED: usize = 100;
 
@@ -52,6 +55,7 @@ pub fn hello(hello: Hello) -> Hello {
         hostname: text(hello.hostname, MAX_HOSTNAME_BYTES),
         version: name(hello.version),
         labels: pairs(hello.labels, MAX_LABELS),
+        settings: pairs(hello.settings, MAX_SETTINGS),
         plugins: pairs(hello.plugins, MAX_LISTED),
         refused: hello.refused.map(refusal),
         ..hello

@@ -19,6 +19,7 @@ use crate::identity;
 use crate::log::printable;
 use crate::protocol::bounds;
 use crate::protocol::frame::FrameReader;
+use crate::protocol::settings::{differing, told};
 use crate::protocol::version::{self, Incompatible, PROTOCOL, ProtocolRange};
 use crate::protocol::{Hello, Message, Reason, Refused};
 
@@ -117,7 +118,19 @@ pub(super) fn admit(hub: &Hub, hello: &Hello, peer: &Peer) -> Result<Link, Admit
         hub.nodes.note_incompatible(hello, peer)?;
         return Err(incompatible.into());
     }
-    Ok(hub.nodes.attach(hello, peer)?)
+    Ok(hub.nodes.attach(hello, peer, differing(&hello.settings, &hub.settings))?)
+}
+
+/// Warns of what a data plane that was taken on has set otherwise.
+pub(super) fn compare(hub: &Hub, hello: &Hello, who: &Who) {
+    let others = differing(&hello.settings, &hub.settings);
+    if !others.is_empty() {
+        warn!(
+            "[clustering] data plane has other settings than this control plane {who}: {}; it does not do \
+             what is checked and explained here",
+            printable(&told(&others, &hub.settings))
+        );
+    }
 }
 
 /// Tells the data plane why, if it still listens.

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::ed25519::PublicKey;
 use crate::log::printable;
+use crate::protocol::settings::Settings;
 use crate::protocol::{Ack, Hello, SILENCE};
 use crate::server::Peer;
 
@@ -66,6 +67,8 @@ struct Row {
     ip: IpAddr,
     version: String,
     labels: BTreeMap<String, String>,
+    /// Its settings that are not ours.
+    differing: Settings,
     certificate_expires: Option<i64>,
     link: Option<OpenLink>,
     /// The last link ended by silence: the node may still live, just out of reach.
@@ -105,11 +108,13 @@ impl Nodes {
         Arc::new(Self { rows: Mutex::default(), purge_delay, most, gone: Notify::new() })
     }
 
-    /// Opens the row of a node whose identity is proven. An older link of the same node is evicted.
+    /// Opens the row of a node whose identity is proven, with its settings that are not ours. An older link
+    /// of the same node is evicted.
     pub(super) fn attach(
         self: &Arc<Self>,
         hello: &Hello,
         peer: &Peer,
+        differing: Settings,
     ) -> Result<Link, AttachError> {
         let mut rows = self.lock();
         rows.purge(self.purge_delay);
@@ -126,6 +131,7 @@ impl Nodes {
         let row = rows.introduce(hello, peer);
         row.link = Some(OpenLink { number, instance: hello.instance, evict: Arc::clone(&evict) });
         row.fell_silent = false;
+        row.differing = differing;
         drop(rows);
         self.forgot(displaced);
         Ok(Link { nodes: Arc::clone(self), node: hello.node, number, evict })
@@ -227,6 +233,7 @@ impl Rows {
             ip: peer.address.ip(),
             version: hello.version.clone(),
             labels: hello.labels.clone(),
+            differing: Settings::new(),
             certificate_expires: peer.certificate_expires,
             link: None,
             fell_silent: false,
@@ -268,6 +275,7 @@ impl Row {
             status: self.status(silent),
             sync_status: self.sync_status(),
             labels: self.labels.clone(),
+            differing_settings: self.differing.clone(),
             cert_details: CertDetails { expiry_timestamp: self.certificate_expires },
             received: self.received,
             effective: self.serving.effective,

@@ -17,7 +17,7 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
-use super::admit::{INTRODUCTION, Who, admit, introduction, refuse};
+use super::admit::{INTRODUCTION, Who, admit, compare, introduction, refuse};
 use super::history::{Next, Update, Wire};
 use super::nodes::Link;
 use super::{Hub, Peer};
@@ -130,7 +130,10 @@ where
     };
     let who = Who::new(&hello, peer);
     match admit(hub, &hello, peer) {
-        Ok(link) => Ok(Admitted { reader, writer, hello, link, who }),
+        Ok(link) => {
+            compare(hub, &hello, &who);
+            Ok(Admitted { reader, writer, hello, link, who })
+        }
         Err(error) => {
             error.log(&who);
             let (reason, text) = (error.reason(), error.to_string());
@@ -327,6 +330,7 @@ impl<W: AsyncWrite + Unpin> Speaker<'_, W> {
             trust: self.hub.trust.into(),
             version: self.hub.version.clone(),
             head,
+            settings: self.hub.settings.clone(),
         })
         .await
     }

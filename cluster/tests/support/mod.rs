@@ -12,6 +12,7 @@ use bytes::Bytes;
 use cluster::client::{Keep, Node, NodeOptions};
 use cluster::ed25519::SigningKey;
 use cluster::identity::Identity;
+use cluster::protocol::settings::Settings;
 use cluster::server::{DEFAULT_PURGE_DELAY, Hub, HubOptions, MOST_DATA_PLANES, Peer, Stop};
 use cluster::trust::Trust;
 use model::revision::Signature;
@@ -125,6 +126,11 @@ impl ControlPlane {
     }
 }
 
+/// What both ends should have alike.
+pub fn settings(flavor: &str) -> Settings {
+    [("router_flavor".to_owned(), flavor.to_owned())].into()
+}
+
 pub fn hub_options(source: &Source) -> HubOptions {
     HubOptions {
         trust: source.key.public(),
@@ -132,6 +138,7 @@ pub fn hub_options(source: &Source) -> HubOptions {
         purge_delay: DEFAULT_PURGE_DELAY,
         most_data_planes: MOST_DATA_PLANES,
         steps: Vec::new(),
+        settings: settings("expressions"),
     }
 }
 
@@ -231,6 +238,7 @@ pub fn node_options(prefix: &Path, initial: Arc<Revision>, keep: Arc<Kept>) -> N
         hostname: "dp-1".to_owned(),
         version: "1.4.0".to_owned(),
         labels: [("region".to_owned(), "eu".to_owned())].into(),
+        settings: settings("expressions"),
         initial,
         keep,
     }

@@ -1,5 +1,6 @@
 //! Who is taken on.
 
+use cluster::protocol::settings::Settings;
 use cluster::protocol::{Fixed, Hello, Message, Reason, Refused};
 use cluster::server;
 use model::vitals::{NodeStatus, SyncStatus};
@@ -18,6 +19,24 @@ async fn a_node_is_who_it_proves_to_be() {
     let forged = Hello { proof: Fixed(other.prove(&BINDING).unwrap()), ..hello(&node, None) };
     check_turned_away(&cp, forged, Reason::Identity).await;
     assert!(cp.rows().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_with_other_settings_is_taken_on_and_shown() {
+    let cp = ControlPlane::new();
+    for (told, differing) in [
+        (settings("expressions"), Settings::new()),
+        (settings("traditional_compatible"), settings("traditional_compatible")),
+        ([("newer".to_owned(), "on".to_owned())].into(), Settings::new()),
+        (Settings::new(), Settings::new()),
+    ] {
+        let id = identity();
+        let (mut node, _ended) = scripted_node(&cp, PIPE);
+        node.say(Hello { settings: told, ..hello(&id, None) }).await;
+        let Message::Welcome(welcome) = node.hear().await else { panic!("it is welcome") };
+        assert_eq!(welcome.settings, settings("expressions"));
+        assert_eq!(cp.row(id.id()).unwrap().differing_settings, differing);
+    }
 }
 
 #[tokio::test(start_paused = true)]

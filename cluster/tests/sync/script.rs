@@ -149,6 +149,7 @@ pub fn welcome(source: &Source) -> Welcome {
         trust: source.key.public().into(),
         version: "1.4.2".to_owned(),
         head: source.head().id,
+        settings: Default::default(),
     }
 }
 
@@ -163,6 +164,7 @@ pub fn hello(identity: &Identity, have: Option<&Revision>) -> Hello {
         hostname: "scripted".to_owned(),
         version: "1.3.9".to_owned(),
         labels: Default::default(),
+        settings: Default::default(),
         plugins: Default::default(),
         have: have.map(|have| Signed { id: have.id, signature: have.signature.unwrap() }),
         serving: Ack::default(),

@@ -6,7 +6,7 @@
 use super::forwarded::host_name;
 use super::request::authority;
 use super::{Text, path};
-use crate::snapshot::CompiledRoute;
+use crate::snapshot::{CompiledRoute, CompiledService, GrpcOver};
 use model::explain::{Answered, Upstream};
 use model::value::path::normal_form;
 
@@ -17,6 +17,8 @@ pub(crate) struct Preview<'a> {
     pub(crate) host: &'a [u8],
     /// The target as sent.
     pub(crate) target: &'a [u8],
+    /// Whether its body is of gRPC, which then comes over HTTP/2.
+    pub(crate) is_grpc: bool,
     /// How many bytes of the normal path the route matched.
     pub(crate) prefix_len: usize,
 }
@@ -32,21 +34,42 @@ impl Preview<'_> {
         if let Some(status) = route.https_only.filter(|_| !self.is_tls) {
             return Err(self.wrong_scheme(status));
         }
-        let Some(service) = &route.service else {
-            let message = "the route has no service".to_owned();
-            return Err(Answered { status: 503, message, location: None });
+        let answered = |status, message: &str| {
+            Err(Answered { status, message: message.to_owned(), location: None })
         };
-        let (raw, query) = path::split_target(self.target);
-        let base = service.path.as_ref().map(|path| path.as_str());
-        let mut target = Text::new();
-        path::upstream(base, &normal_form(raw), self.stripped(route), &mut target);
-        path::append_query(query, &mut target);
-
+        match route.grpc {
+            Some(_) if !self.is_grpc => {
+                return answered(
+                    415,
+                    "the route is for gRPC: content-type is not application/grpc",
+                );
+            }
+            Some(GrpcOver::Tls) if !self.is_tls => {
+                return answered(200, "the route is for gRPC over TLS only: grpc-status is 1");
+            }
+            _ => {}
+        }
+        let Some(service) = &route.service else {
+            return answered(503, "the route has no service");
+        };
+        let target = self.target_of(route, service);
         let own = authority(service);
         let keeps_host = route.preserve_host && !self.host.is_empty();
         let host = if keeps_host { self.host } else { own.as_slice() };
         let uri = format!("{}://{}{}", service.protocol, text(&own), text(&target));
         Ok(Upstream { uri, host: text(host) })
+    }
+
+    fn target_of(&self, route: &CompiledRoute, service: &CompiledService) -> Text {
+        if service.is_grpc() {
+            return Text::from_slice(self.target);
+        }
+        let (raw, query) = path::split_target(self.target);
+        let base = service.path.as_ref().map(|path| path.as_str());
+        let mut target = Text::new();
+        path::upstream(base, &normal_form(raw), self.stripped(route), &mut target);
+        path::append_query(query, &mut target);
+        target
     }
 
     fn wrong_scheme(&self, status: u16) -> Answered {

@@ -21,7 +21,7 @@ mod mistake; // what can be wrong
 
 pub(super) use anchor::LONGEST as LONGEST_ANCHOR;
 pub use anchor::{Anchor, HeaderAnchor, HostAnchor, MOST_ANCHORS, PathAnchor};
-pub use clauses::Clause;
+pub use clauses::{About, Clause};
 pub use field::Kind;
 pub use mistake::{Mistake, Problem};
 pub use syntax::Operator;
@@ -37,7 +37,8 @@ use predicate::{Predicate, TextPredicate, TextTest};
 use std::collections::BTreeMap;
 use tree::Tree;
 
-/// Puts every expression before every route that has none.
+/// Puts an expression before routes without one, but for those whose priority a sign has
+/// filled, as in Kong: see `router/rank.rs`.
 const EXPRESSIONS_FIRST: u64 = 0xFF << 56;
 
 /// The rank of an expression among all routes; higher goes first.
@@ -77,6 +78,8 @@ pub struct Expression {
     tree: Tree<Predicate>,
     /// Whether it has a field that Kong will know no longer.
     is_dated: bool,
+    /// Whether its last clause is that of the route's protocols.
+    is_narrowed: bool,
 }
 
 impl PartialEq for Expression {
@@ -130,7 +133,7 @@ impl Expression {
         let mistakes = mistakes.into_sorted(last);
         match tree {
             Some(tree) if mistakes.is_empty() => {
-                Ok(Expression { text: text.into(), traffic, tree, is_dated })
+                Ok(Expression { text: text.into(), traffic, tree, is_dated, is_narrowed: false })
             }
             _ => Err(mistakes),
         }
@@ -153,6 +156,7 @@ impl Expression {
             traffic: self.traffic,
             tree: Tree::All(Box::new([self.tree, clause])),
             is_dated: self.is_dated,
+            is_narrowed: true,
         }
     }
 

@@ -22,6 +22,9 @@ use witness::Meeting;
 
 /// How many places are visited for one revision, to find pairs of routes to compare.
 const MOST_VISITED: usize = 200_000;
+/// How many shapes are looked at for that: so many routes of shapes of their own, such as
+/// each with another `regex_priority`, would cost the square of their number.
+const MOST_SHAPES: usize = 5_000_000;
 /// How many pairs are compared: a second's work.
 const MOST_COMPARED: usize = 50_000;
 
@@ -60,7 +63,7 @@ impl Overlaps {
     /// when this was last asked. `table` has the routes of `config`.
     pub fn since(&mut self, config: &Config, table: &RouteTable) -> Found {
         let changed = self.take(config);
-        let mut budget = Budget { left: MOST_VISITED };
+        let mut budget = Budget { places: MOST_VISITED, shapes: MOST_SHAPES };
         let mut pairs = BTreeSet::new();
         for id in changed {
             let Some(route) = config.get(id).filter(|route| table.by_id(route.id).is_some()) else {
@@ -72,7 +75,7 @@ impl Overlaps {
                 }
             });
         }
-        let is_cut_short = budget.left == 0 || pairs.len() > MOST_COMPARED;
+        let is_cut_short = budget.is_spent() || pairs.len() > MOST_COMPARED;
         let mut found = Found { is_cut_short, ..Found::default() };
         for (one, other) in pairs.into_iter().take(MOST_COMPARED) {
             match Meeting::of(one, other, config, table) {
@@ -115,13 +118,24 @@ impl Overlaps {
 /// How much more may be looked at.
 #[derive(Debug)]
 struct Budget {
-    left: usize,
+    places: usize,
+    shapes: usize,
 }
 
 impl Budget {
-    /// Pays for one look; false if there is nothing left.
+    /// Pays for a look at one place; false if there is nothing left.
     fn spend(&mut self) -> bool {
-        self.left = self.left.saturating_sub(1);
-        self.left > 0
+        self.places = self.places.saturating_sub(1);
+        self.places > 0
+    }
+
+    /// The same for a shape.
+    fn spend_shape(&mut self) -> bool {
+        self.shapes = self.shapes.saturating_sub(1);
+        self.shapes > 0
+    }
+
+    fn is_spent(&self) -> bool {
+        self.places == 0 || self.shapes == 0
     }
 }

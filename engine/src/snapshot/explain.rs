@@ -131,6 +131,7 @@ impl<'a> Asking<'a> {
             is_tls: self.sent.is_tls,
             host: self.sent.host().as_bytes(),
             target: self.sent.question.path.as_bytes(),
+            is_grpc: self.sent.is_grpc(),
             prefix_len: winner.part.prefix_len,
         };
         let path = self.request.path;

@@ -12,6 +12,9 @@ mod pem;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "../proxy/support.rs"]
 mod support;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../grpc/origin.rs"]
+mod calls; // an upstream that speaks HTTP/2
 
 mod client; // one request, in any of four ways
 mod node; // an engine that listens for all of them

@@ -57,7 +57,11 @@ const ALL: u16 = 1000;
 pub(super) fn explain(args: &ExplainArgs, console: &Console) -> anyhow::Result<ExitCode> {
     let question = args.given.question(args.all.then_some(ALL))?;
     let answer = match (&args.file, &args.admin) {
-        (Some(file), _) => ask_file(file, routing(&args.place, console)?, &question)?,
+        // Routes are read as the node of this configuration reads them.
+        (Some(file), _) => {
+            let settings = console.settle(&args.place.sources())?;
+            ask_file(file, console.options(&settings, Mode::Foreground)?.routing, &question)?
+        }
         (None, Some(url)) => ask::at(url, &question)?,
         (None, None) => ask::at(&ask::admin_of(&args.place, console)?, &question)?,
     };
@@ -69,14 +73,6 @@ pub(super) fn explain(args: &ExplainArgs, console: &Console) -> anyhow::Result<E
         console.say(text::text(&explanation).trim_end());
     }
     Ok(if explanation.matched.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// How the node of this configuration reads routes; where nothing is configured, as by default.
-fn routing(place: &Place, console: &Console) -> anyhow::Result<RouterOptions> {
-    if place.conf.is_none() && place.prefix.is_none() {
-        return Ok(RouterOptions::default());
-    }
-    Ok(console.options(&console.settle(&place.sources())?, Mode::Foreground)?.routing)
 }
 
 fn ask_file(file: &Path, routing: RouterOptions, question: &Question) -> anyhow::Result<Value> {

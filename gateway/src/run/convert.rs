@@ -4,9 +4,12 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use cluster::ed25519::PublicKey;
+use cluster::protocol::settings::Settings;
 use cluster::{Identity, client, server};
+use engine::RouterOptions;
 use engine::options::LogSink;
 use model::delta::Touched;
+use model::explain::Order;
 
 use super::initial::Initial;
 use crate::options::{
@@ -100,6 +103,7 @@ pub(super) fn cluster_server(
     listeners: Vec<TcpListener>,
     trust: [u8; 32],
     steps: Vec<Touched>,
+    routing: RouterOptions,
     purge_delay: Duration,
 ) -> server::Options {
     server::Options {
@@ -111,6 +115,7 @@ pub(super) fn cluster_server(
             purge_delay,
             most_data_planes: server::MOST_DATA_PLANES,
             steps,
+            settings: settings(routing),
         },
     }
 }
@@ -120,6 +125,7 @@ pub(super) fn cluster_client(
     cluster: &ClusterClient,
     identity: Identity,
     initial: Initial,
+    routing: RouterOptions,
 ) -> client::Options {
     client::Options {
         control_planes: cluster.control_planes.iter().map(Endpoint::to_string).collect(),
@@ -130,10 +136,21 @@ pub(super) fn cluster_client(
             hostname: hostname(),
             version: model::VERSION.to_owned(),
             labels: cluster.labels.clone(),
+            settings: settings(routing),
             initial: initial.revision,
             keep: initial.keep,
         },
     }
+}
+
+/// What decides which route serves a request: both ends of a link should have it alike.
+fn settings(routing: RouterOptions) -> Settings {
+    let RouterOptions { router_priority, router_flavor } = routing;
+    let settings = [
+        ("router_flavor", router_flavor.to_string()),
+        ("router_priority", Order::from(router_priority).to_string()),
+    ];
+    settings.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 fn listen(listen: &crate::options::Listen) -> engine::options::Listen {

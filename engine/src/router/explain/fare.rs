@@ -1,7 +1,7 @@
 //! One route and one request: does it match, and if not, how nearly?
 
 use super::Attribute;
-use crate::router::expression::Expression;
+use crate::router::expression::{About, Expression};
 use crate::router::pattern::{Matcher, Paths, Pattern};
 use crate::router::rank::Reach;
 use crate::router::request::{Fields, RequestView};
@@ -62,9 +62,17 @@ fn fare_of_expression<F: Fields>(expression: &Expression, request: &RequestView<
         return Fare::Serves;
     }
     let clauses = expression.clauses(request);
-    let failing = clauses.iter().filter(|clause| !clause.holds).count();
-    let is_near = failing == 1 && clauses.len() > 1;
-    if is_near { Fare::Misses(Attribute::Expression) } else { Fare::Unrelated }
+    let mut failing = clauses.iter().filter(|clause| !clause.holds);
+    let (Some(unmet), None) = (failing.next(), failing.next()) else { return Fare::Unrelated };
+    // Most requests are made by GET, and over a protocol that the route is for.
+    let says_little = |about| matches!(about, About::Protocols | About::Manner);
+    if clauses.iter().all(|clause| !clause.holds || says_little(clause.about)) {
+        return Fare::Unrelated;
+    }
+    Fare::Misses(match unmet.about {
+        About::Protocols => Attribute::Protocols,
+        _ => Attribute::Expression,
+    })
 }
 
 fn accepts_host<F>(pattern: &Pattern, request: &RequestView<'_, F>) -> bool {

@@ -55,17 +55,17 @@ impl<'r> Standing<'r> {
     pub(crate) fn because(&self, other: &Standing<'_>) -> String {
         match self.decided_by(other) {
             Component::Expression if other.route.expression.is_none() => {
-                "an expression, which goes before all routes without one".to_owned()
+                "an expression against a route without one".to_owned()
             }
             Component::Expression => {
                 format!("priority {} against {}", self.route.priority, other.route.priority)
             }
             Component::AttributeCount => {
-                let counts = format!(
-                    "{} against {}",
-                    counted(attributes(self.route), "attribute"),
-                    attributes(other.route)
-                );
+                let own = counted(attributes(self.route), "attribute");
+                let counts = match &other.route.expression {
+                    Some(_) => format!("{own} against an expression"),
+                    None => format!("{own} against {}", attributes(other.route)),
+                };
                 let why = ", and four or more go before all else";
                 if self.leaps(other) { counts + why } else { counts }
             }
@@ -104,9 +104,9 @@ impl<'r> Standing<'r> {
     }
 
     /// Whether it goes first because the sign of a number has filled the upper half of its
-    /// priority: see [`crate::router::rank`].
+    /// priority: see [`crate::router::rank`]. It goes before expressions, too.
     fn leaps(&self, other: &Standing<'_>) -> bool {
-        let is_filled = |standing: &Standing<'_>| standing.place.0 >> 61 == 0b111;
+        let is_filled = |standing: &Standing<'_>| standing.place.0 >> 32 == u64::from(u32::MAX);
         self.order == RouterPriority::KongEffective && is_filled(self) && !is_filled(other)
     }
 

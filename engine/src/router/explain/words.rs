@@ -2,6 +2,7 @@
 
 use super::Attribute;
 use super::fare::{Part, matching_parts};
+use crate::router::expression::About;
 use crate::router::host::{HostName, HostRule};
 use crate::router::pattern::{Paths, Pattern};
 use crate::router::rank::Reach;
@@ -55,7 +56,7 @@ pub(crate) fn found<F: Fields>(
     request: &RequestView<'_, F>,
 ) -> String {
     match attribute {
-        Attribute::Expression => "otherwise".to_owned(),
+        Attribute::Expression => "something else".to_owned(),
         Attribute::Protocols => {
             if request.scheme == Scheme::Https { "https" } else { "http" }.to_owned()
         }
@@ -167,7 +168,12 @@ pub(crate) fn nearness<F: Fields>(
     let mut has_path = || parts.any(|part| part.prefix_len > 1);
     match attribute {
         Attribute::Service => near(0),
-        Attribute::Methods | Attribute::Expression | Attribute::Protocols => near(1),
+        Attribute::Methods | Attribute::Protocols => near(1),
+        Attribute::Expression => near(match unmet(pattern, request)? {
+            About::Path => 4,
+            About::Host => 5,
+            _ => 1,
+        }),
         Attribute::Headers => {
             let mut missing = pattern.predicates.missing_headers(request);
             let mut is_sent = |name: &str| request.fields.values(name.as_bytes()).next().is_some();
@@ -185,6 +191,12 @@ pub(crate) fn nearness<F: Fields>(
             (common * 2 > length || has_path()).then_some((5, Reverse(common)))
         }
     }
+}
+
+/// What the clause asks for that a request does not fulfil.
+fn unmet<F: Fields>(pattern: &Pattern, request: &RequestView<'_, F>) -> Option<About> {
+    let clauses = pattern.expressed.as_ref()?.expression.clauses(request);
+    clauses.iter().find(|clause| !clause.holds).map(|clause| clause.about)
 }
 
 fn missing_headers<'p, F: Fields>(

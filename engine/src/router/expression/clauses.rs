@@ -1,11 +1,14 @@
 //! The clauses of an expression, for whoever explains why it does not match: what is joined
 //! with `&&`, outside of everything else.
 //!
+//! The clause that stands for a route's protocols, which nobody wrote, is the last.
+//!
 //! The text and the tree are taken apart in the same way, so that each clause is told as it
 //! was written. Both see through parentheses that do nothing but group.
 
 use super::Expression;
 use super::evaluate::Reading;
+use super::field::TextField;
 use super::predicate::Predicate;
 use super::tree::Tree;
 use crate::router::request::{Fields, RequestView};
@@ -17,6 +20,23 @@ pub struct Clause<'e> {
     pub text: &'e str,
     /// Whether the request fulfils it.
     pub holds: bool,
+    /// What of a request it asks for.
+    pub about: About,
+}
+
+/// What of a request a clause asks for: of several things, that which comes first here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// It stands for the route's protocols.
+    Protocols,
+    /// The path, or segments of it.
+    Path,
+    /// The host.
+    Host,
+    /// Whatever is not among the others.
+    Rest,
+    /// Nothing but how it is asked: the method, or the scheme.
+    Manner,
 }
 
 impl Expression {
@@ -30,10 +50,37 @@ impl Expression {
         texts_of(&self.text, &mut texts);
         trees_of(&self.tree, &mut trees);
         if texts.len() != trees.len() {
-            return vec![Clause { text: &self.text, holds: holds(&self.tree) }];
+            let about = about(&self.tree);
+            return vec![Clause { text: &self.text, holds: holds(&self.tree), about }];
         }
         let clauses = texts.into_iter().zip(trees);
-        clauses.map(|(text, tree)| Clause { text, holds: holds(tree) }).collect()
+        let clause = |(text, tree)| Clause { text, holds: holds(tree), about: about(tree) };
+        let mut clauses: Vec<_> = clauses.map(clause).collect();
+        if let Some(last) = clauses.last_mut().filter(|_| self.is_narrowed) {
+            last.about = About::Protocols;
+        }
+        clauses
+    }
+}
+
+fn about(tree: &Tree<Predicate>) -> About {
+    let asks_for = |field: fn(&TextField) -> bool| {
+        tree.contains(
+            &|predicate| matches!(predicate, Predicate::Text(predicate) if field(&predicate.field)),
+        )
+    };
+    let is_manner = |predicate: &Predicate| {
+        matches!(predicate, Predicate::Text(predicate)
+            if matches!(predicate.field, TextField::Method | TextField::Protocol))
+    };
+    if asks_for(|field| matches!(field, TextField::Path | TextField::Segments(..))) {
+        About::Path
+    } else if asks_for(|field| *field == TextField::Host) {
+        About::Host
+    } else if tree.contains(&|predicate| !is_manner(predicate)) {
+        About::Rest
+    } else {
+        About::Manner
     }
 }
 

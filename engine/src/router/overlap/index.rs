@@ -130,7 +130,9 @@ impl Index {
         mut visit: impl FnMut(Id<Route>),
     ) {
         for Spread { shape, paths, .. } in spreads(route) {
-            let in_conflict = self.shelves.iter().filter(|(other, _)| shape.conflicts(**other));
+            let looked_at = self.shelves.iter().take_while(|_| budget.spend_shape());
+            let in_conflict: Vec<_> =
+                looked_at.filter(|(other, _)| shape.conflicts(**other)).collect();
             for (_, shelf) in in_conflict {
                 for host in hosts(route) {
                     for bucket in shelf.meeting(host.as_ref(), budget) {

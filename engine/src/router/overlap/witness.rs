@@ -255,11 +255,16 @@ fn common_sni(one: &Route, other: &Route) -> Option<(bool, Option<String>)> {
         })
         .collect()
     };
-    let has_http = |route: &Route| route.protocols.contains(&Protocol::Http);
-    let is_served_without = has_http(one) && has_http(other);
+    let serves = |protocols: [Protocol; 2], route: &Route| {
+        protocols.iter().any(|protocol| route.protocols.contains(protocol))
+    };
+    let both = |protocols| serves(protocols, one) && serves(protocols, other);
+    let is_served_without = both([Protocol::Http, Protocol::Grpc]);
+    // One that is for http alone may not be found over TLS.
+    let is_tls = !is_served_without && both([Protocol::Https, Protocol::Grpcs]);
     let (mine, others) = (names(one), names(other));
     match (mine.first(), others.first()) {
-        (None, None) => Some((!is_served_without, None)),
+        (None, None) => Some((is_tls, None)),
         (Some(name), None) | (None, Some(name)) => Some((true, Some(example(name)))),
         (Some(_), Some(_)) => {
             let pairs = mine.iter().flat_map(|name| others.iter().map(move |other| (name, other)));

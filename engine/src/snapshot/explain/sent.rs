@@ -48,6 +48,12 @@ impl<'q> Sent<'q> {
         host.map_or("", |(_, value)| value)
     }
 
+    /// Whether its body is of gRPC, by its own word.
+    pub(super) fn is_grpc(&self) -> bool {
+        let mut media = self.values(b"content_type");
+        media.next().is_some_and(|media| media.starts_with(b"application/grpc"))
+    }
+
     /// What clients say in handshakes: the host they are going to ask for, if it is a name.
     fn sni(&self) -> Option<&'q str> {
         match &self.question.sni {

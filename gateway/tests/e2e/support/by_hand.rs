@@ -119,6 +119,7 @@ pub fn link(
             purge_delay: DEFAULT_PURGE_DELAY,
             most_data_planes: MOST_DATA_PLANES,
             steps: Vec::new(),
+            settings: Default::default(),
         },
     };
     Server::start(options, revisions).unwrap()
