@@ -244,6 +244,9 @@ pub(super) async fn give_up(
         failure => failure,
     };
     upstream::report(exchange, failure, error);
+    if failure.is_the_bodys() {
+        exchange.part();
+    }
     let Some(reply) = failure.reply() else { return 0 };
     if answered.is_some() {
         end_grpc(session, exchange, &reply).await;
@@ -252,15 +255,14 @@ pub(super) async fn give_up(
     let rendered = response::own(exchange, &reply);
     part_if_last(session, exchange);
     let (status, head) = (rendered.status, http2::header(&rendered));
-    let is_head = exchange.head().method() == b"HEAD";
+    let ends = exchange.head().method() == b"HEAD" || rendered.body.is_empty();
     let sent = async {
         let head = Box::new(head?);
         match session.as_downstream_mut() {
             // What has no body ends with its head: clients of gRPC look for its status there only if
             // nothing follows.
-            ServerSession::H2(client) if is_head || rendered.body.is_empty() => {
-                client.write_response_header(head, true)
-            }
+            ServerSession::H2(client) if ends => client.write_response_header(head, true),
+            ServerSession::Custom(client) if ends => client.write_response_header(head, true).await,
             client => {
                 client.write_response_header(head).await?;
                 client.write_response_body(rendered.body.into(), true).await
