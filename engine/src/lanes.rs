@@ -46,7 +46,7 @@ impl<T: Transport> Carry<T> for Carrier {
                     // Boxed: most requests do without.
                     let gathered = Box::pin(stream.gather(buffering::patience(&exchange))).await;
                     if let Err(failure) = buffering::conclude(&mut exchange, gathered) {
-                        return give_up(&exchange, failure, &mut stream).await;
+                        return give_up(&mut exchange, failure, &mut stream).await;
                     }
                 }
                 stream.hold_response(buffering::holds(&exchange));
@@ -54,7 +54,7 @@ impl<T: Transport> Carry<T> for Carrier {
                 stream.replay(exchange.head());
                 self.pingora.carry(exchange, stream).await
             }
-            Flow::Reply(reply) => answer(&exchange, &reply, &mut stream).await,
+            Flow::Reply(reply) => answer(&mut exchange, &reply, &mut stream).await,
         }
     }
 
@@ -66,20 +66,19 @@ impl<T: Transport> Carry<T> for Carrier {
 
 /// Answers a request whose body did not come, if there is still someone to answer.
 async fn give_up<T: Transport>(
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     failure: Failure,
     stream: &mut BoundedStream<T>,
 ) -> Next {
-    let Some(reply) = failure.reply() else {
-        exchange.end(Outcome::GONE);
-        return Next::Close;
-    };
-    answer(exchange, &reply, stream).await
+    match failure.reply() {
+        Some(reply) => answer(exchange, &reply, stream).await,
+        None => Next::Close,
+    }
 }
 
 /// Writes a reply of the pipeline's. The door reads away a body nobody wanted.
 async fn answer<T: Transport>(
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     reply: &Reply,
     stream: &mut BoundedStream<T>,
 ) -> Next {
@@ -94,9 +93,6 @@ async fn answer<T: Transport>(
             exchange.end(Outcome { status: reply.status(), sent });
             if keeps { Next::Keep } else { Next::Close }
         }
-        Err(_) => {
-            exchange.end(Outcome::GONE);
-            Next::Close
-        }
+        Err(_) => Next::Close,
     }
 }

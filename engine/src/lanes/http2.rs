@@ -175,13 +175,13 @@ async fn exchange(carrier: Arc<Carrier>, mut session: HttpSession) -> bool {
                 let gathered = gather(&mut session, buffering::patience(&exchange)).await;
                 let gathered = gathered.map(|kept| body.insert(kept).len());
                 if let Err(failure) = buffering::conclude(&mut exchange, gathered) {
-                    return give_up(&exchange, failure, &mut session).await;
+                    return give_up(&mut exchange, failure, &mut session).await;
                 }
             }
             request::prepare(&mut exchange);
             carrier.pingora.carry_http2(exchange, session, body).await
         }
-        Flow::Reply(reply) => answer(&exchange, &reply, &mut session).await,
+        Flow::Reply(reply) => answer(&mut exchange, &reply, &mut session).await,
     }
 }
 
@@ -205,13 +205,10 @@ async fn gather(session: &mut HttpSession, patience: Patience<'_>) -> Result<Spo
 }
 
 /// Answers a request whose body did not come, if there is still someone to answer.
-async fn give_up(exchange: &Exchange, failure: Failure, session: &mut HttpSession) -> bool {
+async fn give_up(exchange: &mut Exchange, failure: Failure, session: &mut HttpSession) -> bool {
     match failure.reply() {
         Some(reply) => answer(exchange, &reply, session).await,
-        None => {
-            exchange.end(Outcome::GONE);
-            false
-        }
+        None => false,
     }
 }
 
@@ -251,12 +248,14 @@ async fn refuse(
 }
 
 /// Writes a reply of the pipeline's. A body that nobody read is cut off with the stream.
-async fn answer(exchange: &Exchange, reply: &Reply, session: &mut HttpSession) -> bool {
+async fn answer(exchange: &mut Exchange, reply: &Reply, session: &mut HttpSession) -> bool {
     let rendered = response::own(exchange, reply);
     let is_head = exchange.head().method() == b"HEAD";
     let sent = if is_head { 0 } else { rendered.body.len() as u64 };
     let answered = write(session, &rendered, is_head).await.is_ok();
-    exchange.end(if answered { Outcome { status: reply.status(), sent } } else { Outcome::GONE });
+    if answered {
+        exchange.end(Outcome { status: reply.status(), sent });
+    }
     answered
 }
 

@@ -136,12 +136,20 @@ pub(crate) struct Exchange {
     /// Which of several addresses is the first to be tried.
     turn: usize,
     tries: u32,
-    /// Body bytes of this try: the next one begins with the first again.
-    received: u64,
-    /// Whether any of the body has been read, in whichever try.
-    body_begun: bool,
-    /// All of the body has come, and been counted.
-    gathered: bool,
+    body: Reading,
+    /// Its line is in the log.
+    ended: bool,
+}
+
+/// How far a request's body has been read.
+#[derive(Clone, Copy, Debug)]
+enum Reading {
+    /// Nothing of it has.
+    Untouched,
+    /// A lane is at it: so many bytes in this try, since the next begins with the first again.
+    Passing(u64),
+    /// All of it was waited for, and found not to be too much.
+    Gathered,
 }
 
 /// Which route a request takes.
@@ -169,9 +177,8 @@ impl Exchange {
             source,
             turn: station.ids.turn(),
             tries: 0,
-            received: 0,
-            body_begun: false,
-            gathered: false,
+            body: Reading::Untouched,
+            ended: false,
             client: client.clone(),
         })
     }
@@ -203,7 +210,8 @@ impl Exchange {
     /// Whether the connection may carry another request, were this one answered now. A body of
     /// which something has come is being read by a lane, to its end.
     pub(crate) fn keeps_alive(&self) -> bool {
-        let survives = self.body_begun || self.terms.survives_unread();
+        let untouched = matches!(self.body, Reading::Untouched);
+        let survives = !untouched || self.terms.survives_unread();
         survives && self.terms.keep_alive && !*self.client.station.draining.borrow()
     }
 
@@ -250,7 +258,9 @@ impl Exchange {
     /// Counts a try. The first ends what the gateway itself took.
     pub(crate) fn begin_try(&mut self) {
         self.tries += 1;
-        self.received = 0;
+        if let Reading::Passing(received) = &mut self.body {
+            *received = 0;
+        }
         self.balanced.get_or_insert_with(Instant::now);
     }
 
@@ -273,7 +283,7 @@ impl Exchange {
     pub(crate) fn gather(&mut self, length: u64) {
         self.terms.framing = Framing::Length(length);
         self.terms.expects_continue = false;
-        (self.received, self.body_begun, self.gathered) = (length, true, true);
+        self.body = Reading::Gathered;
     }
 
     /// Nothing more can be said on the connection behind the answer.
@@ -283,12 +293,15 @@ impl Exchange {
 
     /// Counts body bytes that came; false when they are more than is allowed.
     pub(crate) fn receive(&mut self, bytes: usize) -> bool {
-        if self.gathered {
-            return true;
-        }
-        self.received = self.received.saturating_add(bytes as u64);
-        self.body_begun |= bytes > 0;
-        self.options().max_body.is_none_or(|most| self.received <= most)
+        let before = match self.body {
+            Reading::Gathered => return true,
+            Reading::Untouched if bytes == 0 => return true,
+            Reading::Untouched => 0,
+            Reading::Passing(received) => received,
+        };
+        let received = before.saturating_add(bytes as u64);
+        self.body = Reading::Passing(received);
+        self.options().max_body.is_none_or(|most| received <= most)
     }
 
     /// From the request's first byte until the upstream had been chosen.
@@ -306,11 +319,26 @@ impl Exchange {
         self.started.elapsed()
     }
 
-    /// The exchange is over.
-    pub(crate) fn end(&self, outcome: Outcome) {
+    /// Whether it is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended
+    }
+
+    /// The exchange is over. Only the first time counts.
+    pub(crate) fn end(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
         if let Some(log) = &self.client.station.access_log {
             log.record(self.client_ip(), &self.id, Said::Head(&self.head), outcome);
         }
+    }
+}
+
+/// Whatever cut a request short, it ends in the log.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.end(Outcome::GONE);
     }
 }
 

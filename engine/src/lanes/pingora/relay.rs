@@ -92,10 +92,14 @@ pub(super) fn patience(exchange: &Exchange) -> Duration {
     exchange.service().map(|service| service.read_timeout).unwrap_or_default()
 }
 
-/// A call on which nothing moved any more was let go of.
-pub(super) fn stalled(exchange: &Exchange) -> Outcome {
-    upstream::report(exchange, Failure::Timeout, &"neither side says anything");
-    Outcome { status: 504, sent: 0 }
+/// A request was let go of while Pingora had it: its client sees the stream break off, the log why.
+pub(super) fn let_go(exchange: &Exchange, failure: Failure) -> Outcome {
+    let cause = match failure {
+        Failure::BodyTimeout => "its client pauses",
+        _ => "neither side says anything",
+    };
+    upstream::report(exchange, failure, &cause);
+    failure.reply().map_or(Outcome::GONE, |reply| Outcome { status: reply.status(), sent: 0 })
 }
 
 /// The connection fields of the upstream's side; the rest was replayed.
