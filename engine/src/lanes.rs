@@ -1,19 +1,19 @@
 //! What carries a request once the pipeline has decided, and which lane does.
 //!
-//! A [`Carrier`] is a connection's way through: for each request it begins an
-//! exchange, lets the pipeline decide, and either writes the pipeline's own reply
-//! or gives the request to a lane. There is one lane so far.
+//! A [`Carrier`] carries a connection's requests: each becomes an exchange, about which the
+//! pipeline decides, whether it came by HTTP/1 or HTTP/2; what differs between them is a
+//! [`Way`]. Then either the pipeline's own reply is sent, or a lane has the request. There is
+//! one lane so far.
 
 pub(crate) mod pingora;
 mod http2; // requests that come many at a time
 
-use crate::door::{BoundedStream, Carry, Next, Request, Transport};
+use crate::door::{BoundedStream, Carry, Next, Patience, Request, Transport, Ungathered};
 use crate::proxy::access::{self, Flow};
 use crate::proxy::exchange::{Client, Exchange};
 use crate::proxy::hygiene::{Refusal, Said};
 use crate::proxy::log::Outcome;
 use crate::proxy::reply::Reply;
-use crate::proxy::upstream::Failure;
 use crate::proxy::{buffering, request, response};
 use bytes::BytesMut;
 use pingora::Pingora;
@@ -38,24 +38,8 @@ impl Carrier {
 }
 
 impl<T: Transport> Carry<T> for Carrier {
-    async fn carry(&self, request: Request, mut stream: BoundedStream<T>) -> Next {
-        let mut exchange = Exchange::begin(&self.client, request);
-        match access::decide(&mut exchange) {
-            Flow::Next => {
-                if buffering::gathers(&exchange) && !stream.has_body() {
-                    // Boxed: most requests do without.
-                    let gathered = Box::pin(stream.gather(buffering::patience(&exchange))).await;
-                    if let Err(failure) = buffering::conclude(&mut exchange, gathered) {
-                        return give_up(&exchange, failure, &mut stream).await;
-                    }
-                }
-                stream.hold_response(buffering::holds(&exchange));
-                request::prepare(&mut exchange);
-                stream.replay(exchange.head());
-                self.pingora.carry(exchange, stream).await
-            }
-            Flow::Reply(reply) => answer(&exchange, &reply, &mut stream).await,
-        }
+    async fn carry(&self, request: Request, stream: BoundedStream<T>) -> Next {
+        conduct(Exchange::begin(&self.client, request), stream, &self.pingora).await
     }
 
     fn refuse(&self, refusal: Refusal, said: Said<'_>, out: &mut BytesMut) {
@@ -64,39 +48,84 @@ impl<T: Transport> Carry<T> for Carrier {
     }
 }
 
-/// Answers a request whose body did not come, if there is still someone to answer.
-async fn give_up<T: Transport>(
-    exchange: &Exchange,
-    failure: Failure,
-    stream: &mut BoundedStream<T>,
-) -> Next {
-    let Some(reply) = failure.reply() else {
-        exchange.end(Outcome::GONE);
-        return Next::Close;
-    };
-    answer(exchange, &reply, stream).await
+/// One request's way from its client and back, whichever version of HTTP it came by.
+trait Way: Sized + Send {
+    /// What its connection is to know when it is over.
+    type End: Send;
+    /// Nobody was there any more to be answered.
+    const GONE: Self::End;
+
+    /// Whether all of the body is here, so that nobody has to wait for the client.
+    fn has_body(&self) -> bool;
+
+    /// Waits until it is, and says how long it is.
+    fn gather(
+        &mut self,
+        patience: Patience<'_>,
+    ) -> impl Future<Output = Result<u64, Ungathered>> + Send;
+
+    /// Sends a reply of the pipeline's.
+    fn answer(
+        self,
+        exchange: Box<Exchange>,
+        reply: &Reply,
+    ) -> impl Future<Output = Self::End> + Send;
+
+    /// Gives the request to a lane.
+    fn pass_on(
+        self,
+        exchange: Box<Exchange>,
+        lane: &Pingora,
+    ) -> impl Future<Output = Self::End> + Send;
 }
 
-/// Writes a reply of the pipeline's. The door reads away a body nobody wanted.
-async fn answer<T: Transport>(
-    exchange: &Exchange,
-    reply: &Reply,
-    stream: &mut BoundedStream<T>,
-) -> Next {
-    let keeps = exchange.keeps_alive();
-    let rendered = response::own(exchange, reply);
-    let mut out = BytesMut::new();
-    let is_head = exchange.head().method() == b"HEAD";
-    rendered.write(keeps, is_head, &mut out);
-    let sent = if is_head { 0 } else { rendered.body.len() as u64 };
-    match stream.write_all(&out).await {
-        Ok(()) => {
-            exchange.end(Outcome { status: reply.status(), sent });
-            if keeps { Next::Keep } else { Next::Close }
+/// The pipeline, up to where a lane takes over.
+async fn conduct<W: Way>(mut exchange: Box<Exchange>, mut way: W, lane: &Pingora) -> W::End {
+    if let Flow::Reply(reply) = access::decide(&mut exchange) {
+        return way.answer(exchange, &reply).await;
+    }
+    if buffering::gathers(&exchange) && !way.has_body() {
+        // Boxed: most requests do without.
+        let gathered = Box::pin(way.gather(buffering::patience(&exchange))).await;
+        if let Err(failure) = buffering::conclude(&mut exchange, gathered) {
+            let Some(reply) = failure.reply() else { return W::GONE };
+            return way.answer(exchange, &reply).await;
         }
-        Err(_) => {
-            exchange.end(Outcome::GONE);
-            Next::Close
+    }
+    request::prepare(&mut exchange);
+    way.pass_on(exchange, lane).await
+}
+
+impl<T: Transport> Way for BoundedStream<T> {
+    type End = Next;
+    const GONE: Next = Next::Close;
+
+    fn has_body(&self) -> bool {
+        BoundedStream::has_body(self)
+    }
+
+    async fn gather(&mut self, patience: Patience<'_>) -> Result<u64, Ungathered> {
+        BoundedStream::gather(self, patience).await
+    }
+
+    /// The door reads away a body nobody wanted.
+    async fn answer(mut self, mut exchange: Box<Exchange>, reply: &Reply) -> Next {
+        let keeps = exchange.keeps_alive();
+        let rendered = response::own(&exchange, reply);
+        let mut out = BytesMut::new();
+        let is_head = exchange.head().method() == b"HEAD";
+        rendered.write(keeps, is_head, &mut out);
+        let sent = if is_head { 0 } else { rendered.body.len() as u64 };
+        if self.write_all(&out).await.is_err() {
+            return Next::Close;
         }
+        exchange.end(Outcome { status: reply.status(), sent });
+        if keeps { Next::Keep } else { Next::Close }
+    }
+
+    async fn pass_on(mut self, exchange: Box<Exchange>, lane: &Pingora) -> Next {
+        self.hold_response(buffering::holds(&exchange));
+        self.replay(exchange.head());
+        lane.carry(exchange, self).await
     }
 }

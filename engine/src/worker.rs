@@ -72,6 +72,8 @@ impl Worker {
         begun(self.core.filter(|&core| pinned(self.post.index, core)));
         let Worker { runtime, listeners, inbox, orders, post, .. } = self;
         runtime.block_on(post.serve(listeners, inbox, orders));
+        // A disk that hangs with somebody's body holds up nobody's leaving.
+        runtime.shutdown_background();
     }
 }
 

@@ -8,17 +8,16 @@ mod guard; // between the client and the library
 mod meter; // frames that carry nothing, counted
 mod visit; // requests, counted
 
-use super::Carrier;
+use super::pingora::Pingora;
+use super::{Carrier, Way, conduct};
 use crate::door::{self, BoundedStream, Patience, Request, Spool, Transport, Ungathered};
 use crate::options::Options;
-use crate::proxy::access::{self, Flow};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::head::{Head, Version};
 use crate::proxy::hygiene::{self, Refusal, Said};
 use crate::proxy::log::Outcome;
 use crate::proxy::reply::{Rendered, Reply};
-use crate::proxy::upstream::Failure;
-use crate::proxy::{buffering, request, response};
+use crate::proxy::response;
 use bytes::Bytes;
 use guard::{Deadlines, Guard};
 use h2::Reason;
@@ -167,51 +166,57 @@ async fn exchange(carrier: Arc<Carrier>, mut session: HttpSession) -> bool {
         Err(refusal) => return refuse(&carrier, refusal, head, session).await,
     };
     let request = Request { head, terms, started, number: 1 };
-    let mut exchange = Exchange::begin(&carrier.client, request);
-    match access::decide(&mut exchange) {
-        Flow::Next => {
-            let mut body = None;
-            if buffering::gathers(&exchange) {
-                let gathered = gather(&mut session, buffering::patience(&exchange)).await;
-                let gathered = gathered.map(|kept| body.insert(kept).len());
-                if let Err(failure) = buffering::conclude(&mut exchange, gathered) {
-                    return give_up(&exchange, failure, &mut session).await;
-                }
+    let way = Stream { session, body: None };
+    conduct(Exchange::begin(&carrier.client, request), way, &carrier.pingora).await
+}
+
+/// A request's stream, and its body once that was waited for.
+struct Stream {
+    session: HttpSession,
+    body: Option<Spool>,
+}
+
+impl Way for Stream {
+    /// Whether it was answered.
+    type End = bool;
+    const GONE: bool = false;
+
+    fn has_body(&self) -> bool {
+        false
+    }
+
+    async fn gather(&mut self, patience: Patience<'_>) -> Result<u64, Ungathered> {
+        let mut kept = Spool::default();
+        let late = |_| Ungathered::TooLate(patience.pause);
+        while let Some(data) = timeout(patience.pause, self.session.read_body_bytes())
+            .await
+            .map_err(late)?
+            .map_err(|_| Ungathered::Gone)?
+        {
+            kept.push(&data);
+            if let Some(most) = patience.most.filter(|most| kept.len() > *most) {
+                return Err(Ungathered::TooLarge(most));
             }
-            request::prepare(&mut exchange);
-            carrier.pingora.carry_http2(exchange, session, body).await
+            kept.relieve(patience.buffering).await.map_err(Ungathered::Disk)?;
         }
-        Flow::Reply(reply) => answer(&exchange, &reply, &mut session).await,
+        kept.rewind().await.map_err(Ungathered::Disk)?;
+        Ok(self.body.insert(kept).len())
     }
-}
 
-/// Waits until all of a body has come.
-async fn gather(session: &mut HttpSession, patience: Patience<'_>) -> Result<Spool, Ungathered> {
-    let mut kept = Spool::default();
-    let late = |_| Ungathered::TooLate(patience.pause);
-    while let Some(data) = timeout(patience.pause, session.read_body_bytes())
-        .await
-        .map_err(late)?
-        .map_err(|_| Ungathered::Gone)?
-    {
-        kept.push(&data);
-        if let Some(most) = patience.most.filter(|most| kept.len() > *most) {
-            return Err(Ungathered::TooLarge(most));
+    /// A body that nobody read is cut off with the stream.
+    async fn answer(mut self, mut exchange: Box<Exchange>, reply: &Reply) -> bool {
+        let rendered = response::own(&exchange, reply);
+        let is_head = exchange.head().method() == b"HEAD";
+        let sent = if is_head { 0 } else { rendered.body.len() as u64 };
+        let answered = write(&mut self.session, &rendered, is_head).await.is_ok();
+        if answered {
+            exchange.end(Outcome { status: reply.status(), sent });
         }
-        kept.relieve(patience.buffering).await.map_err(Ungathered::Disk)?;
+        answered
     }
-    kept.rewind().await.map_err(Ungathered::Disk)?;
-    Ok(kept)
-}
 
-/// Answers a request whose body did not come, if there is still someone to answer.
-async fn give_up(exchange: &Exchange, failure: Failure, session: &mut HttpSession) -> bool {
-    match failure.reply() {
-        Some(reply) => answer(exchange, &reply, session).await,
-        None => {
-            exchange.end(Outcome::GONE);
-            false
-        }
+    async fn pass_on(self, exchange: Box<Exchange>, lane: &Pingora) -> bool {
+        lane.carry_http2(exchange, self.session, self.body).await
     }
 }
 
@@ -248,16 +253,6 @@ async fn refuse(
         *session.req_header_mut() = nothing;
     }
     write(&mut session, &rendered, is_head).await.is_ok()
-}
-
-/// Writes a reply of the pipeline's. A body that nobody read is cut off with the stream.
-async fn answer(exchange: &Exchange, reply: &Reply, session: &mut HttpSession) -> bool {
-    let rendered = response::own(exchange, reply);
-    let is_head = exchange.head().method() == b"HEAD";
-    let sent = if is_head { 0 } else { rendered.body.len() as u64 };
-    let answered = write(session, &rendered, is_head).await.is_ok();
-    exchange.end(if answered { Outcome { status: reply.status(), sent } } else { Outcome::GONE });
-    answered
 }
 
 async fn write(

@@ -95,7 +95,6 @@ impl Pingora {
             Ok(header) => header,
             Err(error) => {
                 tracing::error!(request_id = exchange.id().as_str(), %error, "no head for a lane");
-                exchange.end(Outcome::GONE);
                 return false;
             }
         };
@@ -108,8 +107,7 @@ impl Pingora {
         };
         tokio::select! {
             _ = self.proxy.process_new_http(session, &self.draining) => {}
-            () = progress.silence() => tracing::info!("a client paused for too long within a body"),
-            () = progress.stall.stalls() => {}
+            () = progress.is_hopeless() => {}
         }
         progress.is_answered()
     }
@@ -164,7 +162,6 @@ struct Carried {
     progress: Option<Arc<Progress>>,
     /// It goes on being sent while it is carried, so that it is watched for a stall.
     streams: bool,
-    ended: bool,
 }
 
 impl Carried {
@@ -201,20 +198,20 @@ impl Carried {
         if let Some(progress) = self.progress.as_ref().filter(|_| outcome != Outcome::GONE) {
             progress.note_answered();
         }
-        if let Some(exchange) = self.exchange.as_deref().filter(|_| !self.ended) {
+        if let Some(exchange) = &mut self.exchange {
             exchange.end(outcome);
         }
-        self.ended = true;
     }
 }
 
 impl Drop for Carried {
-    /// Whatever cut a request short, it ends in the log.
+    /// What its task has let go of is told as the failure it is.
     fn drop(&mut self) {
-        let stalled = self.stall().is_some_and(Stall::is_stalled);
-        let exchange = self.exchange.as_deref().filter(|_| stalled && !self.ended);
-        let outcome = exchange.map_or(Outcome::GONE, relay::stalled);
-        self.end(outcome);
+        let failure = self.progress.as_ref().and_then(|progress| progress.failure());
+        let exchange = self.exchange.as_deref().filter(|exchange| !exchange.is_over());
+        if let Some((exchange, failure)) = exchange.zip(failure) {
+            self.end(relay::let_go(exchange, failure));
+        }
     }
 }
 
@@ -246,6 +243,9 @@ impl ProxyHttp for Phases {
         ctx: &mut Carried,
     ) -> Result<Box<HttpPeer>> {
         ctx.adopt(session);
+        if let Some(progress) = &ctx.progress {
+            progress.rest();
+        }
         let mut peer = peer::peer(ctx.exchange()?, self.keepalive).await?;
         let of_grpc = ctx.progress.is_some() && ctx.exchange()?.is_to_grpc();
         ctx.streams = of_grpc && !grpc::is_whole(session.as_downstream_mut());
@@ -274,6 +274,9 @@ impl ProxyHttp for Phases {
         ctx: &mut Carried,
     ) -> Result<()> {
         relay::request(ctx.exchange()?, request)?;
+        if let Some(progress) = &ctx.progress {
+            progress.listen();
+        }
         let patience = relay::patience(ctx.exchange()?);
         if let Some(stall) = ctx.stall() {
             stall.watch(patience);

@@ -3,7 +3,12 @@
 //! An [`Exchange`] takes its worker's snapshot once, when it begins, and every
 //! phase reads that one: whatever is published meanwhile concerns the next
 //! request. It owns the request's head, knows the client, and keeps the times the
-//! latency headers tell.
+//! latency headers tell. However it ends, it has one line in the access log: one that is
+//! dropped without a word has lost its client.
+
+mod ids; // what requests are called
+
+pub(crate) use ids::{Ids, RequestId};
 
 use super::forwarded;
 use super::head::Head;
@@ -19,7 +24,7 @@ use crate::snapshot::publish::{Pinned, Reader};
 use crate::snapshot::{CompiledRoute, CompiledService};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -99,9 +104,7 @@ impl Client {
         let local = local.ip().to_canonical();
         let trusted = options.forwarding.trusts(peer.ip());
         let answered = AtomicBool::new(false);
-        let is_tls = tls.is_some();
-        let sni = tls.and_then(|secured| secured.sni);
-        let tls = is_tls;
+        let (tls, sni) = (tls.is_some(), tls.and_then(|secured| secured.sni));
         Arc::new(Client { station, peer, local, relayed_from, port, tls, sni, trusted, answered })
     }
 
@@ -136,12 +139,20 @@ pub(crate) struct Exchange {
     /// Which of several addresses is the first to be tried.
     turn: usize,
     tries: u32,
-    /// Body bytes of this try: the next one begins with the first again.
-    received: u64,
-    /// Whether any of the body has been read, in whichever try.
-    body_begun: bool,
-    /// All of the body has come, and been counted.
-    gathered: bool,
+    body: Reading,
+    /// Its line is in the log.
+    ended: bool,
+}
+
+/// How far a request's body has been read.
+#[derive(Clone, Copy, Debug)]
+enum Reading {
+    /// Nothing of it has.
+    Untouched,
+    /// A lane is at it: so many bytes in this try, since the next begins with the first again.
+    Passing(u64),
+    /// All of it was waited for, and found not to be too much.
+    Gathered,
 }
 
 /// Which route a request takes.
@@ -169,9 +180,8 @@ impl Exchange {
             source,
             turn: station.ids.turn(),
             tries: 0,
-            received: 0,
-            body_begun: false,
-            gathered: false,
+            body: Reading::Untouched,
+            ended: false,
             client: client.clone(),
         })
     }
@@ -203,7 +213,8 @@ impl Exchange {
     /// Whether the connection may carry another request, were this one answered now. A body of
     /// which something has come is being read by a lane, to its end.
     pub(crate) fn keeps_alive(&self) -> bool {
-        let survives = self.body_begun || self.terms.survives_unread();
+        let untouched = matches!(self.body, Reading::Untouched);
+        let survives = !untouched || self.terms.survives_unread();
         survives && self.terms.keep_alive && !*self.client.station.draining.borrow()
     }
 
@@ -250,7 +261,9 @@ impl Exchange {
     /// Counts a try. The first ends what the gateway itself took.
     pub(crate) fn begin_try(&mut self) {
         self.tries += 1;
-        self.received = 0;
+        if let Reading::Passing(received) = &mut self.body {
+            *received = 0;
+        }
         self.balanced.get_or_insert_with(Instant::now);
     }
 
@@ -273,7 +286,7 @@ impl Exchange {
     pub(crate) fn gather(&mut self, length: u64) {
         self.terms.framing = Framing::Length(length);
         self.terms.expects_continue = false;
-        (self.received, self.body_begun, self.gathered) = (length, true, true);
+        self.body = Reading::Gathered;
     }
 
     /// Nothing more can be said on the connection behind the answer.
@@ -283,12 +296,15 @@ impl Exchange {
 
     /// Counts body bytes that came; false when they are more than is allowed.
     pub(crate) fn receive(&mut self, bytes: usize) -> bool {
-        if self.gathered {
-            return true;
-        }
-        self.received = self.received.saturating_add(bytes as u64);
-        self.body_begun |= bytes > 0;
-        self.options().max_body.is_none_or(|most| self.received <= most)
+        let before = match self.body {
+            Reading::Gathered => return true,
+            Reading::Untouched if bytes == 0 => return true,
+            Reading::Untouched => 0,
+            Reading::Passing(received) => received,
+        };
+        let received = before.saturating_add(bytes as u64);
+        self.body = Reading::Passing(received);
+        self.options().max_body.is_none_or(|most| received <= most)
     }
 
     /// From the request's first byte until the upstream had been chosen.
@@ -306,85 +322,25 @@ impl Exchange {
         self.started.elapsed()
     }
 
-    /// The exchange is over.
-    pub(crate) fn end(&self, outcome: Outcome) {
+    /// Whether it is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended
+    }
+
+    /// The exchange is over. Only the first time counts.
+    pub(crate) fn end(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
         if let Some(log) = &self.client.station.access_log {
             log.record(self.client_ip(), &self.id, Said::Head(&self.head), outcome);
         }
     }
 }
 
-/// Names a request: 32 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct RequestId([u8; 32]);
-
-impl RequestId {
-    fn new(high: u64, low: u64) -> RequestId {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let bytes = u128::from(high) << 64 | u128::from(low);
-        RequestId(std::array::from_fn(|at| HEX[(bytes >> (124 - 4 * at)) as usize & 0xf]))
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-/// Makes request ids. They never repeat within a worker and start anywhere; they
-/// are names, not secrets.
-#[derive(Debug)]
-pub(crate) struct Ids {
-    seed: (u64, u64),
-    count: AtomicU64,
-}
-
-impl Ids {
-    pub(crate) fn new() -> Ids {
-        let seed = uuid::Uuid::new_v4().as_u64_pair();
-        Ids { seed, count: AtomicU64::new(0) }
-    }
-
-    pub(crate) fn next(&self) -> RequestId {
-        let count = self.count.fetch_add(1, Relaxed);
-        RequestId::new(scatter(self.seed.0 ^ count), scatter(self.seed.1.wrapping_add(count)))
-    }
-
-    /// A number that goes up with every request: whose turn it is.
-    pub(crate) fn turn(&self) -> usize {
-        self.count.load(Relaxed) as usize
-    }
-}
-
-/// The finalizer of SplitMix64: different for different numbers.
-fn scatter(mut number: u64) -> u64 {
-    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn ids_are_32_hex_digits_and_differ() {
-        let ids = Ids::new();
-        let seen: HashSet<String> = (0..1000).map(|_| ids.next().as_str().to_owned()).collect();
-        assert_eq!(seen.len(), 1000);
-        let fits = |id: &String| {
-            id.len() == 32 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        };
-        assert!(seen.iter().all(fits));
-    }
-
-    #[test]
-    fn digits_are_in_order() {
-        let id = RequestId::new(0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff);
-        assert_eq!(id.as_str(), "00112233445566778899aabbccddeeff");
+/// Whatever cut a request short, it ends in the log.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.end(Outcome::GONE);
     }
 }

@@ -82,8 +82,14 @@ pub(crate) enum Failure {
 impl Failure {
     /// Whether neither the upstream nor the gateway alone is to blame.
     fn is_the_clients(self) -> bool {
-        use Failure::{BodyMalformed, BodyTimeout, BodyTooLarge, ClientGone, TunnelSilent};
-        matches!(self, BodyMalformed | BodyTooLarge | BodyTimeout | TunnelSilent | ClientGone)
+        self.is_the_bodys() || self == Failure::TunnelSilent
+    }
+
+    /// Whether it is the request's body that did not come right: nobody knows where the next request
+    /// begins, so that the connection ends with the answer.
+    pub(crate) fn is_the_bodys(self) -> bool {
+        use Failure::{BodyMalformed, BodyTimeout, BodyTooLarge, ClientGone};
+        matches!(self, BodyMalformed | BodyTooLarge | BodyTimeout | ClientGone)
     }
 
     /// What the client is told; nothing if it is not there, or speaks no HTTP any more.

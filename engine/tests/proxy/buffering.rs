@@ -140,6 +140,23 @@ async fn a_body_that_does_not_come_right_is_answered_and_bothers_nobody() {
 }
 
 #[tokio::test]
+async fn unbuffered_a_body_that_does_not_come_right_ends_its_connection_too() {
+    let origin = Origin::plain().await;
+    let config = route(&origin.url(""), "request_buffering", false);
+    let gateway = Gateway::with(config, 1, |options| {
+        options.max_body = Some(10);
+        options.door.body_timeout = Duration::from_millis(50);
+    })
+    .await;
+    for (begun, status) in
+        [("2\r\nhe\r\nzz\r\n", 400), ("b\r\nhello", 408), ("b\r\nhello world\r\n", 413)]
+    {
+        let response = gateway.ask(&format!("{CHUNKED}{begun}")).await;
+        assert_eq!((response.status, response.one("Connection")), (status, Some("close")));
+    }
+}
+
+#[tokio::test]
 async fn without_room_a_long_body_is_our_fault() {
     let origin = Origin::plain().await;
     let (gateway, _directory) = keeping(&origin.url(""), |options| {

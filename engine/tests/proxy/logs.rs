@@ -65,6 +65,31 @@ async fn no_line_is_left_behind_when_the_engine_stops() {
 }
 
 #[tokio::test]
+async fn who_is_still_waited_for_when_the_engine_stops_has_a_line_too() {
+    let (lines, logged) = std::sync::mpsc::channel();
+    let origin = Origin::plain().await;
+    let gateway = Gateway::with(one(&origin.url(""), |r| r.path("/r")), 1, |options| {
+        let take = move |line| lines.send(line).unwrap_or_default();
+        options.access_log = Some(engine::options::LogSink::new(take));
+    })
+    .await;
+    let mut client = gateway.connect().await;
+    client.send("POST /r HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe").await;
+    within(async {
+        while gateway.handle.stats().requests() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    within(gateway.handle.shutdown(std::time::Duration::ZERO)).await;
+    let logged: Vec<String> = logged.try_iter().collect();
+    assert!(
+        matches!(&*logged, [line] if line.contains("\"POST /r HTTP/1.1\" 499 0")),
+        "{logged:?}"
+    );
+}
+
+#[tokio::test]
 async fn what_a_stuck_log_never_takes_is_counted_when_the_engine_stops() {
     const REQUESTS: u64 = 5;
     let (_go, may_go) = std::sync::mpsc::channel::<()>();

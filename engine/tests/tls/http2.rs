@@ -1,7 +1,7 @@
 //! HTTP/2 in front: agreed on in the handshake, or begun without asking.
 
 use super::hello::Hello;
-use super::support::{Act, Gateway, Origin, Response, one, within};
+use super::support::{Act, Gateway, Origin, Response, config, one, within};
 use super::{secure, shown};
 use bytes::Bytes;
 use engine::options::{Listen, LogSink, RealIp};
@@ -9,6 +9,7 @@ use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::{Method, Request};
 use model::Config;
+use model::testing::{route, service};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -277,6 +278,38 @@ async fn a_body_that_stays_away_is_answered_and_bothers_nobody() {
     assert_eq!(read(within(response).await.unwrap()).await.unwrap().status, 408);
     assert_eq!(client.get("https://a.test/").await.status, 200, "others go on");
     assert_eq!(origin.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn an_unbuffered_body_that_stays_away_is_logged_as_what_it_is() {
+    let origin = Origin::start(|_| Act::Hang).await;
+    let service = service("s").url(&origin.url("/")).with("write_timeout", 1).build();
+    let route = route("r").to(&service).path("/").with("request_buffering", false).build();
+    let (lines, mut logged) = tokio::sync::mpsc::unbounded_channel();
+    let gateway = Gateway::with(config([service], [route]), 1, |options| {
+        http2(options);
+        options.door.body_timeout = Duration::from_millis(50);
+        let take = move |line| lines.send(line).unwrap_or_default();
+        options.access_log = Some(LogSink::new(take));
+    })
+    .await;
+    let mut client = Http2::over_tls(gateway.addr).await;
+    let (response, mut stream) = client.begin_post("https://a.test/").await;
+    stream.send_data(Bytes::from_static(b"begun"), false).unwrap();
+    assert!(within(response).await.is_err());
+    let line: String = within(logged.recv()).await.unwrap();
+    assert!(line.contains("\"POST / HTTP/2.0\" 408 0"), "{line}");
+}
+
+#[tokio::test]
+async fn what_fails_behind_a_body_is_told_without_one_where_there_may_be_none() {
+    let gateway = gateway(one("http://127.0.0.1:1/", |r| r.path("/"))).await;
+    let mut client = Http2::over_tls(gateway.addr).await;
+    for (method, is_empty) in [(Method::HEAD, true), (Method::PUT, false)] {
+        let asked = request(method, "https://a.test/", &[]);
+        let response = client.ask(asked, Some(b"hi")).await.unwrap();
+        assert_eq!((response.status, response.body.is_empty()), (502, is_empty));
+    }
 }
 
 #[tokio::test]

@@ -92,10 +92,14 @@ pub(super) fn patience(exchange: &Exchange) -> Duration {
     exchange.service().map(|service| service.read_timeout).unwrap_or_default()
 }
 
-/// A call on which nothing moved any more was let go of.
-pub(super) fn stalled(exchange: &Exchange) -> Outcome {
-    upstream::report(exchange, Failure::Timeout, &"neither side says anything");
-    Outcome { status: 504, sent: 0 }
+/// A request was let go of while Pingora had it: its client sees the stream break off, the log why.
+pub(super) fn let_go(exchange: &Exchange, failure: Failure) -> Outcome {
+    let cause = match failure {
+        Failure::BodyTimeout => "its client pauses",
+        _ => "neither side says anything",
+    };
+    upstream::report(exchange, failure, &cause);
+    failure.reply().map_or(Outcome::GONE, |reply| Outcome { status: reply.status(), sent: 0 })
 }
 
 /// The connection fields of the upstream's side; the rest was replayed.
@@ -244,6 +248,9 @@ pub(super) async fn give_up(
         failure => failure,
     };
     upstream::report(exchange, failure, error);
+    if failure.is_the_bodys() {
+        exchange.part();
+    }
     let Some(reply) = failure.reply() else { return 0 };
     if answered.is_some() {
         end_grpc(session, exchange, &reply).await;
@@ -252,15 +259,14 @@ pub(super) async fn give_up(
     let rendered = response::own(exchange, &reply);
     part_if_last(session, exchange);
     let (status, head) = (rendered.status, http2::header(&rendered));
-    let is_head = exchange.head().method() == b"HEAD";
+    let ends = exchange.head().method() == b"HEAD" || rendered.body.is_empty();
     let sent = async {
         let head = Box::new(head?);
         match session.as_downstream_mut() {
             // What has no body ends with its head: clients of gRPC look for its status there only if
             // nothing follows.
-            ServerSession::H2(client) if is_head || rendered.body.is_empty() => {
-                client.write_response_header(head, true)
-            }
+            ServerSession::H2(client) if ends => client.write_response_header(head, true),
+            ServerSession::Custom(client) if ends => client.write_response_header(head, true).await,
             client => {
                 client.write_response_header(head).await?;
                 client.write_response_body(rendered.body.into(), true).await
