@@ -10,6 +10,7 @@ use engine::router::{Fields, RequestView, RouteTable, RouterPriority};
 use engine::snapshot::{RouterOptions, Snapshot, compile};
 use model::entities::{Route, Service};
 use model::testing::{RouteBuilder, revision, route, service};
+use model::value::Timestamp;
 use model::{Config, Flavor, Id};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -90,6 +91,22 @@ fn one_shape_of_routes_has_nothing_to_look_at() {
     let config = config(&routes);
     let found = Overlaps::default().since(&config, &table(&config, ORDERS[0]));
     assert!(!found.is_cut_short && pairs(&found).is_empty());
+}
+
+#[test]
+fn of_a_document_that_is_loaded_again_nothing_is_said_again() {
+    let host = route("host").host("a.io");
+    let path = route("path").path("/a").method("GET").build();
+    let load = |host: RouteBuilder, at: i64| {
+        let stamped = Route { updated_at: Timestamp::from_seconds(at), ..path.clone() };
+        config(&[host.with("updated_at", at).build(), stamped])
+    };
+    let mut overlaps = Overlaps::default();
+    let mut look =
+        |config: &Config| pairs(&overlaps.since(config, &table(config, ORDERS[0]))).len();
+    assert_eq!(look(&load(host.clone(), 1)), 1);
+    assert_eq!(look(&load(host.clone().with("tags", json!(["seen"])), 2)), 0);
+    assert_eq!(look(&load(host.with("strip_path", false), 3)), 1);
 }
 
 #[test]

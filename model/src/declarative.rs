@@ -114,7 +114,7 @@ impl Document {
                     let entity =
                         steps.fold(&mut found, |at, (kind, index)| at.element(kind.name(), *index));
                     match &problem.field {
-                        Some(field) => entity.set(field, problem.message.as_str()),
+                        Some(field) => entity.add(field, &problem.message),
                         None => entity.add_entity(&problem.message),
                     }
                 }

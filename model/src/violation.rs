@@ -77,6 +77,17 @@ impl Violations {
         }
     }
 
+    /// Says what else is wrong with a field, after what was said of it before.
+    pub fn add(&mut self, name: &str, message: &str) {
+        match self.fields.get_mut(name) {
+            Some(Violation::Message(said)) => {
+                said.push_str("; ");
+                said.push_str(message);
+            }
+            _ => self.set(name, message),
+        }
+    }
+
     /// Says what is wrong with the record as a whole, after what was said before.
     pub fn add_entity(&mut self, message: impl Into<String>) {
         if self.has_room() {
@@ -417,6 +428,14 @@ mod tests {
 
         let text = Violations::field("inner", found).to_string();
         assert!(text.contains("\"and 2 more violations\"\n}; inner.f000: wrong"), "{text}");
+    }
+
+    #[test]
+    fn several_mistakes_of_a_field_are_all_told() {
+        let mut found = Violations::default();
+        found.add("paths", "looks around");
+        found.add("paths", "refers back");
+        assert_eq!(found.to_json()["paths"], "looks around; refers back");
     }
 
     #[test]

@@ -203,7 +203,7 @@ fn refused(refusal: &Refusal) -> Told {
             let mut violations = Violations::default();
             for problem in problems {
                 match &problem.field {
-                    Some(field) => violations.set(field, problem.message.as_str()),
+                    Some(field) => violations.add(field, &problem.message),
                     None => violations.add_entity(problem.to_string()),
                 }
             }

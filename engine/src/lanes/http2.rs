@@ -26,8 +26,9 @@ use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, han
 use pingora::protocols::{Digest, GetSocketDigest as _};
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use visit::Visit;
 
 /// What a client may send of one request's body before we have read some of it: HTTP/2's default.
@@ -49,6 +50,9 @@ const TAKEN_BACK: usize = 20;
 const CUT_OFF: usize = 1024;
 /// Requests that were cut off and are remembered, so that what was under way for them is no error.
 const REMEMBERED: usize = 50;
+
+/// How long what is left of a body is read away behind an answer of ours.
+const SEEING_OFF: Duration = Duration::from_secs(1);
 
 /// Serves one client that speaks HTTP/2.
 pub(super) async fn serve<T: Transport>(carrier: Arc<Carrier>, stream: BoundedStream<T>) {
@@ -203,7 +207,6 @@ impl Way for Stream {
         Ok(self.body.insert(kept).len())
     }
 
-    /// A body that nobody read is cut off with the stream.
     async fn answer(mut self, mut exchange: Box<Exchange>, reply: &Reply) -> bool {
         let rendered = response::own(&exchange, reply);
         let is_head = exchange.head().method() == b"HEAD";
@@ -211,6 +214,7 @@ impl Way for Stream {
         let answered = write(&mut self.session, &rendered, is_head).await.is_ok();
         if answered {
             exchange.end(Outcome { status: reply.status(), sent });
+            see_off(&mut self.session).await;
         }
         answered
     }
@@ -252,7 +256,20 @@ async fn refuse(
     if let Ok(nothing) = RequestHeader::build("GET", b"/", None) {
         *session.req_header_mut() = nothing;
     }
-    write(&mut session, &rendered, is_head).await.is_ok()
+    let answered = write(&mut session, &rendered, is_head).await.is_ok();
+    if answered {
+        see_off(&mut session).await;
+    }
+    answered
+}
+
+/// Reads away what is left of a body that nobody wants, for a moment; then the stream is reset.
+///
+/// A reset at once would reach the client in one piece with the answer, and there are clients
+/// that then tell of the reset alone (curl 7.88). One that has the answer ends its body by itself.
+async fn see_off(session: &mut HttpSession) {
+    let until = Instant::now() + SEEING_OFF;
+    while let Ok(Ok(Some(_))) = timeout_at(until, session.read_body_bytes()).await {}
 }
 
 async fn write(

@@ -93,12 +93,15 @@ impl Overlaps {
         for difference in config.all::<Route>().since(self.config.all()) {
             let (Difference::Put(stored) | Difference::Deleted(stored)) = &difference;
             let id = stored.entity.id;
-            if let Some(old) = self.config.get(id) {
+            let was = self.config.get(id);
+            if let Some(old) = was {
                 self.index.displace(old);
             }
             if let Difference::Put(stored) = difference {
                 self.index.place(&stored.entity);
-                changed.insert(id);
+                if was.is_none_or(|old| !serve_alike(old, &stored.entity)) {
+                    changed.insert(id);
+                }
             }
         }
         for difference in config.all::<Service>().since(self.config.all()) {
@@ -113,6 +116,13 @@ impl Overlaps {
         self.config = config.clone();
         changed
     }
+}
+
+/// Whether no request can tell these versions of a route apart. A document that is loaded again
+/// renews the dates of all that it does not date itself.
+fn serve_alike(old: &Route, new: &Route) -> bool {
+    let Route { created_at, updated_at, ref tags, .. } = *new;
+    *new == Route { created_at, updated_at, tags: tags.clone(), ..old.clone() }
 }
 
 /// How much more may be looked at.

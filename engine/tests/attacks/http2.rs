@@ -236,6 +236,31 @@ async fn abandoned_bodies_starve_nobody() {
     assert_eq!(origin.last().body.len(), 16_000);
 }
 
+/// A client that is still sending has time to read why it need not.
+#[tokio::test]
+async fn an_early_answer_is_not_cut_off_with_the_body() {
+    let gateway = gateway(Config::default()).await;
+    let mut client = Frames::begin(&gateway, &[]).await;
+    let post = request(b"POST", b"/nowhere", b"a.test", &[]);
+    client.send(HEADERS, END_HEADERS, 1, &post).await;
+    client.send(DATA, 0, 1, &[b'x'; 16_000]).await;
+    assert_eq!(client.of(1).await.unwrap().status(), Some(404));
+    let answer = client.of(1).await.unwrap();
+    assert_eq!((answer.kind, answer.flags), (DATA, END_STREAM));
+    // A body that ends now is not reset at all; one that never does is, and other requests go on.
+    client.send(DATA, END_STREAM, 1, b"x").await;
+    client.send(HEADERS, END_HEADERS, 3, &post).await;
+    let reset = loop {
+        let frame = client.next().await.unwrap();
+        if frame.kind == RESET {
+            break frame;
+        }
+    };
+    assert_eq!((reset.stream, reset.reason()), (3, 0));
+    client.send(HEADERS, WHOLE, 5, &get("/")).await;
+    assert_eq!(client.of(5).await.unwrap().status(), Some(404));
+}
+
 #[tokio::test]
 async fn a_connection_ends_after_its_last_request_and_says_so() {
     let gateway = Gateway::with(Config::default(), 1, |options| {
