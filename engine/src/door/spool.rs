@@ -77,7 +77,8 @@ impl Spool {
         // Returns once the bytes are on their way; an error comes with what is written next.
         file.write_all(&self.memory).await?;
         self.filed += self.memory.len() as u64;
-        self.memory.clear();
+        // The file has a copy: a client that pauses now must not hold the room for two.
+        self.memory = BytesMut::new();
         Ok(())
     }
 
@@ -202,6 +203,7 @@ mod tests {
                 spool.push(piece);
                 spool.relieve(&buffering).await.unwrap();
                 assert!(spool.memory.len() <= 1000);
+                assert!(!spool.memory.is_empty() || spool.memory.capacity() == 0);
             }
             spool.rewind().await.unwrap();
             if len == 150_001 {

@@ -17,6 +17,8 @@ use crate::door::{BoundedStream, Next, Spool, Transport};
 use crate::options::Keepalive;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::log::Outcome;
+use crate::proxy::response;
+use crate::proxy::upstream::Failure;
 use async_trait::async_trait;
 use bytes::Bytes;
 use gathered::Gathered;
@@ -30,7 +32,7 @@ use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Ses
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{BError, Error, Result};
+use pingora::{BError, Error, ErrorSource, Result};
 use progress::Progress;
 use stall::Stall;
 use std::any::Any;
@@ -39,6 +41,11 @@ use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use uses::Uses;
+
+/// Interim responses an upstream may say before its final one: each starts its time to say more
+/// anew, so that without an end to them a request would have none. One per few seconds, as of
+/// `102 Processing`, makes this most of an hour.
+const MOST_INTERIM: u32 = 1000;
 
 /// One worker's instance: its upstream connections are its own.
 pub(crate) struct Pingora {
@@ -162,6 +169,8 @@ struct Carried {
     progress: Option<Arc<Progress>>,
     /// It goes on being sent while it is carried, so that it is watched for a stall.
     streams: bool,
+    /// Interim responses so far.
+    interim: u32,
 }
 
 impl Carried {
@@ -192,6 +201,13 @@ impl Carried {
         if let Some(stall) = self.stall() {
             stall.note_movement();
         }
+    }
+
+    /// Another interim response, which says that there is an answer to come.
+    fn note_interim(&mut self) -> Result<()> {
+        self.interim += 1;
+        let too_many = || relay::named(Failure::Garbage, ErrorSource::Upstream);
+        (self.interim <= MOST_INTERIM).then_some(()).ok_or_else(too_many)
     }
 
     fn end(&mut self, outcome: Outcome) {
@@ -301,11 +317,14 @@ impl ProxyHttp for Phases {
     async fn response_filter(
         &self,
         session: &mut Session,
-        response: &mut ResponseHeader,
+        header: &mut ResponseHeader,
         ctx: &mut Carried,
     ) -> Result<()> {
         ctx.note_movement();
-        relay::response(session, ctx.exchange()?, response)
+        if !response::is_final(header.status.as_u16()) {
+            return ctx.note_interim();
+        }
+        relay::response(session, ctx.exchange()?, header)
     }
 
     fn response_body_filter(

@@ -106,6 +106,22 @@ async fn interim_responses_are_the_gateways_own() {
 }
 
 #[tokio::test]
+async fn interim_responses_without_end_are_no_answer() {
+    let origin = Origin::start(|received| {
+        let count = if received.line.contains("/few") { 1000 } else { 1001 };
+        let interim = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(count);
+        Act::Say(format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").into())
+    })
+    .await;
+    let gateway = Gateway::start(one(&origin.url(""), |r| r.path("/r"))).await;
+    for (path, status) in [("few", 200), ("many", 502)] {
+        let mut client = gateway.connect().await;
+        client.send(format!("GET /r/{path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert_eq!(client.response().await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn answers_without_a_body_leave_the_connection_in_order() {
     let origin = Origin::start(|received| {
         let status = received.line.split('/').nth(1).unwrap().split(' ').next().unwrap();

@@ -126,15 +126,12 @@ pub(super) fn request_body(
     fits.then_some(()).ok_or_else(|| named(Failure::BodyTooLarge, ErrorSource::Downstream))
 }
 
-/// A response's head on its way to the client.
+/// The head of the final response on its way to the client.
 pub(super) fn response(
     session: &mut Session,
     exchange: &Exchange,
     header: &mut ResponseHeader,
 ) -> Result<()> {
-    if !response::is_final(header.status.as_u16()) {
-        return Ok(());
-    }
     part_if_last(session, exchange);
     let mut head = head_of(header);
     let prepared = response::prepare(exchange, &mut head);
