@@ -84,8 +84,9 @@ impl Spot {
         match &self.keys {
             SpotKeys::Header(name, values) => {
                 let name = name.as_bytes();
-                let key = |value: &Box<str>| key_of_value(hashing, name, value.as_bytes());
-                Keys { header: Some(name.into()), keys: values.iter().map(key).collect() }
+                let values = values.iter().map(|value| value.as_bytes());
+                let keys = values.map(|value| key_of_value(hashing, name, value));
+                Keys { header: Some(name.into()), keys: keys.collect() }
             }
             SpotKeys::Methods(methods) => {
                 let keys = methods.iter().map(|method| key_of_method(hashing, method));
