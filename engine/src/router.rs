@@ -41,7 +41,7 @@ use pattern::Paths;
 use predicate::{header_key, method_key};
 use shards::{Hashing, Shards};
 use std::sync::Arc;
-use tree::{Entry, How, Query, Trees};
+use tree::{Demands, Entry, How, Query, Trees};
 use uuid::Uuid;
 
 /// All routes, ready to be asked. A clone shares everything.
@@ -174,7 +174,7 @@ impl<F: Fields> Query for Asking<'_, F> {
     }
 
     #[inline]
-    fn accepts(&self, entry: &Entry) -> Option<u32> {
+    fn accepts(&self, entry: &Entry, has_value: bool) -> Option<u32> {
         if !entry.methods.meets(self.methods)
             || entry.port.is_some_and(|port| self.request.port != Some(port))
         {
@@ -183,12 +183,16 @@ impl<F: Fields> Query for Asking<'_, F> {
         if matches!(entry.how, How::Evaluated | How::EvaluatedWhole) {
             return self.evaluate(entry);
         }
-        let is_vague = entry.methods.is_vague_on(self.methods);
-        if entry.how == How::Placed && !entry.demands && !is_vague {
+        let is_settled = match entry.demands {
+            Demands::Nothing => true,
+            Demands::Value => has_value,
+            Demands::More => false,
+        } && !entry.methods.is_vague_on(self.methods);
+        if entry.how == How::Placed && is_settled {
             return Some(entry.length);
         }
         let pattern = &self.table.get(RouteIndex(entry.slot))?.pattern;
-        if (entry.demands || is_vague) && !pattern.predicates.accepts(self.request) {
+        if !is_settled && !pattern.predicates.accepts(self.request) {
             return None;
         }
         let matcher = pattern.matchers.get(entry.matcher as usize)?;
@@ -202,12 +206,12 @@ impl<F: Fields> Query for Asking<'_, F> {
         u32::try_from(length).ok()
     }
 
-    fn method_key(&self) -> u64 {
-        method_key(&self.table.hashing, self.request.method)
+    fn method_key(&self) -> (u64, &[u8]) {
+        (method_key(&self.table.hashing, self.request.method), self.request.method)
     }
 
-    fn header_keys<'k>(&'k self, name: &'k str) -> impl Iterator<Item = u64> {
-        let values = self.request.fields.values(name.as_bytes());
-        values.map(move |value| header_key(&self.table.hashing, name, value))
+    fn header_keys<'k>(&'k self, name: &'k [u8]) -> impl Iterator<Item = (u64, &'k [u8])> {
+        let values = self.request.fields.values(name);
+        values.map(move |value| (header_key(&self.table.hashing, name, value), value))
     }
 }

@@ -306,6 +306,27 @@ fn a_list_of_routes_that_differ_in_a_header_or_the_method_is_not_walked() {
 }
 
 #[test]
+fn a_route_found_by_a_value_is_still_asked_for_all_else() {
+    let routes =
+        (0..20).map(|i| format!("{} headers={{\"v\":[\"Of-a-Long-Name-{i}\"]}}", 1000 + i));
+    let others = [
+        r#"2000 headers={"v":["of-a-long-name-7"],"w":["1"]}"#,
+        r#"2001 headers={"v":["of-a-long-name-8"]} methods=POST"#,
+        r#"2002 headers={"v":["of-a-long-name-9"]} methods=GET"#,
+        r#"2003 headers={"w":["of-a-long-name-5"]}"#,
+    ];
+    let routes: Vec<_> = routes.chain(others.map(str::to_owned)).collect();
+    let routes = routes.join("\n");
+    check_headers(&routes, "v: of-a-LONG-name-7", "1007");
+    check_headers(&routes, "v: of-a-LONG-name-7, w: 1", "2000");
+    check_headers(&routes, "v: Of-a-Long-Name-8", "1008");
+    check_headers(&routes, "v: Of-a-Long-Name-9", "2002");
+    check_headers(&routes, "w: of-a-long-name-5", "2003");
+    check_headers(&routes, "w: of-a-long-name-6", "none");
+    check_headers(&routes, "v: of-a-long-name-20", "none");
+}
+
+#[test]
 fn many_hosts_times_many_prefixes_match_as_few_do() {
     let hosts: Vec<_> = (0..20).map(|i| format!("h{i}.com")).collect();
     let paths: Vec<_> = (0..20).map(|i| format!("/{i:02}")).collect();

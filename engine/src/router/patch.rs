@@ -10,7 +10,7 @@ use super::RouteTable;
 use super::host::HostName;
 use super::pattern::{Expressed, Matcher, Paths, Pattern};
 use super::shards::Hashing;
-use super::tree::{Entry, How, Keys};
+use super::tree::{Demands, Entry, How, Keys};
 use crate::snapshot::CompiledRoute;
 use model::Id;
 use model::entities::Route;
@@ -127,7 +127,7 @@ fn each_place<'p>(slot: u32, pattern: &'p Pattern, mut visit: impl FnMut(Place<'
         for host in pattern.hosts.iter().map(Some).chain(anywhere) {
             let mut entry = Entry::new(matcher.rank, slot, pattern.predicates.methods);
             entry.matcher = number;
-            entry.demands = !pattern.predicates.is_plain();
+            entry.demands = pattern.predicates.demands();
             entry.port = host.and_then(|host| host.port);
             let is_listed =
                 pattern.hosts.len().max(1).saturating_mul(matcher.count()) > MOST_PLACES;
@@ -143,7 +143,7 @@ fn each_spot<'p>(slot: u32, expressed: &'p Expressed, mut visit: impl FnMut(Plac
     for (number, spot) in (0..).zip(&expressed.spots) {
         let mut entry = Entry::new(expressed.rank, slot, spot.methods);
         entry = entry.with_path(spot.how, number, spot.path.len());
-        entry.demands = true;
+        entry.demands = Demands::More;
         visit(Place { host: spot.host.as_ref(), prefix: spot.path.as_bytes(), entry });
     }
 }

@@ -10,7 +10,7 @@ use super::method::Methods;
 use super::regex::{Regex, Regexes};
 use super::request::{Fields, RequestView, Scheme};
 use super::shards::Hashing;
-use super::tree::Keys;
+use super::tree::{Demands, Key, Keys, ShortText};
 use super::{Unserved, expression, pattern::checked};
 use ipnet::IpNet;
 use model::entities::Route;
@@ -64,13 +64,17 @@ impl Predicates {
         };
     }
 
-    /// Whether there is nothing to ask but for a common method, a bit.
-    pub(super) fn is_plain(&self) -> bool {
-        self.scheme.is_none()
-            && self.headers.is_empty()
-            && self.snis.is_empty()
-            && self.sources.is_empty()
-            && self.destinations.is_empty()
+    /// What there is to ask but for a common method, a bit.
+    pub(super) fn demands(&self) -> Demands {
+        let has_more = self.scheme.is_some()
+            || !self.snis.is_empty()
+            || !self.sources.is_empty()
+            || !self.destinations.is_empty();
+        match &*self.headers {
+            [] if !has_more => Demands::Nothing,
+            [rule] if !has_more && rule.exact().is_some() => Demands::Value,
+            _ => Demands::More,
+        }
     }
 
     /// Whether the request has all that is demanded.
@@ -128,12 +132,13 @@ impl Predicates {
         if let Some((rule, values)) =
             self.headers.iter().find_map(|rule| Some((rule, rule.exact()?)))
         {
-            let hashes = values.map(|value| header_key(hashing, &rule.name, value)).collect();
-            return Keys { header: Some(Arc::clone(&rule.name)), hashes };
+            let name = rule.name.as_bytes();
+            let keys = values.map(|value| key_of_value(hashing, name, value)).collect();
+            return Keys { header: Some(name.into()), keys };
         }
-        let key = |method: &str| method_key(hashing, method.as_bytes());
+        let key = |method: &str| key_of_method(hashing, method);
         let rare = self.rare_methods.iter().map(|method| key(method));
-        Keys { header: None, hashes: self.methods.names().map(key).chain(rare).collect() }
+        Keys { header: None, keys: self.methods.names().map(key).chain(rare).collect() }
     }
 }
 
@@ -144,15 +149,26 @@ pub(super) fn method_key(hashing: &Hashing, method: &[u8]) -> u64 {
 }
 
 /// Where a split list has the routes for a header's value.
-pub(super) fn header_key(hashing: &Hashing, name: &str, value: &[u8]) -> u64 {
-    hashing.without_case(name.as_bytes(), value)
+#[inline]
+pub(super) fn header_key(hashing: &Hashing, name: &[u8], value: &[u8]) -> u64 {
+    hashing.without_case(name, value)
+}
+
+pub(super) fn key_of_method(hashing: &Hashing, method: &str) -> Key {
+    let method = method.as_bytes();
+    Key { hash: method_key(hashing, method), text: method.into() }
+}
+
+pub(super) fn key_of_value(hashing: &Hashing, name: &[u8], value: &[u8]) -> Key {
+    let text: ShortText = value.iter().map(u8::to_ascii_lowercase).collect();
+    Key { hash: header_key(hashing, name, value), text }
 }
 
 /// A header, any of whose values must be one of these.
 #[derive(Debug, PartialEq, Eq)]
 struct HeaderRule {
     /// In lower case, with `_` for `-`.
-    name: Arc<str>,
+    name: Box<str>,
     values: Box<[HeaderValue]>,
 }
 

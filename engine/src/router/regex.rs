@@ -7,6 +7,7 @@
 //! share it: see [`Regexes`].
 
 mod ascii; // what an expression comes to in texts that are ASCII
+mod segments; // those of paths with parameters, without an engine
 mod skeleton; // where in a tree of paths it belongs
 
 pub(super) use skeleton::{END, RUN, is_mark};
@@ -17,6 +18,7 @@ use regex_automata::util::primitives::PatternID;
 use regex_syntax::ParserBuilder;
 use regex_syntax::ast::{self, ErrorKind};
 use regex_syntax::hir::Hir;
+use segments::Segments;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -38,6 +40,8 @@ pub(super) struct Regex {
     /// For all other texts, if it makes a difference: compiled when one comes, a
     /// millisecond, once.
     full: Option<OnceLock<Option<meta::Regex>>>,
+    /// What tells the same of such a text without an engine, if it is simple.
+    segments: Option<Segments>,
     skeleton: Box<[u8]>,
     /// About how many bytes it takes once compiled.
     weight: usize,
@@ -85,9 +89,10 @@ impl Regex {
         }
         let only_ascii = ascii::narrowed(&hir);
         let full = (only_ascii != hir).then(OnceLock::new);
+        let segments = Segments::of(&only_ascii);
         let ascii = build(&only_ascii, LARGEST)?;
         let skeleton = skeleton::skeleton(&hir);
-        Ok(Regex { source: source.into(), kind, ascii, full, skeleton, weight })
+        Ok(Regex { source: source.into(), kind, ascii, full, segments, skeleton, weight })
     }
 
     /// As it is written.
@@ -117,13 +122,19 @@ impl Regex {
 
     #[inline]
     pub(super) fn is_match(&self, text: &[u8]) -> bool {
-        self.for_text(text).is_match(text)
+        match &self.segments {
+            Some(segments) if text.is_ascii() => segments.match_len(text).is_some(),
+            _ => self.for_text(text).is_match(text),
+        }
     }
 
     /// How many bytes it matches, if it does.
     #[inline]
     pub(super) fn match_len(&self, text: &[u8]) -> Option<usize> {
-        self.for_text(text).find(text).map(|found| found.len())
+        match &self.segments {
+            Some(segments) if text.is_ascii() => segments.match_len(text),
+            _ => self.for_text(text).find(text).map(|found| found.len()),
+        }
     }
 
     /// What its groups match; none if it has no groups.

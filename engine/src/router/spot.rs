@@ -8,11 +8,10 @@
 use super::expression::{Anchor, Expression, HeaderAnchor, HostAnchor, PathAnchor};
 use super::host::HostName;
 use super::method::Methods;
-use super::predicate::{header_key, method_key};
+use super::predicate::{key_of_method, key_of_value};
 use super::shards::Hashing;
 use super::tree::{How, Keys};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// One place of an expression.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub(super) struct Spot {
 #[derive(Debug)]
 enum SpotKeys {
     /// A header that has one of these values.
-    Header(Arc<str>, Box<[Box<str>]>),
+    Header(Box<str>, Box<[Box<str>]>),
     /// One of these methods; none for any.
     Methods(Box<[Box<str>]>),
 }
@@ -65,7 +64,7 @@ impl Spot {
         let named = named.unwrap_or_default();
         let methods = named.iter().map(|method| Methods::of(method.as_bytes())).collect();
         let keys = match header {
-            Some(name) => SpotKeys::Header(name.into(), unrepeated(values)),
+            Some(name) => SpotKeys::Header(name, unrepeated(values)),
             None => SpotKeys::Methods(unrepeated(named)),
         };
         let (path, how) = match path {
@@ -84,12 +83,14 @@ impl Spot {
     pub(super) fn keys(&self, hashing: &Hashing) -> Keys {
         match &self.keys {
             SpotKeys::Header(name, values) => {
-                let keys = values.iter().map(|value| header_key(hashing, name, value.as_bytes()));
-                Keys { header: Some(Arc::clone(name)), hashes: keys.collect() }
+                let name = name.as_bytes();
+                let values = values.iter().map(|value| value.as_bytes());
+                let keys = values.map(|value| key_of_value(hashing, name, value));
+                Keys { header: Some(name.into()), keys: keys.collect() }
             }
             SpotKeys::Methods(methods) => {
-                let keys = methods.iter().map(|method| method_key(hashing, method.as_bytes()));
-                Keys { header: None, hashes: keys.collect() }
+                let keys = methods.iter().map(|method| key_of_method(hashing, method));
+                Keys { header: None, keys: keys.collect() }
             }
         }
     }

@@ -11,7 +11,7 @@ mod edit; // adding and removing
 mod list; // the entries of one node
 mod node; // some bytes of a path, and what follows them
 
-pub(super) use list::{Entry, How, Keys};
+pub(super) use list::{Demands, Entry, How, Key, Keys, ShortText};
 
 use super::method::Methods;
 use super::pages::Pages;
@@ -42,12 +42,13 @@ pub(super) struct Trees {
 pub(super) trait Query {
     /// The request's method.
     fn methods(&self) -> Methods;
-    /// How much of the path an entry matches, if it accepts the request.
-    fn accepts(&self, entry: &Entry) -> Option<u32>;
-    /// Where boards have the routes for the request's method.
-    fn method_key(&self) -> u64;
-    /// Where they have those for the values of a header.
-    fn header_keys<'k>(&'k self, name: &'k str) -> impl Iterator<Item = u64>;
+    /// How much of the path an entry matches, if it accepts the request, of which it may be
+    /// known that it has the value the entry was found by.
+    fn accepts(&self, entry: &Entry, has_value: bool) -> Option<u32>;
+    /// The request's method, and its hash in boards.
+    fn method_key(&self) -> (u64, &[u8]);
+    /// The values of a header, and their hashes in boards.
+    fn header_keys<'k>(&'k self, name: &'k [u8]) -> impl Iterator<Item = (u64, &'k [u8])>;
 }
 
 /// The best so far.
@@ -220,13 +221,15 @@ mod tests {
 
     /// The route number says what the keys of its entries are.
     fn keys(slot: u32) -> Keys {
-        let (header, hashes): (_, &[u64]) = match slot % 4 {
+        let (header, hashes): (Option<&str>, &[u64]) = match slot % 4 {
             0 => (None, &[]),
             1 => (None, &[7, u64::from(slot)]),
-            2 => (Some("a".into()), &[u64::from(slot)]),
-            _ => (Some("b".into()), &[7, 8, u64::from(slot)]),
+            2 => (Some("a"), &[u64::from(slot)]),
+            _ => (Some("b"), &[7, 8, u64::from(slot)]),
         };
-        Keys { header, hashes: hashes.into() }
+        let key = |hash: &u64| Key { hash: *hash, text: hash.to_string().as_bytes().into() };
+        let header = header.map(|name| name.as_bytes().into());
+        Keys { header, keys: hashes.iter().map(key).collect() }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::router::host::{HostName, HostRule};
 use crate::router::pattern::{Paths, Pattern};
 use crate::router::rank::Reach;
 use crate::router::request::{Fields, RequestView, Scheme};
+use crate::router::tree::Demands;
 use model::entities::Route;
 use model::explain::Agreement;
 use model::value::PathMatch;
@@ -182,7 +183,7 @@ pub(crate) fn nearness<F: Fields>(
         Attribute::Snis | Attribute::Sources | Attribute::Destinations => near(3),
         Attribute::Paths => {
             let (common, length) = common_path(pattern, request.path);
-            let is_alone = pattern.predicates.is_plain();
+            let is_alone = pattern.predicates.demands() == Demands::Nothing;
             let is_near = common > 1 && (!is_alone || common * 2 >= length);
             (is_near || has_host).then_some((4, Reverse(common)))
         }

@@ -39,13 +39,13 @@ pub(super) fn skeleton(hir: &Hir) -> Box<[u8]> {
 
 /// A step of a concatenation.
 #[derive(Clone, Copy)]
-enum Part<'h> {
+pub(super) enum Part<'h> {
     Byte(u8),
     Other(&'h Hir),
 }
 
 /// Takes concatenations and groups apart, however deep.
-fn flatten<'h>(hir: &'h Hir, parts: &mut Vec<Part<'h>>) {
+pub(super) fn flatten<'h>(hir: &'h Hir, parts: &mut Vec<Part<'h>>) {
     match hir.kind() {
         HirKind::Literal(literal) => parts.extend(literal.0.iter().copied().map(Part::Byte)),
         HirKind::Capture(capture) => flatten(&capture.sub, parts),
@@ -117,7 +117,7 @@ fn may_have_slash(hir: &Hir) -> bool {
     }
 }
 
-fn is_look(hir: &Hir, expected: Look) -> bool {
+pub(super) fn is_look(hir: &Hir, expected: Look) -> bool {
     matches!(hir.kind(), HirKind::Look(look) if *look == expected)
 }
 

@@ -3,20 +3,32 @@
 //! A chain that grows long becomes a board, which has a chain for each value of a header
 //! and for each method, and one for entries that demand neither; so a request looks only
 //! at entries that have a chance. What was a board stays one until it is empty.
+//!
+//! A look-up waits for memory, so it touches little. A board keeps beside a header's name
+//! the best priority found by it, and so passes over what could not win; the head of a
+//! chain has the value itself, so that an entry that demands no other header is accepted
+//! without a look at its route.
 
 use super::{Found, NONE, Query, Trees};
 use crate::router::method::Methods;
 use crate::router::rank::Rank;
+use crate::router::shards::is_without_case;
 use imbl::OrdMap;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
-use std::sync::Arc;
 
 /// The most entries in a chain that is not a board's. Each that demands a header costs some
 /// fetches from memory to be asked, a board about as many as three of them.
 const LONGEST: usize = 8;
 /// Marks a list that is a board.
 const BOARD: u32 = 1 << 31;
+/// In place of a header's number: entries found by their methods.
+const METHODS: u32 = u32::MAX;
+/// The same for those found by nothing.
+const REST: u32 = u32::MAX - 1;
+
+/// A name, value or method; in place if it is short, as nearly all are.
+pub(in crate::router) type ShortText = SmallVec<[u8; 16]>;
 
 /// A matcher at one of its paths, for one of its hosts.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +47,7 @@ pub(in crate::router) struct Entry {
     pub(in crate::router) length: u32,
     pub(in crate::router) port: Option<u16>,
     pub(in crate::router) methods: Methods,
-    /// The route demands more than a host, a path and a method.
-    pub(in crate::router) demands: bool,
+    pub(in crate::router) demands: Demands,
     pub(in crate::router) how: How,
 }
 
@@ -57,13 +68,30 @@ pub(in crate::router) enum How {
     EvaluatedWhole,
 }
 
+/// What a route demands besides a host, a path and a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::router) enum Demands {
+    Nothing,
+    /// One of the values of a header that are its keys.
+    Value,
+    /// Its pattern is to be asked.
+    More,
+}
+
 /// Under which heads of a board an entry hangs; with none, with those that demand
 /// neither a header nor a method.
 #[derive(Clone, Debug, Default)]
 pub(in crate::router) struct Keys {
-    /// The header whose values the hashes are of; if none, they are of methods.
-    pub(in crate::router) header: Option<Arc<str>>,
-    pub(in crate::router) hashes: SmallVec<[u64; 4]>,
+    /// The header they are values of; if none, they are methods.
+    pub(in crate::router) header: Option<ShortText>,
+    pub(in crate::router) keys: SmallVec<[Key; 1]>,
+}
+
+/// The value of a header, in lower case, or a method.
+#[derive(Clone, Debug)]
+pub(in crate::router) struct Key {
+    pub(in crate::router) hash: u64,
+    pub(in crate::router) text: ShortText,
 }
 
 /// A list that has been split.
@@ -71,20 +99,34 @@ pub(in crate::router) struct Keys {
 pub(super) struct Board {
     /// The chain of entries without keys.
     rest: u32,
-    /// Headers some entry has keys of, and how many have.
-    headers: Vec<(Arc<str>, u32)>,
-    /// How many entries have keys of methods.
-    by_method: u32,
-    /// How many entries have each priority.
-    priorities: OrdMap<u64, u32>,
+    /// Headers that entries have keys of, by number; one that no entry has any more keeps
+    /// its number until another takes it.
+    headers: SmallVec<[Header; 1]>,
+    of_methods: Priorities,
+    of_rest: Priorities,
+}
+
+#[derive(Clone, Debug)]
+struct Header {
+    name: ShortText,
+    priorities: Priorities,
+}
+
+/// How many entries have each priority.
+#[derive(Clone, Debug, Default)]
+struct Priorities {
+    best: u64,
+    counts: OrdMap<u64, u32>,
 }
 
 /// The first entry of a chain of a board.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Head {
     board: u32,
-    key: u64,
+    /// The number of the header, or `METHODS`.
+    group: u32,
     entry: u32,
+    text: ShortText,
 }
 
 impl Default for Entry {
@@ -104,7 +146,7 @@ impl Entry {
             length: 0,
             port: None,
             methods,
-            demands: false,
+            demands: Demands::Nothing,
             how: How::Placed,
         }
     }
@@ -126,45 +168,100 @@ impl Entry {
 
     /// The methods it accepts if it asks for nothing else.
     fn plain_methods(&self) -> Methods {
-        let is_plain = !self.demands && self.port.is_none() && self.how == How::Placed;
+        let is_plain =
+            self.demands == Demands::Nothing && self.port.is_none() && self.how == How::Placed;
         if is_plain { self.methods } else { Methods::NONE }
     }
 }
 
 impl Default for Board {
     fn default() -> Self {
-        Board { rest: NONE, headers: Vec::new(), by_method: 0, priorities: OrdMap::new() }
+        Board {
+            rest: NONE,
+            headers: SmallVec::new(),
+            of_methods: Priorities::default(),
+            of_rest: Priorities::default(),
+        }
     }
 }
 
 impl Board {
-    fn note(&mut self, entry: &Entry, keys: &Keys) {
-        *self.priorities.entry(entry.rank.priority).or_default() += 1;
-        match &keys.header {
-            Some(name) => match self.headers.iter_mut().find(|header| header.0 == *name) {
-                Some((_, count)) => *count += 1,
-                None => self.headers.push((Arc::clone(name), 1)),
-            },
-            None => self.by_method += u32::from(!keys.hashes.is_empty()),
-        }
+    /// Counts an entry; says in which group.
+    fn note(&mut self, entry: &Entry, keys: &Keys) -> u32 {
+        let group = self.group(keys).unwrap_or_else(|| self.add_header(keys));
+        self.priorities_mut(group).note(entry.rank.priority);
+        group
     }
 
     /// The opposite of [`Board::note`].
-    fn forget(&mut self, entry: &Entry, keys: &Keys) {
-        let priority = entry.rank.priority;
-        match self.priorities.get(&priority).copied() {
-            Some(count) if count > 1 => drop(self.priorities.insert(priority, count - 1)),
-            _ => drop(self.priorities.remove(&priority)),
-        }
+    fn forget(&mut self, entry: &Entry, keys: &Keys) -> Option<u32> {
+        let group = self.group(keys)?;
+        self.priorities_mut(group).forget(entry.rank.priority);
+        Some(group)
+    }
+
+    /// The group of entries with these keys, but for a header that is new.
+    fn group(&self, keys: &Keys) -> Option<u32> {
         match &keys.header {
+            _ if keys.keys.is_empty() => Some(REST),
+            None => Some(METHODS),
             Some(name) => {
-                if let Some((_, count)) = self.headers.iter_mut().find(|header| header.0 == *name) {
-                    *count -= 1;
-                }
-                self.headers.retain(|(_, count)| *count > 0);
+                let is = |header: &Header| header.name == *name;
+                self.headers.iter().position(is).map(|number| number as u32)
             }
-            None => self.by_method -= u32::from(!keys.hashes.is_empty()),
         }
+    }
+
+    fn add_header(&mut self, keys: &Keys) -> u32 {
+        let name = keys.header.clone().unwrap_or_default();
+        let header = Header { name, priorities: Priorities::default() };
+        let is_free = |header: &Header| header.priorities.is_empty();
+        if let Some(number) = self.headers.iter().position(is_free) {
+            self.headers[number] = header;
+            return number as u32;
+        }
+        self.headers.push(header);
+        self.headers.len() as u32 - 1
+    }
+
+    fn priorities_mut(&mut self, group: u32) -> &mut Priorities {
+        match group {
+            REST => &mut self.of_rest,
+            METHODS => &mut self.of_methods,
+            number => &mut self.headers[number as usize].priorities,
+        }
+    }
+
+    fn groups(&self) -> impl Iterator<Item = &Priorities> {
+        let of_headers = self.headers.iter().map(|header| &header.priorities);
+        of_headers.chain([&self.of_methods, &self.of_rest])
+    }
+}
+
+impl Priorities {
+    fn note(&mut self, priority: u64) {
+        *self.counts.entry(priority).or_default() += 1;
+        self.best = self.best.max(priority);
+    }
+
+    /// The opposite of [`Priorities::note`].
+    fn forget(&mut self, priority: u64) {
+        match self.counts.get(&priority).copied() {
+            Some(count) if count > 1 => drop(self.counts.insert(priority, count - 1)),
+            _ => drop(self.counts.remove(&priority)),
+        }
+        self.best = self.counts.get_max().map_or(0, |(priority, _)| *priority);
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    /// Whether one of the entries may rank before `best`.
+    #[inline]
+    fn may_win(&self, best: Option<Found>) -> bool {
+        !self.is_empty() && best.is_none_or(|best| best.priority <= self.best)
     }
 }
 
@@ -182,27 +279,46 @@ impl Trees {
         mut best: Option<Found>,
         query: &impl Query,
     ) -> Option<Found> {
-        let Some(board) = board_of(list) else { return self.best_in_chain(list, best, query) };
-        let Board { rest, headers, by_method, .. } = self.boards.get(board);
-        for (name, _) in headers {
-            for key in query.header_keys(name) {
-                best = self.best_in_chain(self.head(board, key), best, query);
+        let Some(number) = board_of(list) else {
+            return self.best_in_chain(list, best, query, false);
+        };
+        let board = self.boards.get(number);
+        for (group, header) in (0..).zip(&board.headers) {
+            if !header.priorities.may_win(best) {
+                continue;
+            }
+            for (hash, value) in query.header_keys(&header.name) {
+                let head = self.head(number, group, hash, |text| is_without_case(text, value));
+                best = self.best_in_chain(head, best, query, true);
             }
         }
-        if *by_method > 0 {
-            best = self.best_in_chain(self.head(board, query.method_key()), best, query);
+        if board.of_methods.may_win(best) {
+            let (hash, method) = query.method_key();
+            let head = self.head(number, METHODS, hash, |text| text == method);
+            best = self.best_in_chain(head, best, query, false);
         }
-        self.best_in_chain(*rest, best, query)
+        if board.of_rest.may_win(best) {
+            best = self.best_in_chain(board.rest, best, query, false);
+        }
+        best
     }
 
+    /// The same of a chain, of which it may be known that the request has the value by
+    /// which its entries are found.
     #[inline]
-    fn best_in_chain(&self, mut at: u32, best: Option<Found>, query: &impl Query) -> Option<Found> {
+    fn best_in_chain(
+        &self,
+        mut at: u32,
+        best: Option<Found>,
+        query: &impl Query,
+        has_value: bool,
+    ) -> Option<Found> {
         while at != NONE {
             let entry = self.entries.get(at);
             if best.is_some_and(|best| !self.precedes(entry, best)) {
                 break;
             }
-            if let Some(length) = query.accepts(entry) {
+            if let Some(length) = query.accepts(entry, has_value) {
                 let (priority, slot) = (entry.rank.priority, entry.slot);
                 let by_regex = !matches!(entry.how, How::Placed | How::AnyPrefix);
                 return Some(Found { priority, entry: at, slot, length, by_regex });
@@ -220,10 +336,11 @@ impl Trees {
         entry.order() > self.entries.get(best.entry).order()
     }
 
+    /// The first of the chain of a text, or none.
     #[inline]
-    fn head(&self, board: u32, key: u64) -> u32 {
-        let is = |head: &Head| head.board == board && head.key == key;
-        self.heads.get(hash_of(board, key), is).map_or(NONE, |head| head.entry)
+    fn head(&self, board: u32, group: u32, hash: u64, is_text: impl Fn(&[u8]) -> bool) -> u32 {
+        let is = |head: &Head| head.board == board && head.group == group && is_text(&head.text);
+        self.heads.get(hash_of(board, hash), is).map_or(NONE, |head| head.entry)
     }
 }
 
@@ -254,16 +371,16 @@ impl Trees {
     /// Takes an entry out of a list; gives the list back, which may be none now.
     pub(super) fn unlink(&mut self, list: u32, entry: &Entry, keys: &Keys) -> u32 {
         let Some(board) = board_of(list) else { return self.chain_out(list, entry) };
-        self.boards.get_mut(board).forget(entry, keys);
-        if keys.hashes.is_empty() {
+        let Some(group) = self.boards.get_mut(board).forget(entry, keys) else { return list };
+        if group == REST {
             let rest = self.chain_out(self.boards.get(board).rest, entry);
             self.boards.get_mut(board).rest = rest;
         }
-        for key in &keys.hashes {
-            let head = self.chain_out(self.head(board, *key), entry);
-            self.set_head(board, *key, head);
+        for key in &keys.keys {
+            let head = self.chain_out(self.head_of(board, group, key), entry);
+            self.set_head(board, group, key, head);
         }
-        if !self.boards.get(board).priorities.is_empty() {
+        if !self.boards.get(board).groups().all(Priorities::is_empty) {
             return list;
         }
         self.boards.free(board, 0);
@@ -274,8 +391,8 @@ impl Trees {
     /// decide whether it accepts a request.
     pub(super) fn first_of(&self, list: u32) -> (u64, u32, Methods) {
         if let Some(board) = board_of(list) {
-            let priorities = &self.boards.get(board).priorities;
-            let first = priorities.get_max().map_or(0, |(priority, _)| *priority);
+            let first = self.boards.get(board).groups().map(|group| group.best).max();
+            let first = first.unwrap_or_default();
             return (first, NONE, Methods::NONE);
         }
         let first = self.chain(list).next();
@@ -285,26 +402,31 @@ impl Trees {
     }
 
     fn post(&mut self, board: u32, entry: Entry, keys: &Keys) {
-        self.boards.get_mut(board).note(&entry, keys);
-        if keys.hashes.is_empty() {
+        let group = self.boards.get_mut(board).note(&entry, keys);
+        if group == REST {
             let rest = self.chain_in(self.boards.get(board).rest, entry);
             self.boards.get_mut(board).rest = rest;
         }
-        for key in &keys.hashes {
-            let head = self.chain_in(self.head(board, *key), entry);
-            self.set_head(board, *key, head);
+        for key in &keys.keys {
+            let head = self.chain_in(self.head_of(board, group, key), entry);
+            self.set_head(board, group, key, head);
         }
     }
 
-    fn set_head(&mut self, board: u32, key: u64, entry: u32) {
-        let hash = hash_of(board, key);
-        let is = |head: &Head| head.board == board && head.key == key;
+    fn head_of(&self, board: u32, group: u32, key: &Key) -> u32 {
+        self.head(board, group, key.hash, |text| *text == *key.text)
+    }
+
+    fn set_head(&mut self, board: u32, group: u32, key: &Key, entry: u32) {
+        let hash = hash_of(board, key.hash);
+        let is = |head: &Head| head.board == board && head.group == group && head.text == key.text;
         if entry == NONE {
             self.heads.remove(hash, is);
         } else if let Some(head) = self.heads.get_mut(hash, is) {
             head.entry = entry;
         } else {
-            self.heads.insert(hash, Head { board, key, entry });
+            let text = key.text.clone();
+            self.heads.insert(hash, Head { board, group, entry, text });
         }
     }
 
