@@ -171,3 +171,19 @@ async fn the_control_plane_does_not_write_what_its_data_planes_would_refuse() {
     let row = within(PATIENCE, async || data_plane.is_joined(&control_plane).await).await;
     assert!(row["refused"].is_null(), "{row}");
 }
+
+// Another order is refused by nobody, so it must be said.
+#[tokio::test]
+async fn nodes_that_read_routes_otherwise_are_told_apart() {
+    let site = Site::new().await;
+    let control_plane = site.control_plane().await;
+    let mut data_plane = DataPlane::new(&site, control_plane.cluster);
+    data_plane.process.set("router_priority", "documented");
+    data_plane.start().await;
+    let row = within(PATIENCE, async || data_plane.is_joined(&control_plane).await).await;
+    assert_eq!(row["differing_settings"], json!({ "router_priority": "documented" }), "{row}");
+    let said = "router_priority = documented (here kong_effective)";
+    control_plane.process.says(&["[warn]", "other settings", said]).await;
+    let said = "router_priority = kong_effective (here documented)";
+    data_plane.process.says(&["[warn]", "other settings", said]).await;
+}
