@@ -20,7 +20,7 @@ mod set; // a list without repetitions
 mod time; // points in time
 pub mod url; // a URL taken apart
 
-pub use address::{AddressMatch, ClientAddress, IpRange};
+pub use address::{AddressMatch, ClientAddress, IpRange, client_address};
 pub use header::{HeaderName, RouteHeaderName};
 pub use host::{Host, HostMatch, HostPattern, SniPattern};
 pub use method::Method;

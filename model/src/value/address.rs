@@ -18,7 +18,7 @@ text! {
 impl ClientAddress {
     /// The address; port 0 if none is known.
     pub fn socket(&self) -> SocketAddr {
-        client(&self.0).expect("only parsable text becomes a ClientAddress")
+        client_address(&self.0).expect("only parsable text becomes a ClientAddress")
     }
 }
 
@@ -56,15 +56,18 @@ pub struct AddressMatch {
 }
 
 fn admit_client(text: &str) -> Result<(), Invalid> {
-    client(text).map(|_| ()).ok_or_else(|| {
+    client_address(text).map(|_| ()).ok_or_else(|| {
         Invalid(format!("invalid address: '{text}' (expected an IP, and its port after a colon)"))
     })
 }
 
-fn client(text: &str) -> Option<SocketAddr> {
+/// Where a client is, as headers tell it: an address, in brackets or not, and its port, if any,
+/// after a colon. The port is 0 where none is told; 0 itself is no port, as in nginx.
+pub fn client_address(text: &str) -> Option<SocketAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let ip = bare.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, 0));
-    ip.or_else(|| text.parse().ok())
+    let without_port = |ip: IpAddr| SocketAddr::new(ip, 0);
+    let with_port = || text.parse::<SocketAddr>().ok().filter(|address| address.port() != 0);
+    bare.parse().map(without_port).ok().or_else(with_port)
 }
 
 fn admit(text: &str) -> Result<(), Invalid> {
@@ -115,8 +118,14 @@ mod tests {
             ("[::1]", Some("[::1]:0")),
             ("[::1]:80", Some("[::1]:80")),
             ("10.0.0.1:", None),
+            ("10.0.0.1:0", None),
             ("10.0.0.1:65536", None),
+            ("10.0.0.1:99999", None),
+            ("10.0.0.1.", None),
+            ("10.0.0", None),
             ("a.com", None),
+            ("unknown", None),
+            ("", None),
         ] {
             let found = text.parse::<ClientAddress>().ok().map(|client| client.socket());
             assert_eq!(found, expected.map(|text| text.parse().expect("an address")), "{text}");
