@@ -53,6 +53,15 @@ impl Careless {
         self.http.send(method, self.admin, path, &headers, body).await.unwrap()
     }
 
+    /// Makes a service and a route that can be served, and waits until they are.
+    async fn serves_good(&self, origin: &Origin, data_plane: &DataPlane) {
+        let service = json!({ "name": "a", "url": origin.url("/") });
+        assert_eq!(self.send("POST", "/services", service).await.status, 201);
+        let route = json!({ "name": "good", "paths": ["/good"] });
+        assert_eq!(self.send("POST", "/services/a/routes", route).await.status, 201);
+        data_plane.answers("/good", 200).await;
+    }
+
     /// The row of the one data plane.
     async fn row(&self) -> Result<Value, String> {
         let page = self.http.get(self.admin, "/clustering/data-planes").await?.with_status(200)?;
@@ -67,11 +76,7 @@ async fn what_cannot_be_compiled_changes_nothing_and_is_told() {
     let control_plane = Careless::start(&site).await;
     let mut data_plane = DataPlane::new(&site, control_plane.cluster);
     data_plane.start().await;
-    let service = json!({ "name": "a", "url": origin.url("/") });
-    assert_eq!(control_plane.send("POST", "/services", service).await.status, 201);
-    let route = json!({ "name": "good", "paths": ["/good"] });
-    assert_eq!(control_plane.send("POST", "/services/a/routes", route).await.status, 201);
-    data_plane.answers("/good", 200).await;
+    control_plane.serves_good(&origin, &data_plane).await;
     let before = data_plane.hash().await.unwrap();
 
     // One write: the route moves, and gets a path that cannot be served.
@@ -122,11 +127,7 @@ async fn expressions_are_refused_loudly_by_a_data_plane_of_another_flavor() {
     let control_plane = Careless::start_in(&site, Flavor::Expressions).await;
     let mut data_plane = DataPlane::new(&site, control_plane.cluster);
     data_plane.start().await;
-    let service = json!({ "name": "a", "url": origin.url("/") });
-    assert_eq!(control_plane.send("POST", "/services", service).await.status, 201);
-    let route = json!({ "name": "good", "paths": ["/good"] });
-    assert_eq!(control_plane.send("POST", "/services/a/routes", route).await.status, 201);
-    data_plane.answers("/good", 200).await;
+    control_plane.serves_good(&origin, &data_plane).await;
 
     let route = json!({ "name": "e", "expression": "http.path == \"/good\"" });
     assert_eq!(control_plane.send("POST", "/services/a/routes", route).await.status, 201);
