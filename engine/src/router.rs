@@ -41,7 +41,7 @@ use pattern::Paths;
 use predicate::{header_key, method_key};
 use shards::{Hashing, Shards};
 use std::sync::Arc;
-use tree::{Demands, Entry, How, Query, Trees};
+use tree::{At, Demands, Entry, How, Query, Trees};
 use uuid::Uuid;
 
 /// All routes, ready to be asked. A clone shares everything.
@@ -109,10 +109,12 @@ impl RouteTable {
     /// A path that is not UTF-8 has no route, as in Kong.
     #[inline]
     pub fn find<F: Fields>(&self, request: &RequestView<'_, F>) -> Option<Match<'_>> {
-        if !request.path.is_ascii() && std::str::from_utf8(request.path).is_err() {
+        let is_ascii = request.path.is_ascii();
+        if !is_ascii && std::str::from_utf8(request.path).is_err() {
             return None;
         }
-        let asking = Asking { table: self, methods: Methods::of(request.method), request };
+        let methods = Methods::of(request.method);
+        let asking = Asking { table: self, request, methods, is_ascii };
         // Nothing without a host ranks before a plain host, so what follows the first walk
         // mostly ends at the root.
         let mut best = None;
@@ -152,6 +154,8 @@ struct Asking<'a, F> {
     table: &'a RouteTable,
     request: &'a RequestView<'a, F>,
     methods: Methods,
+    /// Whether its path is.
+    is_ascii: bool,
 }
 
 impl<F: Fields> Asking<'_, F> {
@@ -174,7 +178,12 @@ impl<F: Fields> Query for Asking<'_, F> {
     }
 
     #[inline]
-    fn accepts(&self, entry: &Entry, has_value: bool) -> Option<u32> {
+    fn is_ascii(&self) -> bool {
+        self.is_ascii
+    }
+
+    #[inline]
+    fn accepts(&self, entry: &Entry, at: At) -> Option<u32> {
         if !entry.methods.meets(self.methods)
             || entry.port.is_some_and(|port| self.request.port != Some(port))
         {
@@ -185,20 +194,27 @@ impl<F: Fields> Query for Asking<'_, F> {
         }
         let is_settled = match entry.demands {
             Demands::Nothing => true,
-            Demands::Value => has_value,
+            Demands::Value => at.has_value,
             Demands::More => false,
         } && !entry.methods.is_vague_on(self.methods);
-        if entry.how == How::Placed && is_settled {
-            return Some(entry.length);
+        let is_matched = match entry.how {
+            How::Placed => true,
+            How::Spelled => self.is_ascii,
+            _ => false,
+        };
+        if is_matched && is_settled {
+            return Some(at.depth);
         }
         let pattern = &self.table.get(RouteIndex(entry.slot))?.pattern;
         if !is_settled && !pattern.predicates.accepts(self.request) {
             return None;
         }
+        if is_matched {
+            return Some(at.depth);
+        }
         let matcher = pattern.matchers.get(entry.matcher as usize)?;
         let length = match (entry.how, &matcher.paths) {
-            (How::Placed, _) => return Some(entry.length),
-            (How::Regex, Paths::Regexes(regexes)) => {
+            (How::Regex | How::Spelled, Paths::Regexes(regexes)) => {
                 regexes.get(entry.path as usize)?.match_len(self.request.path)?
             }
             _ => matcher.match_len(self.request.path)?,

@@ -165,7 +165,8 @@ fn each_path<'p>(
         }
         Paths::Regexes(regexes) => {
             for (path, regex) in (0..).zip(regexes) {
-                visit(regex.skeleton(), entry.with_path(How::Regex, path, 0));
+                let how = if regex.is_spelled() { How::Spelled } else { How::Regex };
+                visit(regex.skeleton(), entry.with_path(how, path, 0));
             }
         }
     }

@@ -10,7 +10,7 @@ mod ascii; // what an expression comes to in texts that are ASCII
 mod segments; // those of paths with parameters, without an engine
 mod skeleton; // where in a tree of paths it belongs
 
-pub(super) use skeleton::{END, RUN, is_mark};
+pub(super) use skeleton::{END, after_marks, is_mark};
 
 use regex_automata::meta;
 use regex_automata::util::captures;
@@ -19,6 +19,7 @@ use regex_syntax::ParserBuilder;
 use regex_syntax::ast::{self, ErrorKind};
 use regex_syntax::hir::Hir;
 use segments::Segments;
+use skeleton::Skeleton;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -42,7 +43,7 @@ pub(super) struct Regex {
     full: Option<OnceLock<Option<meta::Regex>>>,
     /// What tells the same of such a text without an engine, if it is simple.
     segments: Option<Segments>,
-    skeleton: Box<[u8]>,
+    skeleton: Skeleton,
     /// About how many bytes it takes once compiled.
     weight: usize,
 }
@@ -91,7 +92,7 @@ impl Regex {
         let full = (only_ascii != hir).then(OnceLock::new);
         let segments = Segments::of(&only_ascii);
         let ascii = build(&only_ascii, LARGEST)?;
-        let skeleton = skeleton::skeleton(&hir);
+        let skeleton = Skeleton::of(&hir, segments.as_ref());
         Ok(Regex { source: source.into(), kind, ascii, full, segments, skeleton, weight })
     }
 
@@ -112,12 +113,17 @@ impl Regex {
 
     /// Where in a tree of paths all texts pass that it matches.
     pub(super) fn skeleton(&self) -> &[u8] {
-        &self.skeleton
+        &self.skeleton.bones
+    }
+
+    /// Whether it matches all texts that pass there and are ASCII, up to there.
+    pub(super) fn is_spelled(&self) -> bool {
+        self.skeleton.is_complete
     }
 
     /// The bytes that all texts it matches start with; often all up to the first group.
     pub(super) fn literal(&self) -> &[u8] {
-        self.skeleton.split(|byte| is_mark(*byte)).next().unwrap_or_default()
+        self.skeleton.bones.split(|byte| is_mark(*byte)).next().unwrap_or_default()
     }
 
     #[inline]

@@ -15,10 +15,9 @@ pub(super) use list::{Demands, Entry, How, Key, Keys, ShortText};
 
 use super::method::Methods;
 use super::pages::Pages;
-use super::regex::{END, RUN};
+use super::regex::{END, after_marks, is_mark};
 use super::shards::Shards;
 use list::{Board, Head};
-use memchr::memchr;
 use node::{Directory, Node, WIDE};
 use smallvec::SmallVec;
 
@@ -42,13 +41,23 @@ pub(super) struct Trees {
 pub(super) trait Query {
     /// The request's method.
     fn methods(&self) -> Methods;
-    /// How much of the path an entry matches, if it accepts the request, of which it may be
-    /// known that it has the value the entry was found by.
-    fn accepts(&self, entry: &Entry, has_value: bool) -> Option<u32>;
+    /// Whether the path is.
+    fn is_ascii(&self) -> bool;
+    /// How much of the path an entry matches, if it accepts the request.
+    fn accepts(&self, entry: &Entry, at: At) -> Option<u32>;
     /// The request's method, and its hash in boards.
     fn method_key(&self) -> (u64, &[u8]);
     /// The values of a header, and their hashes in boards.
     fn header_keys<'k>(&'k self, name: &'k [u8]) -> impl Iterator<Item = (u64, &'k [u8])>;
+}
+
+/// Where an entry was met.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    /// How much of the path is above.
+    pub(super) depth: u32,
+    /// Whether the request is known to have the header's value that the entry is found by.
+    pub(super) has_value: bool,
 }
 
 /// The best so far.
@@ -141,25 +150,30 @@ impl Trees {
     /// bytes. An expression has few marks, so this does not go deep.
     #[inline(never)]
     fn fork<'t, Q: Query>(&'t self, node: &'t Node, rest: &[u8], walk: &mut Walk<'t, '_, Q>) {
-        let run = memchr(b'/', rest).unwrap_or(rest.len());
-        let mark = match (rest.len(), run) {
-            (0, _) => END,
-            (_, 0) => return,
-            _ => RUN,
-        };
-        let Some(kid) = self.kid(node, mark) else { return };
-        let kid = self.nodes.get(kid);
-        if walk.best.is_some_and(|best| best.priority > kid.best) {
-            return;
+        let is_possible = |mark| (mark == END) == rest.is_empty();
+        for kid in self.marked(node, is_possible) {
+            let kid = self.nodes.get(kid);
+            if walk.best.is_some_and(|best| best.priority > kid.best) {
+                continue;
+            }
+            let Some(after) = after_marks(kid.prefix(), rest) else { continue };
+            self.stop(kid, after, walk);
+            let next = after.first().and_then(|key| self.kid(kid, *key));
+            if let Some(next) = next {
+                self.walk_from(self.nodes.get(next), after, walk);
+            }
         }
-        let (_, after) = rest.split_at(run);
-        let behind_mark = kid.prefix().get(1..).unwrap_or_default();
-        let Some(after) = after.strip_prefix(behind_mark) else { return };
-        self.stop(kid, after, walk);
-        let next = after.first().and_then(|key| self.kid(kid, *key));
-        if let Some(next) = next {
-            self.walk_from(self.nodes.get(next), after, walk);
-        }
+    }
+
+    /// The children that start with such a mark.
+    fn marked(&self, node: &Node, is_such: impl Fn(u8) -> bool) -> impl Iterator<Item = u32> {
+        // Marks are behind all other keys.
+        let near = (0..u32::from(node.keys_len)).zip(node.keys()).rev();
+        let near = near.take_while(|(_, key)| is_mark(**key));
+        let near = near.map(|(position, key)| (*key, node.kids + position));
+        let wide = (node.room == WIDE).then(|| self.directories.get(node.kids));
+        let wide = wide.into_iter().flat_map(Directory::marked);
+        near.chain(wide).filter_map(move |(mark, kid)| is_such(mark).then_some(kid))
     }
 
     /// Visits every entry on the way down `key`. For trees that have no boards.
@@ -194,11 +208,15 @@ impl Trees {
             }
             // The node alone decides for most, whose entry is then never fetched.
             let is_better = walk.best.is_none_or(|best| best.priority < node.first);
-            walk.best = if is_better && node.surely_accepts(walk.query.methods()) {
+            let by_regex = node.is_spelled();
+            walk.best = if is_better
+                && node.surely_accepts(walk.query.methods())
+                && (!by_regex || walk.query.is_ascii())
+            {
                 let Node { first: priority, list: entry, slot, .. } = *node;
-                Some(Found { priority, entry, slot, length: depth, by_regex: false })
+                Some(Found { priority, entry, slot, length: depth, by_regex })
             } else {
-                self.best_in_list(node.list, walk.best, walk.query)
+                self.best_in_list(node.list, depth, walk.best, walk.query)
             };
         }
     }
@@ -237,11 +255,16 @@ mod tests {
         let mut trees = Trees::default();
         let root = trees.plant();
         // Lone paths, a wide node, a long path, one on the way to another, a long list.
-        let mut paths: Vec<String> =
-            (b'0'..b'z').map(|byte| format!("/{}", byte as char)).collect();
-        paths.extend(["/a/b", "/a/bc", "/a/b/c"].map(str::to_owned));
-        paths.push("/long".repeat(50));
-        paths.extend(vec!["/list".to_owned(); 100]);
+        let mut paths: Vec<Vec<u8>> = (b'0'..b'z').map(|byte| vec![b'/', byte]).collect();
+        paths.extend(["/a/b", "/a/bc", "/a/b/c"].map(|path| path.as_bytes().to_vec()));
+        paths.push("/long".repeat(50).into_bytes());
+        paths.extend(vec![b"/list".to_vec(); 100]);
+        // Marks in a row, which come apart in many places.
+        for class in 1..=4 {
+            paths.push([&b"/r/"[..], &[END + class], b"/x/\xf7/", &[END]].concat());
+        }
+        let ends = [&b"/r/\xf6/x/"[..], b"/r/\xf6/xy", b"/r/\xf6/", b"/r/\xf6/x/\xf7"];
+        paths.extend(ends.map(Vec::from));
         let entry = |slot: u32| {
             let rank = Rank { priority: u64::from(slot % 3), id: Uuid::from_u128(slot.into()) };
             Entry::new(rank, slot, Methods::ANY)
@@ -249,7 +272,7 @@ mod tests {
         let mut used = None;
         for _ in 0..3 {
             for (slot, path) in (0..).zip(&paths) {
-                trees.insert(root, path.as_bytes(), entry(slot), |entry| keys(entry.slot));
+                trees.insert(root, path, entry(slot), |entry| keys(entry.slot));
             }
             let now = [
                 trees.nodes.used(),
@@ -260,7 +283,7 @@ mod tests {
             assert_eq!(*used.get_or_insert(now), now);
             for (slot, path) in (0..).zip(&paths) {
                 let is_last = slot as usize + 1 == paths.len();
-                let is_empty = trees.remove(root, path.as_bytes(), &entry(slot), &keys(slot));
+                let is_empty = trees.remove(root, path, &entry(slot), &keys(slot));
                 assert_eq!(is_empty, is_last);
             }
             assert_eq!(format!("{:?}", trees.heads), "Shards(0 entries)");

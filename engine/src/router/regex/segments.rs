@@ -59,6 +59,11 @@ impl Segments {
         Some(Segments { text: text.into(), runs: runs.into(), is_whole })
     }
 
+    /// How many bytes, runs and ends it is made of.
+    pub(super) fn parts(&self) -> usize {
+        self.text.len() + self.runs.len() + usize::from(self.is_whole)
+    }
+
     /// How much of a text, which is ASCII, it matches.
     pub(super) fn match_len(&self, text: &[u8]) -> Option<usize> {
         let (mut rest, mut expected) = (text, &*self.text);
@@ -76,8 +81,8 @@ impl Segments {
     }
 }
 
-/// The characters of which there may be one or more; none if `/` is among them.
-fn class_of_run(hir: &Hir) -> Option<u128> {
+/// The characters of ASCII of which there may be one or more; none if `/` is among them.
+pub(super) fn class_of_run(hir: &Hir) -> Option<u128> {
     let HirKind::Repetition(repetition) = hir.kind() else { return None };
     if repetition.min != 1 || repetition.max.is_some() {
         return None;

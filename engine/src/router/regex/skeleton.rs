@@ -1,19 +1,71 @@
 //! What every path that an expression matches looks like, as far as a tree can tell.
 //!
-//! `^/users/(?<id>[^/]+)/keys$` comes to `/users/`, [`RUN`], `/keys`, [`END`]: a place in the
-//! tree of paths that few other expressions share. Whatever the expression matches passes
-//! there; what passes there is still to be matched.
+//! `^/users/(?<id>[^/]+)/keys$` comes to `/users/`, a mark for the run of characters that are
+//! no slash, `/keys`, [`END`]: a place in the tree of paths that few other expressions share.
+//! Whatever the expression matches passes there. Where marks tell all that it asks for, as
+//! here, nothing else does, and there is no more to be matched.
 
+use super::segments::{Segments, class_of_run};
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-/// Stands for one or more bytes up to the next `/` or the end. No UTF-8 has this byte.
-pub(in crate::router) const RUN: u8 = 0xff;
-/// Stands for the end of the path. Nor this.
-pub(in crate::router) const END: u8 = 0xfe;
+/// The mark for the end of the path. No UTF-8 has this byte, nor any after it.
+pub(in crate::router) const END: u8 = 0xf5;
+/// The mark for one or more bytes up to the next `/` or the end, of which more is asked.
+/// Between the two are marks for runs of one of the [`CLASSES`].
+pub(super) const RUN: u8 = 0xff;
 
 /// A walk recurses at each, so there must not be many.
 const MOST_RUNS: usize = 8;
+
+/// The sorts of characters that parameters in paths are made of, as bits of ASCII. The
+/// number of one, counted from the mark behind [`END`], is its mark.
+const CLASSES: [u128; 9] = [
+    !characters("/"),
+    !characters("/#?"), // Kong's manual has `[^#?/]+`
+    DIGITS,
+    DIGITS | SMALL | CAPITALS | characters("_"), // `\w`
+    DIGITS | SMALL | CAPITALS | characters("_-"),
+    DIGITS | SMALL | CAPITALS | characters("-"),
+    DIGITS | SMALL | CAPITALS,
+    DIGITS | SMALL | characters("-"),
+    DIGITS | characters("abcdef-"), // a UUID
+];
+const DIGITS: u128 = characters("0123456789");
+const SMALL: u128 = characters("abcdefghijklmnopqrstuvwxyz");
+const CAPITALS: u128 = characters("ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+/// Which of the classes a byte is in, a bit each. A byte beyond ASCII may be part of
+/// anything.
+static CLASSES_OF: [u16; 256] = classes_of_bytes();
+
+const fn characters(all: &str) -> u128 {
+    let mut bits = 0;
+    let mut rest = all.as_bytes();
+    while let [first, others @ ..] = rest {
+        bits |= 1 << *first;
+        rest = others;
+    }
+    bits
+}
+
+const fn classes_of_bytes() -> [u16; 256] {
+    let mut classes = [u16::MAX; 256];
+    let mut byte = 0;
+    while byte < 0x80 {
+        let mut number = 0;
+        while number < CLASSES.len() {
+            if CLASSES[number] >> byte & 1 == 0 {
+                classes[byte] &= !(1 << number);
+            }
+            number += 1;
+        }
+        byte += 1;
+    }
+    classes
+}
+
+const _: () = assert!(END as usize + 1 + CLASSES.len() == RUN as usize, "each has a mark");
 
 /// Whether a byte stands for something else.
 #[inline]
@@ -21,9 +73,58 @@ pub(in crate::router) fn is_mark(byte: u8) -> bool {
     byte >= END
 }
 
-/// The skeleton of an expression. Empty if a match may start elsewhere than the text
-/// does, as in `^/a|/b`.
-pub(super) fn skeleton(hir: &Hir) -> Box<[u8]> {
+/// What follows in a path behind what some bytes, with marks among them, stand for.
+#[inline]
+pub(in crate::router) fn after_marks<'p>(bones: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
+    let mut rest = path;
+    for bone in bones {
+        if *bone == END {
+            return rest.is_empty().then_some(rest);
+        }
+        rest = if is_mark(*bone) { after_run(*bone, rest)? } else { after_byte(*bone, rest)? };
+    }
+    Some(rest)
+}
+
+#[inline]
+fn after_byte(byte: u8, path: &[u8]) -> Option<&[u8]> {
+    path.split_first().filter(|(first, _)| **first == byte).map(|(_, rest)| rest)
+}
+
+#[inline]
+fn after_run(mark: u8, path: &[u8]) -> Option<&[u8]> {
+    let mut classes = u16::MAX;
+    let mut len = 0;
+    for byte in path.iter().take_while(|byte| **byte != b'/') {
+        classes &= CLASSES_OF[usize::from(*byte)];
+        len += 1;
+    }
+    // The mark of all else is behind those of the classes, where every byte has a bit.
+    let is_of_class = classes >> (mark - END - 1) & 1 == 1;
+    path.get(len..).filter(|_| len > 0 && is_of_class)
+}
+
+/// What there is of an expression in a tree of paths.
+#[derive(Debug)]
+pub(super) struct Skeleton {
+    /// The bytes, marks among them, that stand for all paths it matches. Empty if a match may
+    /// start elsewhere than the text does, as in `^/a|/b`.
+    pub(super) bones: Box<[u8]>,
+    /// Whether every path that is ASCII and passes there matches.
+    pub(super) is_complete: bool,
+}
+
+impl Skeleton {
+    /// The skeleton of an expression, of which it may be known how it is told in segments.
+    pub(super) fn of(hir: &Hir, segments: Option<&Segments>) -> Skeleton {
+        let bones = skeleton(hir);
+        let is_complete = !bones.contains(&RUN)
+            && segments.is_some_and(|segments| segments.parts() == bones.len());
+        Skeleton { bones, is_complete }
+    }
+}
+
+fn skeleton(hir: &Hir) -> Box<[u8]> {
     let mut parts = Vec::new();
     flatten(hir, &mut parts);
     let is_anchored =
@@ -71,7 +172,8 @@ fn bones(mut parts: &[Part<'_>]) -> Vec<u8> {
                     bones.extend(literal_prefix(hir));
                     break;
                 };
-                bones.push(RUN);
+                let is_alone = after.len() + 1 == parts.len();
+                bones.push(class_of_run(hir).filter(|_| is_alone).map_or(RUN, mark_of));
                 runs += 1;
                 parts = after;
                 continue;
@@ -81,6 +183,12 @@ fn bones(mut parts: &[Part<'_>]) -> Vec<u8> {
     }
     // The root of a tree has no mark before it.
     if bones.first().is_some_and(|first| is_mark(*first)) { Vec::new() } else { bones }
+}
+
+/// The mark of a run of these characters.
+fn mark_of(class: u128) -> u8 {
+    let number = CLASSES.iter().position(|known| *known == class);
+    number.map_or(RUN, |number| END + 1 + number as u8)
 }
 
 /// What follows if the parts start with something that fills the rest of a segment of the
@@ -131,6 +239,8 @@ fn literal_prefix(hir: &Hir) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::router::regex::{Kind, ascii, build};
+    use proptest::prelude::*;
 
     #[test]
     fn literals_are_kept_up_to_what_varies() {
@@ -190,11 +300,81 @@ mod tests {
         let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
         let hir = parser.parse(&format!("^{expression}")).expect("an expression");
         let marks = |byte: &u8| match *byte {
-            RUN => '+',
             END => '$',
+            byte if is_mark(byte) => '+',
             byte => char::from(byte),
         };
         let found: String = skeleton(&hir).iter().map(marks).collect();
         assert_eq!(found, expected, "{expression}");
+    }
+
+    #[test]
+    fn common_parameters_are_spelled_out() {
+        for source in [
+            "/a",
+            "/users/(?<id>[^/]+)/keys$",
+            "/(?<owner>[^#?/]+)/(?<repo>[^#?/]+)$",
+            r"/v\d+/\w+/[\w-]+/x",
+            "/a/[0-9a-f-]+/[a-z0-9-]+$",
+            "/[A-Za-z0-9]+/[A-Za-z0-9-]+/",
+        ] {
+            assert!(skeleton_of(source).is_complete, "{source}");
+        }
+        let many = "/[^/]+".repeat(9) + "/";
+        for source in ["/[^.]+$", "/[x-z]+/a", "/a|/b", "/a.*", "[^/]+/a", &many] {
+            assert!(!skeleton_of(source).is_complete, "{source}");
+        }
+    }
+
+    fn skeleton_of(source: &str) -> Skeleton {
+        let hir = Kind::Path.parse(source).expect("an expression");
+        Skeleton::of(&hir, Segments::of(&ascii::narrowed(&hir)).as_ref())
+    }
+
+    fn sources() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "/",
+            "/a",
+            "x",
+            "é",
+            "(b)",
+            "[^/]+",
+            "[^#?/]+",
+            r"\d+",
+            r"(\w+)",
+            r"[\w-]+",
+            "[a-z0-9-]+",
+            "[^/]*",
+            "[a-c]+",
+            "(?:a|/)",
+            "[0-9]{2}",
+        ]);
+        let end = prop::sample::select(vec!["", "$"]);
+        (prop::collection::vec(piece, 0..7), end).prop_map(|(all, end)| all.concat() + end)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+        /// A walk in a tree does the same as [`after_marks`].
+        #[test]
+        fn what_matches_passes_and_a_complete_one_is_all(
+            source in sources(),
+            texts in prop::collection::vec("(/|a|b|x|1|2|#|_|-|é|٣){0,9}", 20),
+        ) {
+            let skeleton = skeleton_of(&source);
+            let hir = Kind::Path.parse(&source).expect("an expression");
+            let engine = build(&hir, 10 << 20).expect("small");
+            for text in texts {
+                let expected = engine.find(text.as_bytes()).map(|found| found.len());
+                let passed = after_marks(&skeleton.bones, text.as_bytes());
+                let passed = passed.map(|rest| text.len() - rest.len());
+                if skeleton.is_complete && text.is_ascii() {
+                    prop_assert_eq!(passed, expected, "{}: {}", source, text);
+                } else if expected.is_some() {
+                    prop_assert!(passed.is_some(), "{}: {}", source, text);
+                }
+            }
+        }
     }
 }

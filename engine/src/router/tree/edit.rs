@@ -5,7 +5,7 @@
 use super::node::{Directory, MOST_KEYS, MOST_PREFIX, Node, WIDE};
 use super::{Entry, Keys, NONE, Trees};
 use crate::router::pages::size_for;
-use crate::router::regex::{END, RUN, is_mark};
+use crate::router::regex::{END, is_mark};
 
 /// Adding.
 impl Trees {
@@ -54,8 +54,16 @@ impl Trees {
         let mut below = node;
         below.set_prefix(rest);
         above.keys[0] = below.key();
-        above.kids = self.nodes.put(below);
+        above.set_forks(is_mark(below.key()));
+        let kid = self.nodes.put(below);
+        above.kids = kid;
         *self.nodes.get_mut(at) = above;
+        // What was behind a mark may have others, which now are in want of a node that
+        // starts with one.
+        let head = head_of(rest).len();
+        if head < rest.len() {
+            self.split(kid, head);
+        }
     }
 
     /// Gives a node a vacant child for paths that go on with this byte.
@@ -124,9 +132,10 @@ impl Trees {
 
     /// Gives a node its list, and tells it what is first there.
     fn set_list(&mut self, at: u32, list: u32) {
-        let (first, slot, methods) = self.first_of(list);
+        let first = self.first_of(list);
         let node = self.nodes.get_mut(at);
-        (node.list, node.first, node.slot, node.methods) = (list, first, slot, methods);
+        node.list = list;
+        node.set_first(first);
     }
 }
 
@@ -168,7 +177,7 @@ impl Trees {
         self.cut_kid(at, key);
         if is_mark(key) {
             let node = self.nodes.get(at);
-            let forks = [RUN, END].into_iter().any(|mark| self.kid(node, mark).is_some());
+            let forks = (END..=u8::MAX).any(|mark| self.kid(node, mark).is_some());
             self.nodes.get_mut(at).set_forks(forks);
         }
     }
@@ -215,7 +224,7 @@ impl Trees {
             return;
         }
         let mut kid = *self.nodes.get(node.kids);
-        if is_mark(kid.key()) {
+        if is_mark(kid.key()) && !is_mark(node.key()) {
             return;
         }
         let prefix = [node.prefix(), kid.prefix()].concat();
@@ -234,9 +243,10 @@ impl Trees {
     }
 }
 
-/// As much of a path as one node holds: marks come first in theirs.
+/// As much of a path as one node holds, which has no marks unless it starts with one.
 fn head_of(path: &[u8]) -> &[u8] {
-    let bytes = path.iter().enumerate().take(MOST_PREFIX);
-    let end = bytes.take_while(|(at, byte)| *at == 0 || !is_mark(**byte)).count();
+    let may_have_marks = path.first().is_some_and(|first| is_mark(*first));
+    let bytes = path.iter().take(MOST_PREFIX);
+    let end = bytes.take_while(|byte| may_have_marks || !is_mark(**byte)).count();
     path.get(..end).unwrap_or_default()
 }

@@ -9,7 +9,8 @@
 //! chain has the value itself, so that an entry that demands no other header is accepted
 //! without a look at its route.
 
-use super::{Found, NONE, Query, Trees};
+use super::node::First;
+use super::{At, Found, NONE, Query, Trees};
 use crate::router::method::Methods;
 use crate::router::rank::Rank;
 use crate::router::shards::is_without_case;
@@ -56,6 +57,8 @@ pub(in crate::router) struct Entry {
 pub(in crate::router) enum How {
     /// All there is to it.
     Placed,
+    /// All there is to a regular expression, if the path is ASCII.
+    Spelled,
     /// Not more than what a regular expression starts with.
     Regex,
     /// Nothing: all prefixes of the matcher remain to be looked at.
@@ -166,11 +169,18 @@ impl Entry {
         self.order() == other.order() && self.port == other.port
     }
 
-    /// The methods it accepts if it asks for nothing else.
-    fn plain_methods(&self) -> Methods {
-        let is_plain =
-            self.demands == Demands::Nothing && self.port.is_none() && self.how == How::Placed;
-        if is_plain { self.methods } else { Methods::NONE }
+    /// What a node says of it where it is first.
+    fn as_first(&self) -> First {
+        let is_plain = self.demands == Demands::Nothing && self.port.is_none();
+        match self.how {
+            How::Placed | How::Spelled if is_plain => First {
+                priority: self.rank.priority,
+                slot: self.slot,
+                methods: self.methods,
+                is_spelled: self.how == How::Spelled,
+            },
+            _ => First::unknown(self.rank.priority),
+        }
     }
 }
 
@@ -272,15 +282,17 @@ impl Trees {
         std::iter::successors(entry(first), move |last| entry(last.next))
     }
 
-    /// The best of a list that accepts the request, or `best` if that ranks before it.
+    /// The best of a list, this far down the path, that accepts the request, or `best` if
+    /// that ranks before it.
     pub(super) fn best_in_list(
         &self,
         list: u32,
+        depth: u32,
         mut best: Option<Found>,
         query: &impl Query,
     ) -> Option<Found> {
         let Some(number) = board_of(list) else {
-            return self.best_in_chain(list, best, query, false);
+            return self.best_in_chain(list, best, query, At { depth, has_value: false });
         };
         let board = self.boards.get(number);
         for (group, header) in (0..).zip(&board.headers) {
@@ -289,41 +301,42 @@ impl Trees {
             }
             for (hash, value) in query.header_keys(&header.name) {
                 let head = self.head(number, group, hash, |text| is_without_case(text, value));
-                best = self.best_in_chain(head, best, query, true);
+                best = self.best_in_chain(head, best, query, At { depth, has_value: true });
             }
         }
+        let at = At { depth, has_value: false };
         if board.of_methods.may_win(best) {
             let (hash, method) = query.method_key();
             let head = self.head(number, METHODS, hash, |text| text == method);
-            best = self.best_in_chain(head, best, query, false);
+            best = self.best_in_chain(head, best, query, at);
         }
         if board.of_rest.may_win(best) {
-            best = self.best_in_chain(board.rest, best, query, false);
+            best = self.best_in_chain(board.rest, best, query, at);
         }
         best
     }
 
-    /// The same of a chain, of which it may be known that the request has the value by
-    /// which its entries are found.
+    /// The same of a chain.
     #[inline]
     fn best_in_chain(
         &self,
-        mut at: u32,
+        first: u32,
         best: Option<Found>,
         query: &impl Query,
-        has_value: bool,
+        at: At,
     ) -> Option<Found> {
-        while at != NONE {
-            let entry = self.entries.get(at);
+        let mut next = first;
+        while next != NONE {
+            let entry = self.entries.get(next);
             if best.is_some_and(|best| !self.precedes(entry, best)) {
                 break;
             }
-            if let Some(length) = query.accepts(entry, has_value) {
+            if let Some(length) = query.accepts(entry, at) {
                 let (priority, slot) = (entry.rank.priority, entry.slot);
                 let by_regex = !matches!(entry.how, How::Placed | How::AnyPrefix);
-                return Some(Found { priority, entry: at, slot, length, by_regex });
+                return Some(Found { priority, entry: next, slot, length, by_regex });
             }
-            at = entry.next;
+            next = entry.next;
         }
         best
     }
@@ -387,18 +400,13 @@ impl Trees {
         NONE
     }
 
-    /// The first priority of a list, the route that has it, and the methods that alone
-    /// decide whether it accepts a request.
-    pub(super) fn first_of(&self, list: u32) -> (u64, u32, Methods) {
-        if let Some(board) = board_of(list) {
-            let first = self.boards.get(board).groups().map(|group| group.best).max();
-            let first = first.unwrap_or_default();
-            return (first, NONE, Methods::NONE);
-        }
-        let first = self.chain(list).next();
-        first.map_or((0, NONE, Methods::NONE), |entry| {
-            (entry.rank.priority, entry.slot, entry.plain_methods())
-        })
+    /// What is first in a list.
+    pub(super) fn first_of(&self, list: u32) -> First {
+        let Some(board) = board_of(list) else {
+            return self.chain(list).next().map_or(First::unknown(0), Entry::as_first);
+        };
+        let best = self.boards.get(board).groups().map(|group| group.best).max();
+        First::unknown(best.unwrap_or_default())
     }
 
     fn post(&mut self, board: u32, entry: Entry, keys: &Keys) {

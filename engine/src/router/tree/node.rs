@@ -2,6 +2,7 @@
 
 use super::NONE;
 use crate::router::method::Methods;
+use crate::router::regex::END;
 
 /// In place of a size: the children are behind a [`Directory`].
 pub(super) const WIDE: u8 = u8::MAX;
@@ -13,6 +14,9 @@ pub(super) const MOST_PREFIX: usize = 15;
 const LENGTH: u8 = 0x0f;
 /// The bit that says that a child starts with a mark, as `regex/skeleton.rs` makes them.
 const FORKS: u8 = 0x80;
+/// The bit that says that the first entry is a regular expression of which the walk here has
+/// matched all, if the path is ASCII.
+const SPELLED: u8 = 0x40;
 
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
@@ -30,9 +34,9 @@ pub(super) struct Node {
     /// The methods of the first entry if nothing else is to be asked about it; else none.
     pub(super) methods: Methods,
     pub(super) keys: [u8; MOST_KEYS],
-    /// Only its first byte may be a mark.
+    /// If it has marks, the first byte is one.
     pub(super) prefix: [u8; MOST_PREFIX],
-    /// Its length, and a bit.
+    /// Its length, and two bits.
     pub(super) prefix_len: u8,
     pub(super) keys_len: u8,
     /// The size of the run of children, or `WIDE`.
@@ -40,6 +44,25 @@ pub(super) struct Node {
 }
 
 const _: () = assert!(size_of::<Node>() == 64, "a node is a cache line");
+
+/// What a node knows of the first entry in its list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct First {
+    pub(super) priority: u64,
+    /// The route that has it.
+    pub(super) slot: u32,
+    /// The methods that alone decide whether it accepts a request.
+    pub(super) methods: Methods,
+    /// Whether it is a regular expression of which that holds if the path is ASCII.
+    pub(super) is_spelled: bool,
+}
+
+impl First {
+    /// Of no entry that a node could speak for.
+    pub(super) fn unknown(priority: u64) -> First {
+        First { priority, slot: NONE, methods: Methods::NONE, is_spelled: false }
+    }
+}
 
 /// The children of a node that has more than `MOST_KEYS`, by the byte they start with.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +118,7 @@ impl Node {
     pub(super) fn set_prefix(&mut self, prefix: &[u8]) {
         self.prefix = [0; MOST_PREFIX];
         self.prefix[..prefix.len()].copy_from_slice(prefix);
-        self.prefix_len = self.prefix_len & FORKS | prefix.len() as u8;
+        self.prefix_len = self.prefix_len & !LENGTH | prefix.len() as u8;
     }
 
     /// Whether a child stands for more than the byte it starts with.
@@ -105,7 +128,19 @@ impl Node {
     }
 
     pub(super) fn set_forks(&mut self, forks: bool) {
-        self.prefix_len = self.prefix_len & LENGTH | if forks { FORKS } else { 0 };
+        self.prefix_len = self.prefix_len & !FORKS | if forks { FORKS } else { 0 };
+    }
+
+    /// Whether the path must be ASCII for the first entry to be accepted without a look.
+    #[inline]
+    pub(super) fn is_spelled(&self) -> bool {
+        self.prefix_len & SPELLED != 0
+    }
+
+    /// Takes over what is first in its list.
+    pub(super) fn set_first(&mut self, first: First) {
+        (self.first, self.slot, self.methods) = (first.priority, first.slot, first.methods);
+        self.prefix_len = self.prefix_len & !SPELLED | if first.is_spelled { SPELLED } else { 0 };
     }
 
     pub(super) fn keys(&self) -> &[u8] {
@@ -151,6 +186,11 @@ impl Directory {
     /// What was there.
     pub(super) fn set(&mut self, key: u8, kid: u32) -> u32 {
         std::mem::replace(&mut self.0[usize::from(key)], kid)
+    }
+
+    /// The children that start with a mark, and which.
+    pub(super) fn marked(&self) -> impl Iterator<Item = (u8, u32)> {
+        (END..=u8::MAX).map(|mark| (mark, self.of(mark))).filter(|(_, kid)| *kid != NONE)
     }
 
     pub(super) fn kids(&self) -> impl Iterator<Item = u32> {
