@@ -37,12 +37,12 @@ use method::Methods;
 use model::Id;
 use model::entities::Route;
 use pages::Pages;
+use patch::Numbered;
 use pattern::Paths;
 use predicate::{header_key, method_key};
 use shards::{Hashing, Shards};
 use std::sync::Arc;
 use tree::{At, Demands, Entry, How, Query, Trees};
-use uuid::Uuid;
 
 /// All routes, ready to be asked. A clone shares everything.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub struct RouteTable {
     hosts: Hosts,
     trees: Trees,
     slots: Pages<Option<Arc<CompiledRoute>>, 256>,
-    by_id: Shards<(Uuid, u32)>,
+    by_id: Shards<Numbered>,
     hashing: Hashing,
     len: usize,
 }

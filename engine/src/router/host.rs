@@ -9,11 +9,11 @@ use super::method::Methods;
 use super::pattern::{LONGEST_HOST, sorted};
 use super::rank::Rank;
 use super::request::RequestView;
-use super::shards::{Hashing, Shards, is_without_case};
+use super::shards::{Code, Hashed, Hashing, Shards, is_without_case};
 use super::tree::{Entry, Keys, Trees};
 use model::entities::Route;
 use model::value::{HostMatch, HostPattern};
-use std::sync::Arc;
+use smallvec::SmallVec;
 
 /// A host of a route, and the port a request must have been sent to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,10 +91,21 @@ pub(super) struct Hosts {
     anywhere: u32,
 }
 
+/// A cache line, unless the name is long.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 struct Named {
-    host: Arc<str>,
+    code: Code,
     root: u32,
+    host: SmallVec<[u8; 40]>,
+}
+
+const _: () = assert!(size_of::<Option<Named>>() == 64);
+
+impl Hashed for Named {
+    fn code(&self) -> Code {
+        self.code
+    }
 }
 
 impl Hosts {
@@ -160,7 +171,8 @@ impl Hosts {
         match host {
             Some(HostName::Exact(name)) => {
                 let hash = hashing.without_case(b"", name.as_bytes());
-                self.exact.insert(hash, Named { host: Arc::from(&**name), root });
+                let host = SmallVec::from_slice(name.as_bytes());
+                self.exact.insert(Named { code: Code::of(hash), root, host });
             }
             Some(wild) => {
                 if let Some((tree, key)) = self.place(wild, &mut key) {
@@ -178,7 +190,7 @@ impl Hosts {
         let mut key = [0; LONGEST_HOST];
         if let HostName::Exact(name) = host {
             let hash = hashing.without_case(b"", name.as_bytes());
-            if let Some(named) = self.exact.remove(hash, |named| *named.host == **name) {
+            if let Some(named) = self.exact.remove(hash, |named| *named.host == *name.as_bytes()) {
                 trees.fell(named.root);
             }
         } else if let Some((tree, key)) = self.place(host, &mut key)
@@ -192,7 +204,7 @@ impl Hosts {
 
     #[inline]
     fn exact(&self, host: &[u8], hashing: &Hashing) -> Option<u32> {
-        let is = |named: &Named| is_without_case(named.host.as_bytes(), host);
+        let is = |named: &Named| is_without_case(&named.host, host);
         self.exact.get(hashing.without_case(b"", host), is).map(|named| named.root)
     }
 

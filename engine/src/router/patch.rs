@@ -9,7 +9,7 @@
 use super::RouteTable;
 use super::host::HostName;
 use super::pattern::{Expressed, Matcher, Paths, Pattern};
-use super::shards::Hashing;
+use super::shards::{Code, Hashed, Hashing};
 use super::tree::{Demands, Entry, How, Keys};
 use crate::snapshot::CompiledRoute;
 use model::Id;
@@ -47,7 +47,8 @@ impl RouteTable {
         let pattern = Arc::clone(&route.pattern);
         let Some(slot) = self.slot(id) else {
             let slot = self.slots.put(Some(route));
-            self.by_id.insert(self.hashing.of(&id), (id, slot));
+            let code = Code::of(self.hashing.of(&id));
+            self.by_id.insert(Numbered { code, id, slot });
             self.len += 1;
             return self.place(slot, &pattern);
         };
@@ -61,9 +62,8 @@ impl RouteTable {
     }
 
     fn remove(&mut self, id: Uuid) {
-        let Some((_, slot)) = self.by_id.remove(self.hashing.of(&id), |entry| entry.0 == id) else {
-            return;
-        };
+        let removed = self.by_id.remove(self.hashing.of(&id), |numbered| numbered.id == id);
+        let Some(Numbered { slot, .. }) = removed else { return };
         if let Some(route) = self.slots.get_mut(slot).take() {
             self.displace(slot, &route.pattern);
         }
@@ -72,7 +72,8 @@ impl RouteTable {
     }
 
     pub(super) fn slot(&self, id: Uuid) -> Option<u32> {
-        self.by_id.get(self.hashing.of(&id), |entry| entry.0 == id).map(|entry| entry.1)
+        let found = self.by_id.get(self.hashing.of(&id), |numbered| numbered.id == id);
+        found.map(|numbered| numbered.slot)
     }
 
     fn place(&mut self, slot: u32, pattern: &Pattern) {
@@ -96,6 +97,20 @@ impl RouteTable {
                 hosts.forget(host, trees, hashing);
             }
         });
+    }
+}
+
+/// Where the table keeps the route with this id.
+#[derive(Clone, Debug)]
+pub(super) struct Numbered {
+    code: Code,
+    id: Uuid,
+    slot: u32,
+}
+
+impl Hashed for Numbered {
+    fn code(&self) -> Code {
+        self.code
     }
 }
 

@@ -1,19 +1,30 @@
 //! A hash table of which a copy shares whatever was not changed since.
 //!
-//! The hash chooses one of 1,024 shards, each a table of its own behind an `Arc`: a
-//! change copies the pointers and one shard. A look-up in a million entries touches
-//! the pointer, the shard and the entry.
+//! The hash chooses one of 1,024 shards, each an array behind an `Arc`, and where in it a
+//! value is, or else in the next places. A change copies the pointers and one shard. A
+//! look-up in a million values touches the pointer and the value, and whoever makes that
+//! one cache line waits once for memory.
 
 use ahash::RandomState;
-use hashbrown::HashTable;
 use std::array;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 const SHARDS: usize = 1024;
+/// Of this many places one stays free at least, so that what is not there is soon missed.
+const SPARE: usize = 3;
 
-type Shard<T> = Option<Arc<HashTable<Hashed<T>>>>;
+/// A value that keeps its own hash, so that growing does not compute it again and most of
+/// what differs is told apart without being looked at.
+pub(super) trait Hashed: Clone {
+    fn code(&self) -> Code;
+}
+
+/// A hash as values keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Code(NonZeroU64);
 
 /// Values found by a hash and a comparison, both the caller's.
 #[derive(Clone)]
@@ -21,64 +32,143 @@ pub(super) struct Shards<T> {
     shards: Arc<[Shard<T>; SHARDS]>,
 }
 
-/// The hash is kept, so that growing does not compute it again and most of what
-/// differs is told apart without being looked at.
-#[derive(Clone, Debug)]
-struct Hashed<T> {
-    hash: u64,
-    value: T,
+/// A power of two of places, or none.
+#[derive(Clone)]
+struct Shard<T> {
+    places: Option<Arc<[Option<T>]>>,
+    taken: usize,
+}
+
+impl Code {
+    pub(super) fn of(hash: u64) -> Code {
+        Code(NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN))
+    }
+
+    /// Bits that places do not depend on, if there are less than a trillion.
+    #[inline]
+    fn shard(self) -> usize {
+        (self.0.get() >> 40) as usize % SHARDS
+    }
+
+    #[inline]
+    fn place(self, mask: usize) -> usize {
+        self.0.get() as usize & mask
+    }
 }
 
 impl<T> Default for Shards<T> {
     fn default() -> Self {
-        Shards { shards: Arc::new(array::from_fn(|_| None)) }
+        Shards { shards: Arc::new(array::from_fn(|_| Shard::default())) }
+    }
+}
+
+impl<T> Default for Shard<T> {
+    fn default() -> Self {
+        Shard { places: None, taken: 0 }
     }
 }
 
 impl<T> fmt::Debug for Shards<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let len: usize = self.shards.iter().flatten().map(|shard| shard.len()).sum();
+        let len: usize = self.shards.iter().map(|shard| shard.taken).sum();
         write!(f, "Shards({len} entries)")
     }
 }
 
-/// Bits of the hash that the tables inside do not look at first.
-#[inline]
-fn shard_of(hash: u64) -> usize {
-    (hash >> 40) as usize % SHARDS
-}
-
-impl<T: Clone> Shards<T> {
+impl<T: Hashed> Shards<T> {
     #[inline]
     pub(super) fn get(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&T> {
-        let shard = self.shards[shard_of(hash)].as_ref()?;
-        let found = shard.find(hash, |entry| entry.hash == hash && is(&entry.value))?;
-        Some(&found.value)
+        let code = Code::of(hash);
+        let places = self.shards[code.shard()].places.as_deref()?;
+        places.get(position(places, code, is)?)?.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&mut T> {
         self.get(hash, &is)?;
-        let shard = self.shard_mut(hash);
-        let found = shard.find_mut(hash, |entry| entry.hash == hash && is(&entry.value))?;
-        Some(&mut found.value)
+        let code = Code::of(hash);
+        let shard = &mut Arc::make_mut(&mut self.shards)[code.shard()];
+        let places = Arc::make_mut(shard.places.as_mut()?);
+        let at = position(places, code, is)?;
+        places.get_mut(at)?.as_mut()
     }
 
     /// Adds a value that is not there yet.
-    pub(super) fn insert(&mut self, hash: u64, value: T) {
-        let shard = self.shard_mut(hash);
-        shard.insert_unique(hash, Hashed { hash, value }, |entry| entry.hash);
+    pub(super) fn insert(&mut self, value: T) {
+        Arc::make_mut(&mut self.shards)[value.code().shard()].insert(value);
     }
 
     pub(super) fn remove(&mut self, hash: u64, is: impl Fn(&T) -> bool) -> Option<T> {
-        let shard = self.shard_mut(hash);
-        let entry = shard.find_entry(hash, |entry| entry.hash == hash && is(&entry.value)).ok()?;
-        Some(entry.remove().0.value)
+        self.get(hash, &is)?;
+        let code = Code::of(hash);
+        Arc::make_mut(&mut self.shards)[code.shard()].remove(code, is)
+    }
+}
+
+/// Where a value is.
+#[inline]
+fn position<T: Hashed>(places: &[Option<T>], code: Code, is: impl Fn(&T) -> bool) -> Option<usize> {
+    let mask = places.len().wrapping_sub(1);
+    let mut at = code.place(mask);
+    // One is free, so this ends.
+    while let Some(value) = places.get(at)? {
+        if value.code() == code && is(value) {
+            return Some(at);
+        }
+        at = (at + 1) & mask;
+    }
+    None
+}
+
+impl<T: Hashed> Shard<T> {
+    fn insert(&mut self, value: T) {
+        let room = self.places.as_ref().map_or(0, |places| places.len());
+        if self.taken + 1 + self.taken / SPARE >= room {
+            self.grow((room * 2).max(2));
+        }
+        let Some(places) = &mut self.places else { return };
+        put(Arc::make_mut(places), value);
+        self.taken += 1;
     }
 
-    fn shard_mut(&mut self, hash: u64) -> &mut HashTable<Hashed<T>> {
-        let shard = &mut Arc::make_mut(&mut self.shards)[shard_of(hash)];
-        Arc::make_mut(shard.get_or_insert_default())
+    fn grow(&mut self, room: usize) {
+        let mut places: Arc<[Option<T>]> = (0..room).map(|_| None).collect();
+        let old = self.places.take();
+        let to = Arc::make_mut(&mut places);
+        old.iter().flat_map(|old| old.iter()).flatten().for_each(|value| put(to, value.clone()));
+        self.places = Some(places);
     }
+
+    fn remove(&mut self, code: Code, is: impl Fn(&T) -> bool) -> Option<T> {
+        let places = Arc::make_mut(self.places.as_mut()?);
+        let mut hole = position(places, code, is)?;
+        let removed = places[hole].take();
+        self.taken -= 1;
+        // Whatever was pushed on by it comes back.
+        let mask = places.len() - 1;
+        let mut at = (hole + 1) & mask;
+        while let Some(value) = &places[at] {
+            let pushed = at.wrapping_sub(value.code().place(mask)) & mask;
+            if pushed >= at.wrapping_sub(hole) & mask {
+                places.swap(at, hole);
+                hole = at;
+            }
+            at = (at + 1) & mask;
+        }
+        if self.taken == 0 {
+            self.places = None;
+        }
+        removed
+    }
+}
+
+/// Puts a value into the first free place from its own on.
+fn put<T: Hashed>(places: &mut [Option<T>], value: T) {
+    let mask = places.len() - 1;
+    let mut at = value.code().place(mask);
+    while places[at].is_some() {
+        at = (at + 1) & mask;
+    }
+    places[at] = Some(value);
 }
 
 /// How the keys of one table are hashed; nobody outside can guess it.
@@ -141,6 +231,49 @@ fn lower(word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Number(u64, u8);
+
+    impl Hashed for Number {
+        fn code(&self) -> Code {
+            Code::of(self.0)
+        }
+    }
+
+    proptest! {
+        /// Many have the same hash or the same place, and all are in two shards.
+        #[test]
+        fn it_holds_what_a_set_does(
+            steps in prop::collection::vec((any::<bool>(), 0..12u64, 0..3u8), 0..200),
+        ) {
+            let hash_of = |number: u64| number % 6 | (number / 6) << 40;
+            let mut table = Shards::default();
+            let mut expected = BTreeSet::new();
+            let mut copies = Vec::new();
+            for (adds, number, other) in steps {
+                let value = Number(hash_of(number), other);
+                if !adds {
+                    let removed = table.remove(value.0, |found| *found == value);
+                    prop_assert_eq!(removed.is_some(), expected.remove(&(number, other)));
+                } else if expected.insert((number, other)) {
+                    table.insert(value);
+                }
+                copies.push((table.clone(), expected.clone()));
+            }
+            for (table, expected) in copies {
+                let len = expected.len();
+                prop_assert_eq!(format!("{table:?}"), format!("Shards({len} entries)"));
+                for (number, other) in (0..12).flat_map(|number| [(number, 0), (number, 2)]) {
+                    let value = Number(hash_of(number), other);
+                    let found = table.get(value.0, |found| *found == value);
+                    prop_assert_eq!(found.is_some(), expected.contains(&(number, other)));
+                }
+            }
+        }
+    }
 
     #[test]
     fn case_does_not_count_but_all_else_does() {
@@ -166,6 +299,6 @@ mod tests {
     fn texts_of_other_lengths_have_other_hashes() {
         let hashing = Hashing::default();
         let hashes = (0..40).map(|len| hashing.without_case(b"", &vec![b'a'; len]));
-        assert_eq!(hashes.collect::<std::collections::BTreeSet<_>>().len(), 40);
+        assert_eq!(hashes.collect::<BTreeSet<_>>().len(), 40);
     }
 }

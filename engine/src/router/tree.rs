@@ -7,17 +7,19 @@
 //! priority below it, so that a walk stops when nothing further down, or in a whole other
 //! tree, can win. Pages are shared with older tables until written to.
 
+mod board; // many entries of one node, by what they demand
 mod edit; // adding and removing
 mod list; // the entries of one node
 mod node; // some bytes of a path, and what follows them
 
-pub(super) use list::{Demands, Entry, How, Key, Keys, ShortText};
+pub(super) use board::{Key, Keys, ShortText};
+pub(super) use list::{Demands, Entry, How};
 
 use super::method::Methods;
 use super::pages::Pages;
 use super::regex::{END, after_marks, is_mark};
 use super::shards::Shards;
-use list::{Board, Head};
+use board::{Board, Counts, Head};
 use node::{Directory, Node, WIDE};
 use smallvec::SmallVec;
 
@@ -32,7 +34,8 @@ pub(super) struct Trees {
     nodes: Pages<Node, 512>,
     directories: Pages<Directory, 8>,
     entries: Pages<Entry, 512>,
-    boards: Pages<Board, 16>,
+    boards: Pages<Board, 64>,
+    counts: Pages<Counts, 16>,
     /// Where the lists of boards start.
     heads: Shards<Head>,
 }
@@ -207,14 +210,10 @@ impl Trees {
                 continue;
             }
             // The node alone decides for most, whose entry is then never fetched.
-            let is_better = walk.best.is_none_or(|best| best.priority < node.first);
-            let by_regex = node.is_spelled();
-            walk.best = if is_better
-                && node.surely_accepts(walk.query.methods())
-                && (!by_regex || walk.query.is_ascii())
-            {
-                let Node { first: priority, list: entry, slot, .. } = *node;
-                Some(Found { priority, entry, slot, length: depth, by_regex })
+            let first = node.first();
+            let is_better = walk.best.is_none_or(|best| best.priority < first.priority);
+            walk.best = if is_better && first.accepts(walk.query) {
+                Some(first.found(node.list, depth))
             } else {
                 self.best_in_list(node.list, depth, walk.best, walk.query)
             };
@@ -266,7 +265,7 @@ mod tests {
         let ends = [&b"/r/\xf6/x/"[..], b"/r/\xf6/xy", b"/r/\xf6/", b"/r/\xf6/x/\xf7"];
         paths.extend(ends.map(Vec::from));
         let entry = |slot: u32| {
-            let rank = Rank { priority: u64::from(slot % 3), id: Uuid::from_u128(slot.into()) };
+            let rank = Rank { priority: u64::from(1 + slot % 3), id: Uuid::from_u128(slot.into()) };
             Entry::new(rank, slot, Methods::ANY)
         };
         let mut used = None;
@@ -279,6 +278,7 @@ mod tests {
                 trees.entries.used(),
                 trees.directories.used(),
                 trees.boards.used(),
+                trees.counts.used(),
             ];
             assert_eq!(*used.get_or_insert(now), now);
             for (slot, path) in (0..).zip(&paths) {

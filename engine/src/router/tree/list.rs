@@ -1,21 +1,12 @@
-//! The entries that hang at one node: a chain, best first, or a board of chains.
-//!
-//! A chain that grows long becomes a board, which has a chain for each value of a header
-//! and for each method, and one for entries that demand neither; so a request looks only
-//! at entries that have a chance. What was a board stays one until it is empty.
-//!
-//! A look-up waits for memory, so it touches little. A board keeps beside a header's name
-//! the best priority found by it, and so passes over what could not win; the head of a
-//! chain has the value itself, so that an entry that demands no other header is accepted
-//! without a look at its route.
+//! The entries that hang at one node: a chain, best first, or a [board](super::board) of
+//! chains, which is what a chain becomes that grows long. What was a board stays one until
+//! it is empty.
 
+use super::board::Keys;
 use super::node::First;
 use super::{At, Found, NONE, Query, Trees};
 use crate::router::method::Methods;
 use crate::router::rank::Rank;
-use crate::router::shards::is_without_case;
-use imbl::OrdMap;
-use smallvec::SmallVec;
 use std::cmp::Reverse;
 
 /// The most entries in a chain that is not a board's. Each that demands a header costs some
@@ -23,13 +14,6 @@ use std::cmp::Reverse;
 const LONGEST: usize = 8;
 /// Marks a list that is a board.
 const BOARD: u32 = 1 << 31;
-/// In place of a header's number: entries found by their methods.
-const METHODS: u32 = u32::MAX;
-/// The same for those found by nothing.
-const REST: u32 = u32::MAX - 1;
-
-/// A name, value or method; in place if it is short, as nearly all are.
-pub(in crate::router) type ShortText = SmallVec<[u8; 16]>;
 
 /// A matcher at one of its paths, for one of its hosts.
 #[derive(Clone, Copy, Debug)]
@@ -81,57 +65,6 @@ pub(in crate::router) enum Demands {
     More,
 }
 
-/// Under which heads of a board an entry hangs; with none, with those that demand
-/// neither a header nor a method.
-#[derive(Clone, Debug, Default)]
-pub(in crate::router) struct Keys {
-    /// The header they are values of; if none, they are methods.
-    pub(in crate::router) header: Option<ShortText>,
-    pub(in crate::router) keys: SmallVec<[Key; 1]>,
-}
-
-/// The value of a header, in lower case, or a method.
-#[derive(Clone, Debug)]
-pub(in crate::router) struct Key {
-    pub(in crate::router) hash: u64,
-    pub(in crate::router) text: ShortText,
-}
-
-/// A list that has been split.
-#[derive(Clone, Debug)]
-pub(super) struct Board {
-    /// The chain of entries without keys.
-    rest: u32,
-    /// Headers that entries have keys of, by number; one that no entry has any more keeps
-    /// its number until another takes it.
-    headers: SmallVec<[Header; 1]>,
-    of_methods: Priorities,
-    of_rest: Priorities,
-}
-
-#[derive(Clone, Debug)]
-struct Header {
-    name: ShortText,
-    priorities: Priorities,
-}
-
-/// How many entries have each priority.
-#[derive(Clone, Debug, Default)]
-struct Priorities {
-    best: u64,
-    counts: OrdMap<u64, u32>,
-}
-
-/// The first entry of a chain of a board.
-#[derive(Clone, Debug)]
-pub(super) struct Head {
-    board: u32,
-    /// The number of the header, or `METHODS`.
-    group: u32,
-    entry: u32,
-    text: ShortText,
-}
-
 impl Default for Entry {
     fn default() -> Self {
         Entry::new(Rank::default(), 0, Methods::ANY)
@@ -169,11 +102,16 @@ impl Entry {
         self.order() == other.order() && self.port == other.port
     }
 
-    /// What a node says of it where it is first.
-    fn as_first(&self) -> First {
-        let is_plain = self.demands == Demands::Nothing && self.port.is_none();
+    /// What is said of it where it is first, and whoever gets there has the value by which
+    /// it is found, or may not.
+    pub(super) fn as_first(&self, has_value: bool) -> First {
+        let is_settled = match self.demands {
+            Demands::Nothing => true,
+            Demands::Value => has_value,
+            Demands::More => false,
+        };
         match self.how {
-            How::Placed | How::Spelled if is_plain => First {
+            How::Placed | How::Spelled if is_settled && self.port.is_none() => First {
                 priority: self.rank.priority,
                 slot: self.slot,
                 methods: self.methods,
@@ -181,97 +119,6 @@ impl Entry {
             },
             _ => First::unknown(self.rank.priority),
         }
-    }
-}
-
-impl Default for Board {
-    fn default() -> Self {
-        Board {
-            rest: NONE,
-            headers: SmallVec::new(),
-            of_methods: Priorities::default(),
-            of_rest: Priorities::default(),
-        }
-    }
-}
-
-impl Board {
-    /// Counts an entry; says in which group.
-    fn note(&mut self, entry: &Entry, keys: &Keys) -> u32 {
-        let group = self.group(keys).unwrap_or_else(|| self.add_header(keys));
-        self.priorities_mut(group).note(entry.rank.priority);
-        group
-    }
-
-    /// The opposite of [`Board::note`].
-    fn forget(&mut self, entry: &Entry, keys: &Keys) -> Option<u32> {
-        let group = self.group(keys)?;
-        self.priorities_mut(group).forget(entry.rank.priority);
-        Some(group)
-    }
-
-    /// The group of entries with these keys, but for a header that is new.
-    fn group(&self, keys: &Keys) -> Option<u32> {
-        match &keys.header {
-            _ if keys.keys.is_empty() => Some(REST),
-            None => Some(METHODS),
-            Some(name) => {
-                let is = |header: &Header| header.name == *name;
-                self.headers.iter().position(is).map(|number| number as u32)
-            }
-        }
-    }
-
-    fn add_header(&mut self, keys: &Keys) -> u32 {
-        let name = keys.header.clone().unwrap_or_default();
-        let header = Header { name, priorities: Priorities::default() };
-        let is_free = |header: &Header| header.priorities.is_empty();
-        if let Some(number) = self.headers.iter().position(is_free) {
-            self.headers[number] = header;
-            return number as u32;
-        }
-        self.headers.push(header);
-        self.headers.len() as u32 - 1
-    }
-
-    fn priorities_mut(&mut self, group: u32) -> &mut Priorities {
-        match group {
-            REST => &mut self.of_rest,
-            METHODS => &mut self.of_methods,
-            number => &mut self.headers[number as usize].priorities,
-        }
-    }
-
-    fn groups(&self) -> impl Iterator<Item = &Priorities> {
-        let of_headers = self.headers.iter().map(|header| &header.priorities);
-        of_headers.chain([&self.of_methods, &self.of_rest])
-    }
-}
-
-impl Priorities {
-    fn note(&mut self, priority: u64) {
-        *self.counts.entry(priority).or_default() += 1;
-        self.best = self.best.max(priority);
-    }
-
-    /// The opposite of [`Priorities::note`].
-    fn forget(&mut self, priority: u64) {
-        match self.counts.get(&priority).copied() {
-            Some(count) if count > 1 => drop(self.counts.insert(priority, count - 1)),
-            _ => drop(self.counts.remove(&priority)),
-        }
-        self.best = self.counts.get_max().map_or(0, |(priority, _)| *priority);
-    }
-
-    #[inline]
-    fn is_empty(&self) -> bool {
-        self.counts.is_empty()
-    }
-
-    /// Whether one of the entries may rank before `best`.
-    #[inline]
-    fn may_win(&self, best: Option<Found>) -> bool {
-        !self.is_empty() && best.is_none_or(|best| best.priority <= self.best)
     }
 }
 
@@ -288,42 +135,24 @@ impl Trees {
         &self,
         list: u32,
         depth: u32,
-        mut best: Option<Found>,
+        best: Option<Found>,
         query: &impl Query,
     ) -> Option<Found> {
-        let Some(number) = board_of(list) else {
-            return self.best_in_chain(list, best, query, At { depth, has_value: false });
-        };
-        let board = self.boards.get(number);
-        for (group, header) in (0..).zip(&board.headers) {
-            if !header.priorities.may_win(best) {
-                continue;
-            }
-            for (hash, value) in query.header_keys(&header.name) {
-                let head = self.head(number, group, hash, |text| is_without_case(text, value));
-                best = self.best_in_chain(head, best, query, At { depth, has_value: true });
-            }
-        }
         let at = At { depth, has_value: false };
-        if board.of_methods.may_win(best) {
-            let (hash, method) = query.method_key();
-            let head = self.head(number, METHODS, hash, |text| text == method);
-            best = self.best_in_chain(head, best, query, at);
+        match board_of(list) {
+            Some(board) => self.best_on_board(board, at, best, query),
+            None => self.best_in_chain(list, at, best, query),
         }
-        if board.of_rest.may_win(best) {
-            best = self.best_in_chain(board.rest, best, query, at);
-        }
-        best
     }
 
     /// The same of a chain.
     #[inline]
-    fn best_in_chain(
+    pub(super) fn best_in_chain(
         &self,
         first: u32,
+        at: At,
         best: Option<Found>,
         query: &impl Query,
-        at: At,
     ) -> Option<Found> {
         let mut next = first;
         while next != NONE {
@@ -348,13 +177,6 @@ impl Trees {
         }
         entry.order() > self.entries.get(best.entry).order()
     }
-
-    /// The first of the chain of a text, or none.
-    #[inline]
-    fn head(&self, board: u32, group: u32, hash: u64, is_text: impl Fn(&[u8]) -> bool) -> u32 {
-        let is = |head: &Head| head.board == board && head.group == group && is_text(&head.text);
-        self.heads.get(hash_of(board, hash), is).map_or(NONE, |head| head.entry)
-    }
 }
 
 /// Adding and removing.
@@ -369,7 +191,7 @@ impl Trees {
         if self.chain(list).nth(LONGEST - 1).is_none() {
             return self.chain_in(list, entry);
         }
-        let board = self.boards.put(Board::default());
+        let board = self.put_up();
         let mut at = list;
         while at != NONE {
             let entry = *self.entries.get(at);
@@ -384,62 +206,25 @@ impl Trees {
     /// Takes an entry out of a list; gives the list back, which may be none now.
     pub(super) fn unlink(&mut self, list: u32, entry: &Entry, keys: &Keys) -> u32 {
         let Some(board) = board_of(list) else { return self.chain_out(list, entry) };
-        let Some(group) = self.boards.get_mut(board).forget(entry, keys) else { return list };
-        if group == REST {
-            let rest = self.chain_out(self.boards.get(board).rest, entry);
-            self.boards.get_mut(board).rest = rest;
-        }
-        for key in &keys.keys {
-            let head = self.chain_out(self.head_of(board, group, key), entry);
-            self.set_head(board, group, key, head);
-        }
-        if !self.boards.get(board).groups().all(Priorities::is_empty) {
-            return list;
-        }
-        self.boards.free(board, 0);
-        NONE
+        let is_empty = self.unpost(board, entry, keys);
+        if is_empty { NONE } else { list }
     }
 
     /// What is first in a list.
     pub(super) fn first_of(&self, list: u32) -> First {
-        let Some(board) = board_of(list) else {
-            return self.chain(list).next().map_or(First::unknown(0), Entry::as_first);
-        };
-        let best = self.boards.get(board).groups().map(|group| group.best).max();
-        First::unknown(best.unwrap_or_default())
-    }
-
-    fn post(&mut self, board: u32, entry: Entry, keys: &Keys) {
-        let group = self.boards.get_mut(board).note(&entry, keys);
-        if group == REST {
-            let rest = self.chain_in(self.boards.get(board).rest, entry);
-            self.boards.get_mut(board).rest = rest;
-        }
-        for key in &keys.keys {
-            let head = self.chain_in(self.head_of(board, group, key), entry);
-            self.set_head(board, group, key, head);
+        match board_of(list) {
+            Some(board) => First::unknown(self.best_priority(board)),
+            None => self.first_of_chain(list, false),
         }
     }
 
-    fn head_of(&self, board: u32, group: u32, key: &Key) -> u32 {
-        self.head(board, group, key.hash, |text| *text == *key.text)
-    }
-
-    fn set_head(&mut self, board: u32, group: u32, key: &Key, entry: u32) {
-        let hash = hash_of(board, key.hash);
-        let is = |head: &Head| head.board == board && head.group == group && head.text == key.text;
-        if entry == NONE {
-            self.heads.remove(hash, is);
-        } else if let Some(head) = self.heads.get_mut(hash, is) {
-            head.entry = entry;
-        } else {
-            let text = key.text.clone();
-            self.heads.insert(hash, Head { board, group, entry, text });
-        }
+    pub(super) fn first_of_chain(&self, first: u32, has_value: bool) -> First {
+        let first = self.chain(first).next();
+        first.map_or(First::unknown(0), |entry| entry.as_first(has_value))
     }
 
     /// Puts an entry behind those that rank before it; the chain's first is returned.
-    fn chain_in(&mut self, first: u32, mut entry: Entry) -> u32 {
+    pub(super) fn chain_in(&mut self, first: u32, mut entry: Entry) -> u32 {
         let mut before = NONE;
         let mut after = first;
         while after != NONE && self.entries.get(after).order() > entry.order() {
@@ -456,7 +241,7 @@ impl Trees {
     }
 
     /// Takes an entry out; the chain's first is returned.
-    fn chain_out(&mut self, first: u32, entry: &Entry) -> u32 {
+    pub(super) fn chain_out(&mut self, first: u32, entry: &Entry) -> u32 {
         let mut before = NONE;
         let mut at = first;
         while at != NONE {
@@ -478,9 +263,4 @@ impl Trees {
 
 fn board_of(list: u32) -> Option<u32> {
     (list != NONE && list & BOARD != 0).then_some(list & !BOARD)
-}
-
-/// Keys are hashes already; boards are small numbers, which this spreads.
-fn hash_of(board: u32, key: u64) -> u64 {
-    key ^ u64::from(board).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }

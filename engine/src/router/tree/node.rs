@@ -1,6 +1,6 @@
 //! A node: some bytes that all paths below have in common, and what follows them.
 
-use super::NONE;
+use super::{Found, NONE, Query};
 use crate::router::method::Methods;
 use crate::router::regex::END;
 
@@ -45,13 +45,14 @@ pub(super) struct Node {
 
 const _: () = assert!(size_of::<Node>() == 64, "a node is a cache line");
 
-/// What a node knows of the first entry in its list.
+/// What is known of the first entry in a list without fetching it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct First {
     pub(super) priority: u64,
     /// The route that has it.
     pub(super) slot: u32,
-    /// The methods that alone decide whether it accepts a request.
+    /// The methods that alone decide whether it accepts a request; none if there is more to
+    /// ask.
     pub(super) methods: Methods,
     /// Whether it is a regular expression of which that holds if the path is ASCII.
     pub(super) is_spelled: bool,
@@ -61,6 +62,22 @@ impl First {
     /// Of no entry that a node could speak for.
     pub(super) fn unknown(priority: u64) -> First {
         First { priority, slot: NONE, methods: Methods::NONE, is_spelled: false }
+    }
+
+    /// Whether it accepts the request, whatever else that has.
+    #[inline]
+    pub(super) fn accepts(&self, query: &impl Query) -> bool {
+        let method = query.methods();
+        self.methods.meets(method)
+            && !self.methods.is_vague_on(method)
+            && (!self.is_spelled || query.is_ascii())
+    }
+
+    /// What is found if it does: the entry, whose number the list has, this far down the path.
+    #[inline]
+    pub(super) fn found(&self, entry: u32, depth: u32) -> Found {
+        let First { priority, slot, is_spelled, .. } = *self;
+        Found { priority, entry, slot, length: depth, by_regex: is_spelled }
     }
 }
 
@@ -131,10 +148,11 @@ impl Node {
         self.prefix_len = self.prefix_len & !FORKS | if forks { FORKS } else { 0 };
     }
 
-    /// Whether the path must be ASCII for the first entry to be accepted without a look.
+    /// What is first in its list.
     #[inline]
-    pub(super) fn is_spelled(&self) -> bool {
-        self.prefix_len & SPELLED != 0
+    pub(super) fn first(&self) -> First {
+        let is_spelled = self.prefix_len & SPELLED != 0;
+        First { priority: self.first, slot: self.slot, methods: self.methods, is_spelled }
     }
 
     /// Takes over what is first in its list.
@@ -157,12 +175,6 @@ impl Node {
         let equal = apart.wrapping_sub(LOWS) & !apart & HIGHS;
         let position = equal.trailing_zeros() / 8;
         (position < u32::from(self.keys_len)).then_some(position)
-    }
-
-    /// Whether the first entry accepts a request with this method, whatever else it has.
-    #[inline]
-    pub(super) fn surely_accepts(&self, method: Methods) -> bool {
-        self.methods.meets(method) && !self.methods.is_vague_on(method)
     }
 
     /// Nothing hangs here or below.
