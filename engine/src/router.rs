@@ -42,7 +42,7 @@ use pattern::Paths;
 use predicate::{header_key, method_key};
 use shards::{Hashing, Shards};
 use std::sync::Arc;
-use tree::{At, Demands, Entry, How, Query, Trees};
+use tree::{At, Demands, Entry, How, Query, Trees, Walk};
 
 /// All routes, ready to be asked. A clone shares everything.
 #[derive(Clone, Debug)]
@@ -115,13 +115,11 @@ impl RouteTable {
         }
         let methods = Methods::of(request.method);
         let asking = Asking { table: self, request, methods, is_ascii };
-        // Nothing without a host ranks before a plain host, so what follows the first walk
+        let mut walk = Walk::new(&self.trees, request.path, &asking);
+        // Nothing without a host ranks before a plain host, so what follows the first tree
         // mostly ends at the root.
-        let mut best = None;
-        self.hosts.each(request.host, &self.trees, &self.hashing, |root| {
-            best = self.trees.find(root, request.path, best, &asking);
-        });
-        let best = best?;
+        self.hosts.each(request.host, &self.trees, &self.hashing, |root| walk.go_through(root));
+        let best = walk.best()?;
         let index = RouteIndex(best.slot);
         let route = self.get(index)?;
         Some(Match { index, route, prefix_len: best.length as usize, by_regex: best.by_regex })

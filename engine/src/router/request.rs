@@ -99,8 +99,8 @@ const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0
 /// Nothing is split off unless all that follows the colon is digits. Colons in the
 /// brackets of an IPv6 address do not count (RFC 3986 §3.2.2), though to Kong they do.
 pub fn split_host(host: &[u8], listener: u16) -> (&[u8], Option<u16>) {
-    // Most have no port.
-    if memchr(b':', host).is_none() {
+    // Most have no port, and end with a letter.
+    if !host.last().is_some_and(u8::is_ascii_digit) || memchr(b':', host).is_none() {
         return (host, Some(listener));
     }
     let brackets = host.iter().rposition(|byte| *byte == b']').unwrap_or(0);

@@ -11,6 +11,7 @@ mod board; // many entries of one node, by what they demand
 mod edit; // adding and removing
 mod list; // the entries of one node
 mod node; // some bytes of a path, and what follows them
+mod text; // a path on the way down
 
 pub(super) use board::{Key, Keys, ShortText};
 pub(super) use list::{Demands, Entry, How};
@@ -19,9 +20,10 @@ use super::method::Methods;
 use super::pages::Pages;
 use super::regex::{END, after_marks, is_mark};
 use super::shards::Shards;
+use arrayvec::ArrayVec;
 use board::{Board, Counts, Head};
 use node::{Directory, Node, WIDE};
-use smallvec::SmallVec;
+use text::Text;
 
 /// Stands for no place.
 const NONE: u32 = u32::MAX;
@@ -76,13 +78,14 @@ pub(super) struct Found {
     pub(super) by_regex: bool,
 }
 
-/// A search under way.
-struct Walk<'t, 'q, Q> {
-    path: &'q [u8],
+/// A search under way, for the best entry in some trees.
+pub(super) struct Walk<'t, 'q, Q> {
+    trees: &'t Trees,
+    path: Text<'q>,
     query: &'q Q,
     best: Option<Found>,
     /// Nodes that have lists, and how much of the path they are behind.
-    stops: SmallVec<[(&'t Node, u32); STOPS]>,
+    stops: ArrayVec<(&'t Node, u32), STOPS>,
 }
 
 impl Trees {
@@ -94,89 +97,6 @@ impl Trees {
     /// Gives up a tree that [`Trees::remove`] has emptied.
     pub(super) fn fell(&mut self, root: u32) {
         self.nodes.free(root, 0);
-    }
-
-    /// The best entry on the way down `path`, which is UTF-8, that accepts the request, or
-    /// `best` if that ranks before it. Does not allocate.
-    #[inline]
-    pub(super) fn find(
-        &self,
-        root: u32,
-        path: &[u8],
-        best: Option<Found>,
-        query: &impl Query,
-    ) -> Option<Found> {
-        let root = self.nodes.get(root);
-        if best.is_some_and(|best| best.priority > root.best) {
-            return best;
-        }
-        let mut walk = Walk { path, query, best, stops: SmallVec::new() };
-        self.walk_from(root, path, &mut walk);
-        self.best_of(&mut walk);
-        walk.best
-    }
-
-    /// Gathers the stops from this node on, if its prefix is next.
-    #[inline]
-    fn walk_from<'t, Q: Query>(
-        &'t self,
-        mut node: &'t Node,
-        mut rest: &[u8],
-        walk: &mut Walk<'t, '_, Q>,
-    ) {
-        while let Some(after) = node.after_prefix(rest) {
-            rest = after;
-            self.stop(node, rest, walk);
-            let Some(kid) = rest.first().and_then(|key| self.kid(node, *key)) else { break };
-            node = self.nodes.get(kid);
-            if walk.best.is_some_and(|best| best.priority > node.best) {
-                break;
-            }
-        }
-    }
-
-    /// Notes what there is right behind a node's prefix, but for its children.
-    #[inline]
-    fn stop<'t, Q: Query>(&'t self, node: &'t Node, rest: &[u8], walk: &mut Walk<'t, '_, Q>) {
-        if node.list != NONE {
-            if walk.stops.len() == STOPS {
-                self.best_of(walk);
-            }
-            walk.stops.push((node, (walk.path.len() - rest.len()) as u32));
-        }
-        if node.forks() {
-            self.fork(node, rest, walk);
-        }
-    }
-
-    /// Gathers what is below a node behind a mark, which is another way beside that of the
-    /// bytes. An expression has few marks, so this does not go deep.
-    #[inline(never)]
-    fn fork<'t, Q: Query>(&'t self, node: &'t Node, rest: &[u8], walk: &mut Walk<'t, '_, Q>) {
-        let is_possible = |mark| (mark == END) == rest.is_empty();
-        for kid in self.marked(node, is_possible) {
-            let kid = self.nodes.get(kid);
-            if walk.best.is_some_and(|best| best.priority > kid.best) {
-                continue;
-            }
-            let Some(after) = after_marks(kid.prefix(), rest) else { continue };
-            self.stop(kid, after, walk);
-            let next = after.first().and_then(|key| self.kid(kid, *key));
-            if let Some(next) = next {
-                self.walk_from(self.nodes.get(next), after, walk);
-            }
-        }
-    }
-
-    /// The children that start with such a mark.
-    fn marked(&self, node: &Node, is_such: impl Fn(u8) -> bool) -> impl Iterator<Item = u32> {
-        // Marks are behind all other keys.
-        let near = (0..u32::from(node.keys_len)).zip(node.keys()).rev();
-        let near = near.take_while(|(_, key)| is_mark(**key));
-        let near = near.map(|(position, key)| (*key, node.kids + position));
-        let wide = (node.room == WIDE).then(|| self.directories.get(node.kids));
-        let wide = wide.into_iter().flat_map(Directory::marked);
-        near.chain(wide).filter_map(move |(mark, kid)| is_such(mark).then_some(kid))
     }
 
     /// Visits every entry on the way down `key`. For trees that have no boards.
@@ -202,24 +122,6 @@ impl Trees {
         self.chain(node.list).next()
     }
 
-    /// Empties the stops, from the longest prefix on, which is often the best.
-    #[inline]
-    fn best_of<Q: Query>(&self, walk: &mut Walk<'_, '_, Q>) {
-        while let Some((node, depth)) = walk.stops.pop() {
-            if walk.best.is_some_and(|best| best.priority > node.first) {
-                continue;
-            }
-            // The node alone decides for most, whose entry is then never fetched.
-            let first = node.first();
-            let is_better = walk.best.is_none_or(|best| best.priority < first.priority);
-            walk.best = if is_better && first.accepts(walk.query) {
-                Some(first.found(node.list, depth))
-            } else {
-                self.best_in_list(node.list, depth, walk.best, walk.query)
-            };
-        }
-    }
-
     #[inline]
     fn kid(&self, node: &Node, key: u8) -> Option<u32> {
         if node.room == WIDE {
@@ -227,6 +129,119 @@ impl Trees {
             return (kid != NONE).then_some(kid);
         }
         node.position(key).map(|position| node.kids + position)
+    }
+
+    /// The children that start with such a mark.
+    fn marked(&self, node: &Node, is_such: impl Fn(u8) -> bool) -> impl Iterator<Item = u32> {
+        // Marks are behind all other keys.
+        let near = (0..u32::from(node.keys_len)).zip(node.keys()).rev();
+        let near = near.take_while(|(_, key)| is_mark(**key));
+        let near = near.map(|(position, key)| (*key, node.kids + position));
+        let wide = (node.room == WIDE).then(|| self.directories.get(node.kids));
+        let wide = wide.into_iter().flat_map(Directory::marked);
+        near.chain(wide).filter_map(move |(mark, kid)| is_such(mark).then_some(kid))
+    }
+}
+
+/// None of this allocates.
+impl<'t, 'q, Q: Query> Walk<'t, 'q, Q> {
+    /// A walk down a path, which is UTF-8, that has found nothing yet.
+    #[inline]
+    pub(super) fn new(trees: &'t Trees, path: &'q [u8], query: &'q Q) -> Self {
+        Walk { trees, path: Text::new(path), query, best: None, stops: ArrayVec::new() }
+    }
+
+    /// The best entry on the way down in all trees it went through that accepts the request.
+    pub(super) fn best(&self) -> Option<Found> {
+        self.best
+    }
+
+    /// Goes down one tree.
+    #[inline]
+    pub(super) fn go_through(&mut self, root: u32) {
+        let root = self.trees.nodes.get(root);
+        if !self.is_beaten(root.best) {
+            self.go_on(root, 0);
+            self.look_into_stops();
+        }
+    }
+
+    /// Whether nothing with this priority could win.
+    #[inline]
+    fn is_beaten(&self, priority: u64) -> bool {
+        self.best.is_some_and(|best| best.priority > priority)
+    }
+
+    /// Gathers the stops from this node on, if its prefix is next.
+    #[inline]
+    fn go_on(&mut self, mut node: &'t Node, mut at: usize) {
+        while let Some(behind) = node.behind_prefix(&self.path, at) {
+            at = behind;
+            self.stop(node, at);
+            let Some(kid) = self.next_kid(node, at) else { break };
+            node = kid;
+            if self.is_beaten(node.best) {
+                break;
+            }
+        }
+    }
+
+    #[inline]
+    fn next_kid(&self, node: &Node, at: usize) -> Option<&'t Node> {
+        let kid = self.trees.kid(node, self.path.byte(at)?)?;
+        Some(self.trees.nodes.get(kid))
+    }
+
+    /// Notes what there is right behind a node's prefix, but for its children.
+    #[inline]
+    fn stop(&mut self, node: &'t Node, at: usize) {
+        if node.list != NONE {
+            if self.stops.is_full() {
+                self.look_into_stops();
+            }
+            self.stops.push((node, at as u32));
+        }
+        if node.forks() {
+            self.fork(node, at);
+        }
+    }
+
+    /// Gathers what is below a node behind a mark, which is another way beside that of the
+    /// bytes. An expression has few marks, so this does not go deep.
+    #[inline(never)]
+    fn fork(&mut self, node: &'t Node, at: usize) {
+        let trees = self.trees;
+        let rest = self.path.after(at);
+        for kid in trees.marked(node, |mark| (mark == END) == rest.is_empty()) {
+            let kid = trees.nodes.get(kid);
+            if self.is_beaten(kid.best) {
+                continue;
+            }
+            let Some(after) = after_marks(kid.prefix(), rest) else { continue };
+            let at = self.path.len() - after.len();
+            self.stop(kid, at);
+            if let Some(next) = self.next_kid(kid, at) {
+                self.go_on(next, at);
+            }
+        }
+    }
+
+    /// Empties the stops, from the longest prefix on, which is often the best.
+    #[inline]
+    fn look_into_stops(&mut self) {
+        while let Some((node, depth)) = self.stops.pop() {
+            if self.is_beaten(node.first) {
+                continue;
+            }
+            // The node alone decides for most, whose entry is then never fetched.
+            let first = node.first();
+            let is_better = self.best.is_none_or(|best| best.priority < first.priority);
+            self.best = if is_better && first.accepts(self.query) {
+                Some(first.found(node.list, depth))
+            } else {
+                self.trees.best_in_list(node.list, depth, self.best, self.query)
+            };
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A node: some bytes that all paths below have in common, and what follows them.
 
+use super::text::Text;
 use super::{Found, NONE, Query};
 use crate::router::method::Methods;
 use crate::router::regex::END;
@@ -109,22 +110,16 @@ impl Node {
         self.prefix.get(..usize::from(self.prefix_len & LENGTH)).unwrap_or_default()
     }
 
-    /// What follows the prefix in a path that starts with it.
+    /// How far down a path it is behind the prefix, if that is what comes next.
     #[inline]
-    pub(super) fn after_prefix<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
-        let Some(start) = path.first_chunk::<{ MOST_PREFIX + 1 }>() else {
-            return path.strip_prefix(self.prefix());
-        };
-        // All at once, without calling anything.
+    pub(super) fn behind_prefix(&self, path: &Text<'_>, at: usize) -> Option<usize> {
         let len = self.prefix_len & LENGTH;
         let mut prefix = [0; MOST_PREFIX + 1];
         prefix[..MOST_PREFIX].copy_from_slice(&self.prefix);
-        let apart = u128::from_le_bytes(*start) ^ u128::from_le_bytes(prefix);
+        let apart = path.word(at) ^ u128::from_le_bytes(prefix);
         let counts = (1 << (len * 8)) - 1;
-        if apart & counts != 0 {
-            return None;
-        }
-        path.get(usize::from(len)..)
+        let behind = at + usize::from(len);
+        (apart & counts == 0 && behind <= path.len()).then_some(behind)
     }
 
     /// The byte its parent knows it by.
