@@ -223,6 +223,12 @@ impl Cache {
         }
     }
 
+    fn tend(&self, store: &Store) {
+        if store.is_due() {
+            self.tender.wake();
+        }
+    }
+
     /// What has been condemned, now and later on.
     pub fn aside(&self) -> Aside {
         self.aside.clone()
@@ -243,10 +249,15 @@ impl Keep for Cache {
     fn keep(&self, revision: &Arc<Revision>) -> Result<(), Box<dyn Error + Send + Sync>> {
         let mut store = locked(&self.store);
         store.keep(revision, self.trust.key())?;
-        if store.is_due() {
-            self.tender.wake();
-        }
+        self.tend(&store);
         Ok(())
+    }
+
+    fn still_keeps(&self) -> bool {
+        let mut store = locked(&self.store);
+        let is_in_place = store.is_in_place();
+        self.tend(&store); // what is gone may be the older generation
+        is_in_place
     }
 }
 
