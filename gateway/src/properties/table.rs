@@ -164,7 +164,7 @@ pub static GROUPS: &[Group] = &[
             effective("cluster_cert_key", PemKey, "", HYBRID, "Private key of cluster_cert."),
             only("cluster_mtls", Choice(&["shared", "pki"]), "shared", HYBRID, &["shared"], "How the planes know each other.", "certificates signed by a common authority are not part of this version; use shared, with one pair on all nodes"),
             effective("cluster_trust_key", Text, "", DP, "The control plane's public key, base64 of 32 bytes or a file of it; unset, the first one seen is kept (ours).")
-                .more("Revisions are signed by the control plane. What it prints at its start is what belongs here."),
+                .more("Revisions are signed by the control plane. A data plane that meets it for the first time logs the key, and keeps it in `cluster_trust.pub` under its prefix."),
             effective("cluster_data_plane_purge_delay", Whole, "1209600", CP, "Seconds after which a data plane that is gone is forgotten.")
                 .more("60 or more."),
             effective("cluster_dp_labels", List, "", DP, "`key:value` labels of this data plane, as the control plane shows them.")
