@@ -19,6 +19,9 @@
 //! | with one generation: base or seal, the log starting from anything else | everything |
 //! | with one generation: the log | what came after the damage |
 //!
+//! What others remove or replace while it is in use is noticed within a second ([`Keep::still_keeps`]) and
+//! written anew. What others write into it is found out by the next start.
+//!
 //! There is one generation only until the second has been written, in the background: for a moment after
 //! the first revision, after the other one was set aside, and after a step too long for a log; for longer
 //! if the disk is full.
