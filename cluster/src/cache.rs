@@ -19,6 +19,9 @@
 //! | with one generation: base or seal, the log starting from anything else | everything |
 //! | with one generation: the log | what came after the damage |
 //!
+//! What others remove or replace while it is in use is noticed within a second ([`Keep::still_keeps`]) and
+//! written anew. What others write into it is found out by the next start.
+//!
 //! There is one generation only until the second has been written, in the background: for a moment after
 //! the first revision, after the other one was set aside, and after a step too long for a log; for longer
 //! if the disk is full.
@@ -223,6 +226,12 @@ impl Cache {
         }
     }
 
+    fn tend(&self, store: &Store) {
+        if store.is_due() {
+            self.tender.wake();
+        }
+    }
+
     /// What has been condemned, now and later on.
     pub fn aside(&self) -> Aside {
         self.aside.clone()
@@ -243,10 +252,15 @@ impl Keep for Cache {
     fn keep(&self, revision: &Arc<Revision>) -> Result<(), Box<dyn Error + Send + Sync>> {
         let mut store = locked(&self.store);
         store.keep(revision, self.trust.key())?;
-        if store.is_due() {
-            self.tender.wake();
-        }
+        self.tend(&store);
         Ok(())
+    }
+
+    fn still_keeps(&self) -> bool {
+        let mut store = locked(&self.store);
+        let is_in_place = store.is_in_place();
+        self.tend(&store); // what is gone may be the older generation
+        is_in_place
     }
 }
 

@@ -46,6 +46,12 @@ pub trait Keep: Send + Sync + 'static {
 
     /// Writes the revision durably. Called off the async threads, one revision at a time, in order.
     fn keep(&self, revision: &Arc<Revision>) -> Result<(), Box<dyn Error + Send + Sync>>;
+
+    /// Whether the next start would find what was kept last: files can be removed by others. Asked again
+    /// and again, off the async threads; where the answer is no, the revision is given to [`Keep::keep`] once more.
+    fn still_keeps(&self) -> bool {
+        true
+    }
 }
 
 /// What a data plane's end needs.
@@ -149,7 +155,7 @@ impl Node {
             pending: Arc::clone(&self.pending),
             keep: Arc::clone(&self.keep),
             status: Arc::clone(&self.status),
-            cached: initial.signature.map(|_| initial.id),
+            cached: initial.signature.map(|_| Arc::clone(&initial)),
         };
         keeper.run(verdicts)
     }

@@ -344,7 +344,7 @@ impl Default for Keepalive {
 pub struct UpstreamTls {
     /// Whether their certificates are verified.
     pub verify: bool,
-    /// How many intermediate certificates may lead from one to its authority.
+    /// How many intermediate certificates may lead from one to its authority; 1 by default, as with nginx.
     pub verify_depth: u16,
     /// Authorities that are trusted, in PEM.
     pub authorities: Vec<String>,

@@ -45,7 +45,7 @@ use serde_json::{Map, Value};
 
 use crate::conf::Settings;
 use crate::conf::saved::Saved;
-use crate::properties::{self, Standing, TABLE};
+use crate::properties::{self, Standing};
 use reader::Reader;
 
 /// Everything fixed at start.
@@ -324,7 +324,7 @@ impl Reader<'_> {
                 Some(Standing::Effective | Standing::Mapped(_)) => {}
             }
         }
-        for property in TABLE {
+        for property in properties::all() {
             self.check_kind(property);
         }
     }
@@ -341,9 +341,13 @@ impl Reader<'_> {
             };
             if !asked.contains(read_as) {
                 let from = &setting.origin;
-                self.inform(format!(
-                    "{name} ({from}) is not used: a {role} set up like this does not read it"
-                ));
+                let readers = properties::find(read_as).map_or(&[][..], |p| p.readers);
+                let why = if readers.contains(&role) {
+                    format!("a {role} set up like this does not read it")
+                } else {
+                    format!("it is for {}, and this is a {role}", readers.join(" and "))
+                };
+                self.inform(format!("{name} ({from}) is not used: {why}"));
             }
         }
     }

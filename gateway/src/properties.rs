@@ -1,12 +1,14 @@
 //! Every property an operator may set, and what becomes of it here.
 //!
-//! [`TABLE`] is the one list: what is not in it is a typing mistake. A property is effective, another
+//! [`GROUPS`] is the one list: what is not in it is a typing mistake. A property is effective, another
 //! name of one, accepted without effect (said at start) or refused, because going on without it would
 //! not be what the operator asked for. [`crate::options`] reads the effective ones.
 
 mod table;
+#[cfg(test)]
+mod reference; // docs/properties.md
 
-pub use table::{FAMILIES, TABLE};
+pub use table::{FAMILIES, GROUPS};
 
 /// One property of a configuration file.
 #[derive(Debug)]
@@ -19,8 +21,23 @@ pub struct Property {
     pub default: &'static str,
     /// What becomes of it.
     pub standing: Standing,
+    /// The roles that read it; none where it changes nothing.
+    pub readers: &'static [&'static str],
     /// One line for the operator.
     pub meaning: &'static str,
+    /// A few more, where one is not enough; else empty.
+    pub more: &'static str,
+}
+
+/// Properties about one thing.
+#[derive(Debug)]
+pub struct Group {
+    /// What they are about.
+    pub title: &'static str,
+    /// A line about all of them.
+    pub about: &'static str,
+    /// They.
+    pub properties: &'static [Property],
 }
 
 /// What the text of a property must look like.
@@ -89,9 +106,14 @@ impl Property {
     }
 }
 
+/// Every property.
+pub fn all() -> impl Iterator<Item = &'static Property> {
+    GROUPS.iter().flat_map(|group| group.properties)
+}
+
 /// The property of that name, if there is one.
 pub fn find(name: &str) -> Option<&'static Property> {
-    TABLE.iter().find(|property| property.name == name)
+    all().find(|property| property.name == name)
 }
 
 /// What becomes of `name`, whether it is in the table or in a family.
@@ -103,7 +125,7 @@ pub fn standing(name: &str) -> Option<Standing> {
 /// The real name that an unknown one most likely stands for, if any is close.
 pub fn nearest(name: &str) -> Option<&'static str> {
     let by_distance =
-        TABLE.iter().map(|property| (strsim::osa_distance(name, property.name), property.name));
+        all().map(|property| (strsim::osa_distance(name, property.name), property.name));
     let (distance, nearest) = by_distance.min()?;
     (distance <= name.len() / 4 + 1).then_some(nearest)
 }
@@ -123,13 +145,13 @@ mod tests {
 
     #[test]
     fn a_name_is_listed_once() {
-        let names: HashSet<_> = TABLE.iter().map(|p| p.name).collect();
-        assert_eq!(names.len(), TABLE.len());
+        let names: HashSet<_> = all().map(|p| p.name).collect();
+        assert_eq!(names.len(), all().count());
     }
 
     #[test]
     fn every_property_says_what_it_means() {
-        for property in TABLE {
+        for property in all() {
             assert!(!property.meaning.is_empty(), "{}", property.name);
             assert!(!property.meaning.contains('\n'), "{}", property.name);
         }
@@ -137,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_is_mapped_leads_to_something_effective() {
-        for property in TABLE {
+        for property in all() {
             if let Standing::Mapped(to) = property.standing {
                 assert_eq!(
                     find(to).map(|p| p.standing),
@@ -151,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_default_is_never_refused() {
-        for property in TABLE {
+        for property in all() {
             if let Standing::Only(values, _) = property.standing {
                 assert!(
                     property.default.is_empty() || values.contains(&property.default),

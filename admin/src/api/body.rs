@@ -23,8 +23,11 @@ pub(crate) use room::{Room, Rooms};
 /// How long a body may take to arrive, and how long it waits for room.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a large body may pause.
+/// How long a large body may pause, and how far it may be behind one that comes at [`PACE`].
 const PAUSE: Duration = Duration::from_secs(10);
+
+/// Bytes per second at which a large body must come: one of the largest by default cannot be as slow as that.
+const PACE: usize = 64 * 1024;
 
 /// Objects in an entity, at most: one takes some hundred times the memory of its two braces. A document
 /// may have more.
@@ -126,19 +129,19 @@ impl Body {
     }
 }
 
-/// All of a body, and its room: that of a small one from its first byte on, that of one of `most`
-/// bytes, which is what was announced or else the limit, once it is no longer small. A large one
-/// must go on coming, since others wait for its room.
+/// All of a body, and the room to deal with it. On its way a small one has that already; a large one
+/// has room for `most` bytes, which is what was announced or else the limit. It must go on coming, since
+/// others wait for that.
 async fn collect(
     mut body: axum::body::Body,
     most: usize,
     rooms: &Rooms,
 ) -> Result<(Vec<u8>, Option<Room>), Problem> {
     let mut deadline = Instant::now() + TIMEOUT;
-    let (mut bytes, mut room) = (Vec::new(), None);
+    let (mut bytes, mut room, mut large_since) = (Vec::new(), None, None);
     loop {
-        let is_large = bytes.len() > SMALL;
-        let by = if is_large { deadline.min(Instant::now() + PAUSE) } else { deadline };
+        let patience_ends = large_since.map(|since| patience_ends(since, bytes.len()));
+        let by = patience_ends.map_or(deadline, |ends| deadline.min(ends));
         let frame = timeout_at(by, body.frame()).await.map_err(|_| Problem::TooSlow)?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|_| Problem::Malformed("Bad request"))?;
@@ -147,17 +150,32 @@ async fn collect(
         if length > most {
             return Err(Problem::TooLarge);
         }
-        let needed = if length > SMALL { most } else { most.min(SMALL) };
-        if room.is_none() || length > SMALL && !is_large {
+        let asked = Instant::now();
+        if length > SMALL && large_since.is_none() {
             drop(room.take()); // a small one's, before more is asked for
-            let asked = Instant::now();
-            let taken = timeout(TIMEOUT, rooms.take(needed)).await;
-            room = Some(taken.map_err(|_| Problem::TooSlow)?);
-            deadline += asked.elapsed();
+            room = Some(in_time(rooms.expect(most)).await?);
+            large_since = Some(Instant::now());
+        } else if room.is_none() {
+            room = Some(in_time(rooms.take(most.min(SMALL))).await?);
         }
+        deadline += asked.elapsed();
         bytes.extend_from_slice(&data);
     }
+    if large_since.is_some() {
+        let to_deal_with = in_time(rooms.take(bytes.len())).await?; // and only then that of the way is given back
+        room = Some(to_deal_with);
+    }
     Ok((bytes, room))
+}
+
+/// When a large body of which this much has come must have gone on.
+fn patience_ends(since: Instant, come: usize) -> Instant {
+    let at_pace = Duration::from_millis((come.saturating_sub(SMALL) * 1000 / PACE) as u64);
+    (Instant::now() + PAUSE).min(since + PAUSE + at_pace)
+}
+
+async fn in_time(room: impl Future<Output = Room>) -> Result<Room, Problem> {
+    timeout(TIMEOUT, room).await.map_err(|_| Problem::TooSlow)
 }
 
 /// How many objects a JSON text has.
@@ -220,6 +238,8 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::iter;
+    use std::sync::Arc;
 
     use futures::{StreamExt, stream};
     use http_body_util::Full;
@@ -275,6 +295,32 @@ mod tests {
         ] {
             let collected = collect(pausing(begun, pause), LARGE, &rooms).await;
             assert_eq!(collected.is_ok(), arrives, "{begun} bytes, then {pause:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_clients_hold_up_others_for_seconds_at_most() {
+        let rooms = Arc::new(Rooms::default());
+        let drip = || {
+            let parts = stream::iter(iter::once(SMALL + 1).chain(iter::repeat(1)));
+            let parts = parts.then(async |length| {
+                sleep(PAUSE - Duration::from_secs(1)).await;
+                Ok::<_, Infallible>(vec![b' '; length])
+            });
+            let (body, rooms) = (axum::body::Body::from_stream(Box::pin(parts)), rooms.clone());
+            tokio::spawn(async move { collect(body, LARGE, &rooms).await })
+        };
+        for (slow, waits) in [(2, false), (12, true)] {
+            let clients: Vec<_> = (0..slow).map(|_| drip()).collect();
+            sleep(PAUSE).await; // all have begun
+            let asked = Instant::now();
+            read(LARGE, &rooms).await.unwrap();
+            let waited = asked.elapsed();
+            assert_eq!(waited > Duration::ZERO, waits, "for {slow} slow clients: {waited:?}");
+            assert!(waited <= PAUSE, "for {slow} slow clients: {waited:?}");
+            for client in clients {
+                assert!(matches!(client.await.unwrap(), Err(Problem::TooSlow)));
+            }
         }
     }
 

@@ -21,6 +21,9 @@ use crate::protocol::Ack;
 /// After this long a failed write to the cache is tried again.
 const RETRY: Duration = Duration::from_secs(30);
 
+/// How often it is looked whether the cache still has what it was given: a few calls to the system.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// How many published revisions wait for a verdict; of more, the oldest are not cached one by one.
 const PENDING: usize = 1024;
 
@@ -51,7 +54,7 @@ pub(super) struct Keeper {
     pub(super) keep: Arc<dyn Keep>,
     pub(super) status: Arc<watch::Sender<Status>>,
     /// What the cache holds.
-    pub(super) cached: Option<RevisionId>,
+    pub(super) cached: Option<Arc<Revision>>,
 }
 
 impl Keeper {
@@ -71,6 +74,9 @@ impl Keeper {
                 () = sleep(RETRY), if unkept.is_some() => if let Some(revision) = unkept.take() {
                     unkept = self.effective(revision.id, Some(revision)).await;
                 },
+                () = sleep(LOOK), if self.status.borrow().serving.cached => {
+                    unkept = self.look().await;
+                }
             }
         }
     }
@@ -84,18 +90,30 @@ impl Keeper {
         let unkept =
             match revision.filter(|revision| self.keep.keeps() && revision.signature.is_some()) {
                 Some(revision) if self.store(&revision).await => {
-                    self.cached = Some(id);
+                    self.cached = Some(revision);
                     None
                 }
                 unkept => unkept,
             };
-        let serving = Ack { effective: Some(id), cached: self.cached == Some(id) };
+        let cached = self.cached.as_ref().is_some_and(|cached| cached.id == id);
+        let serving = Ack { effective: Some(id), cached };
         self.status.send_if_modified(|status| {
             status.refused.take_if(|refusal| refusal.revision.position() <= id.position());
             std::mem::replace(&mut status.serving, serving) != serving
         });
         debug!("[clustering] serving revision {id}, cached: {}", serving.cached);
         unkept
+    }
+
+    /// Caches what is served once more if it has been removed. Returns it if that has to be tried again.
+    async fn look(&mut self) -> Option<Arc<Revision>> {
+        let keep = Arc::clone(&self.keep);
+        let looking = tokio::task::spawn_blocking(move || keep.still_keeps());
+        if looking.await.unwrap_or(true) {
+            return None; // a panic has been reported by its thread
+        }
+        let lost = self.cached.take()?;
+        self.effective(lost.id, Some(lost)).await
     }
 
     async fn store(&self, revision: &Arc<Revision>) -> bool {

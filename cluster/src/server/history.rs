@@ -5,8 +5,8 @@
 //! this process began: a data plane that has where one of them starts is sent
 //! what the newest revision has of all that was touched since. What is sent is
 //! encoded once and shared by all links that send it, for as long as any does.
-//! Whole configurations are large, and a slow link may take hours for one: of
-//! those, only so many are held, whatever the links do.
+//! Whole configurations are large, so may steps be, and a slow link may take hours
+//! for one: of either only so much is held, whatever the links do.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -32,6 +32,10 @@ const PART_BYTES: usize = 256 * 1024;
 /// How many whole configurations are held encoded at once. Only slow links can make it so many: others are
 /// done with one before the next is asked for.
 const MAX_FULLS: usize = 4;
+
+/// How much of steps is held encoded at once, but for small ones. Who needs more shares a step that is held
+/// already, or a whole configuration: it is the longer way, and there is an end to it.
+const MAX_STEP_BYTES: usize = 64 << 20;
 
 /// Messages ready for the wire.
 pub(super) type Wire = Arc<Encoded>;
@@ -105,11 +109,31 @@ struct Recent {
     changes: usize,
 }
 
-/// Steps to one revision, by where they start.
-#[derive(Debug, Default)]
+/// Steps that are being sent.
+#[derive(Debug)]
 struct Steps {
     to: RevisionId,
+    /// Those to that revision, by where they start.
     from: HashMap<RevisionId, Weak<Encoded>>,
+    /// Those to any revision that are not small, oldest first.
+    large: Vec<Large>,
+    /// How many bytes these may add up to.
+    most: usize,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        let (to, from) = Default::default();
+        Self { to, from, large: Vec::new(), most: MAX_STEP_BYTES }
+    }
+}
+
+/// A step that is longer than what every link may hold of anything: one message.
+#[derive(Debug)]
+struct Large {
+    from: RevisionId,
+    bytes: usize,
+    wire: Weak<Encoded>,
 }
 
 impl History {
@@ -198,18 +222,52 @@ impl History {
 
     fn step(&self, have: RevisionId, head: &Revision, signature: Signature) -> Option<Wire> {
         let mut known = lock(&self.steps);
-        if known.to != head.id {
-            *known = Steps { to: head.id, from: HashMap::new() };
-        }
+        known.lead_to(head.id);
         if let Some(wire) = known.from.get(&have).and_then(Weak::upgrade) {
             return Some(wire);
         }
         let changes = delta::latest(&head.config, self.touched_since(have)?);
+        let bytes = changes.iter().map(size).sum();
+        if known.is_too_much(bytes) {
+            let leads_on = |wire: &Wire| {
+                wire.id.position() >= head.id.position() || self.touched_since(wire.id).is_some()
+            };
+            return known.held_from(have).filter(leads_on);
+        }
         let (parent, id) = (have, head.id);
         let first = |changes, more| Step { parent, id, signature, changes, more }.into();
         let wire = Encoded::new(id, in_parts(changes, first));
-        known.from.insert(have, Arc::downgrade(&wire));
+        known.add(have, bytes, &wire);
         Some(wire)
+    }
+}
+
+impl Steps {
+    fn lead_to(&mut self, head: RevisionId) {
+        if self.to != head {
+            self.to = head;
+            self.from.clear();
+        }
+        self.large.retain(|large| large.wire.strong_count() > 0);
+    }
+
+    /// Whether a step of this size is one too many. The first one is not, however large.
+    fn is_too_much(&self, bytes: usize) -> bool {
+        let held: usize = self.large.iter().map(|large| large.bytes).sum();
+        held > 0 && bytes > PART_BYTES && held + bytes > self.most
+    }
+
+    /// The latest large step that starts here.
+    fn held_from(&self, have: RevisionId) -> Option<Wire> {
+        self.large.iter().rev().filter(|large| large.from == have).find_map(|l| l.wire.upgrade())
+    }
+
+    fn add(&mut self, from: RevisionId, bytes: usize, wire: &Wire) {
+        let wire = Arc::downgrade(wire);
+        if bytes > PART_BYTES {
+            self.large.push(Large { from, bytes, wire: Weak::clone(&wire) });
+        }
+        self.from.insert(from, wire);
     }
 }
 
@@ -250,7 +308,7 @@ fn in_parts(
     let mut parts = vec![Vec::new()];
     let mut filled = 0;
     for change in changes {
-        let size = CHANGE_OVERHEAD + change.bytes.as_ref().map_or(0, Bytes::len);
+        let size = size(&change);
         if filled > 0 && filled + size > PART_BYTES {
             parts.push(Vec::new());
             filled = 0;
@@ -266,6 +324,11 @@ fn in_parts(
     head.into_iter()
         .chain(parts.map(|(changes, more)| Message::from(Part { changes, more }).encode()))
         .collect()
+}
+
+/// What a change takes in a message, roughly.
+fn size(change: &Change) -> usize {
+    CHANGE_OVERHEAD + change.bytes.as_ref().map_or(0, Bytes::len)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -359,6 +422,35 @@ mod tests {
         drop(shared);
         full(&history, None, &revision(10, 1, "ten.test"));
         assert!(matches!(made.next(0), Next::Message(_)));
+    }
+
+    #[test]
+    fn only_so_much_of_steps_is_held() {
+        let history = History::default();
+        lock(&history.steps).most = 5 * PART_BYTES / 2;
+        let host = |version| format!("{version}.{}", "h".repeat(250));
+        let heads: Vec<_> = (1..=5).map(|v| revision(v, 800, &host(v))).collect();
+        heads.iter().for_each(|head| history.note(head));
+        let newest = &heads[4];
+        let update = |at: usize, head| history.update(Some(heads[at].id), head, true);
+        let step = |update| match update {
+            Update::Step(wire) => wire,
+            other => panic!("{other:?}"),
+        };
+
+        // There is room for two, and what is shared needs none.
+        let held = [step(update(0, &heads[2])), step(update(1, newest))];
+        assert!(Arc::ptr_eq(&held[1], &step(update(1, newest))));
+        // Who starts where another does goes with it, if only a part of the way; who does not takes all.
+        assert!(Arc::ptr_eq(&held[0], &step(update(0, newest))));
+        assert!(matches!(update(2, newest), Update::Full(_)));
+        // Nor do small ones need any.
+        let emptied = revision(6, 0, "");
+        history.note(&emptied);
+        assert_eq!(step(update(2, &emptied)).id, emptied.id);
+
+        drop(held);
+        assert_eq!(step(update(2, newest)).id, newest.id, "there is room again");
     }
 
     #[test]

@@ -111,6 +111,37 @@ fn the_older_generation_is_replaced_when_it_is_lost() {
 }
 
 #[test]
+fn what_is_lost_is_noticed_before_the_next_revision() {
+    for (gone, is_noticed) in
+        [("3/log", true), ("3/seal", true), ("lock", true), ("2/log", false), ("quarantine", false)]
+    {
+        let prefix = Prefix::new();
+        let (cache, _) = prefix.open();
+        prefix.keep_in(&cache, 1..=6);
+        assert!(cache.still_keeps());
+        let _ = fs::remove_file(prefix.cache().join(gone));
+        assert_eq!(cache.still_keeps(), !is_noticed, "{gone}");
+        assert_eq!(cache.still_keeps(), !is_noticed, "{gone}, until it is kept again");
+        cache.keep(&prefix.revision(6)).unwrap();
+        assert!(cache.still_keeps());
+        cache.settle();
+        drop(cache);
+        prefix.check_holds(6);
+    }
+}
+
+#[test]
+fn the_older_generation_is_replaced_without_a_revision() {
+    let prefix = Prefix::new();
+    let (cache, _) = prefix.open();
+    prefix.keep_in(&cache, 1..=6);
+    fs::remove_dir_all(prefix.cache().join("2")).unwrap();
+    assert!(cache.still_keeps(), "the next start would find it");
+    cache.settle();
+    assert_eq!(names(&prefix.cache()), ["3", "4", "lock"]);
+}
+
+#[test]
 fn what_cannot_be_written_anew_is_not_kept_until_it_can() {
     let prefix = Prefix::new();
     let (cache, _) = prefix.open();

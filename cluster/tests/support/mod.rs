@@ -155,6 +155,8 @@ pub fn peer() -> Peer {
 pub struct Kept {
     pub revisions: Mutex<Vec<RevisionId>>,
     pub failures: Mutex<usize>,
+    /// Whether somebody has removed what it kept last.
+    pub lost: Mutex<bool>,
 }
 
 impl Keep for Kept {
@@ -168,7 +170,12 @@ impl Keep for Kept {
             return Err("No space left on device".into());
         }
         self.revisions.lock().unwrap().push(revision.id);
+        *self.lost.lock().unwrap() = false;
         Ok(())
+    }
+
+    fn still_keeps(&self) -> bool {
+        !*self.lost.lock().unwrap()
     }
 }
 

@@ -63,6 +63,28 @@ async fn a_refusal_shows_and_a_later_revision_clears_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_removed_from_the_cache_is_kept_once_more() {
+    let (cp, dp) = (ControlPlane::new(), DataPlane::new());
+    let revision = cp.source.put(1, "one.test");
+    dp.serve_all();
+    join(&dp, &cp);
+    until("it is cached", || cp.rows().iter().any(|row| row.cached)).await;
+
+    *dp.kept.lost.lock().unwrap() = true;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(*dp.kept.revisions.lock().unwrap(), [revision.id, revision.id]);
+    assert!(cp.rows()[0].cached);
+
+    // Where that fails, it is told and tried again.
+    *dp.kept.failures.lock().unwrap() = 1;
+    *dp.kept.lost.lock().unwrap() = true;
+    until("it is not cached any more", || !cp.rows()[0].cached).await;
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    until("it is cached again", || cp.rows()[0].cached).await;
+    assert_eq!(*dp.kept.revisions.lock().unwrap(), [revision.id; 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_disk_is_told_and_tried_again() {
     let (cp, dp) = (ControlPlane::new(), DataPlane::new());
     *dp.kept.failures.lock().unwrap() = 1;

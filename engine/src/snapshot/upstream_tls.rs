@@ -161,16 +161,21 @@ fn cert_key(pair: &KeyPair) -> CertKey {
 }
 
 /// What counts where a service does not say: fixed when the engine starts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct UpstreamDefaults {
     verify: bool,
-    depth: Option<u16>,
+    depth: u16,
     client: Option<KeyPair>,
     trusted: Trusted,
 }
 
-/// How many intermediate certificates are allowed where nobody says, as with nginx.
-const DEPTH: u16 = 1;
+impl Default for UpstreamDefaults {
+    /// That of the options, but for the system's authorities: nobody is trusted.
+    fn default() -> Self {
+        let options::UpstreamTls { verify, verify_depth: depth, .. } = Default::default();
+        Self { verify, depth, client: None, trusted: Trusted::default() }
+    }
+}
 
 impl UpstreamDefaults {
     /// Reads what the options name, but for the system's authorities: see [`Trusted`].
@@ -189,7 +194,7 @@ impl UpstreamDefaults {
         let trusted = Trusted { named, system, trust: OnceLock::new() };
         Ok(UpstreamDefaults {
             verify: options.verify,
-            depth: Some(options.verify_depth),
+            depth: options.verify_depth,
             client,
             trusted,
         })
@@ -258,7 +263,7 @@ impl Sources<'_> {
         };
         let verifies = service.tls_verify.unwrap_or(self.defaults.verify);
         let verification = verifies.then(|| {
-            let depth = service.tls_verify_depth.or(self.defaults.depth).unwrap_or(DEPTH);
+            let depth = service.tls_verify_depth.unwrap_or(self.defaults.depth);
             Ok((self.trust(service)?, depth))
         });
         UpstreamTls::new(client, verification.transpose()?)

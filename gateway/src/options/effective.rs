@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::listen::{Listen, parse_listeners};
 use super::reader::{MASK, Reader, items};
-use crate::properties::{Kind, Property, Standing, TABLE};
+use crate::properties::{self, Kind, Property, Standing};
 
 /// Listener properties, and the name under which Kong shows them taken apart.
 const LISTENERS: [(&str, &str); 4] = [
@@ -18,7 +18,7 @@ const LISTENERS: [(&str, &str); 4] = [
 impl Reader<'_> {
     /// Every property by name.
     pub(super) fn effective(&self, database: &str) -> Map<String, Value> {
-        let own = TABLE.iter().filter(|p| !matches!(p.standing, Standing::Mapped(_)));
+        let own = properties::all().filter(|p| !matches!(p.standing, Standing::Mapped(_)));
         let mut shown: Map<_, _> =
             own.map(|property| (property.name.to_owned(), self.value(property))).collect();
         for (property, name) in LISTENERS {

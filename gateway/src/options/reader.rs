@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::listen::parse_listeners;
 use super::{Listen, Mistake, Mistakes, Notice};
 use crate::conf::{Setting, Settings};
-use crate::properties::{self, Kind, Property, Standing, TABLE};
+use crate::properties::{self, Kind, Property, Standing};
 
 /// What is shown in place of a secret.
 pub(super) const MASK: &str = "******";
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
     /// What was said about `name`, under it or under a name mapped to it, and under which.
     pub(super) fn said<'n>(&self, name: &'n str) -> Option<(&'n str, &'a Setting)> {
         let mapped =
-            TABLE.iter().filter(|p| matches!(p.standing, Standing::Mapped(to) if to == name));
+            properties::all().filter(|p| matches!(p.standing, Standing::Mapped(to) if to == name));
         let mut names = iter::once(name).chain(mapped.map(|property| property.name));
         names.find_map(|name| Some((name, self.settings.get(name)?)))
     }

@@ -104,6 +104,11 @@ impl Keep for Unmade {
         cache.verify(loaded)?;
         made.insert(cache).keep(revision)
     }
+
+    fn still_keeps(&self) -> bool {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.as_ref().is_none_or(Cache::still_keeps)
+    }
 }
 
 /// A revision that any control plane's replaces: it is of no epoch.

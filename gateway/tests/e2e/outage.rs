@@ -214,6 +214,32 @@ async fn a_fallback_file_serves_until_the_control_plane_says_more() {
 }
 
 #[tokio::test]
+async fn a_cache_that_is_removed_is_written_anew_without_a_control_plane() {
+    let site = Site::new().await;
+    let (mut control_plane, mut data_plane) = site.cluster().await;
+    let origin = Origin::start("a").await;
+    control_plane.expose("a", "/a", &origin.url("/")).await;
+    data_plane.answers("/a", 200).await;
+    within(PATIENCE, async || cached(&control_plane, &data_plane).await).await;
+    control_plane.process.kill();
+
+    fs::remove_dir_all(data_plane.cache()).unwrap();
+    within(PATIENCE, async || is_whole(&data_plane.cache())).await;
+    data_plane.process.says(&["[warn]", "was removed or replaced while in use"]).await;
+    data_plane.process.kill();
+    data_plane.start().await;
+    assert_eq!(data_plane.get("/a").await.unwrap().status, 200, "from the first request on");
+}
+
+/// A generation appears under its number once it is whole.
+fn is_whole(cache: &Path) -> Result<(), String> {
+    let names = fs::read_dir(cache).map_err(|error| error.to_string())?;
+    let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+    let mut names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    if names.any(|name| is_number(&name)) { Ok(()) } else { Err("no generation".to_owned()) }
+}
+
+#[tokio::test]
 async fn a_node_is_provisioned_in_an_outage_by_copying_a_cache() {
     let site = Site::new().await;
     let (mut control_plane, mut donor) = site.cluster().await;

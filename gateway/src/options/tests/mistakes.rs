@@ -73,4 +73,10 @@ fn what_nothing_reads_is_told() {
     let unread: Vec<_> = told.iter().filter(|line| line.contains("is not used")).collect();
     assert_eq!(unread.len(), 1, "{told:?}");
     assert!(unread[0].starts_with("cluster_listen ("), "{unread:?}");
+    assert!(unread[0].ends_with("not used: it is for control_plane, and this is a traditional"));
+
+    let lines = "ssl_protocols = TLSv1.3\nproxy_listen = 127.0.0.1:0";
+    let told = notices(&good(lines));
+    let unread = "not used: a traditional set up like this does not read it";
+    assert!(told.iter().any(|line| line.ends_with(unread)), "{told:?}");
 }

@@ -24,6 +24,37 @@ fn exactly_what_is_marked_effective_is_read() {
     );
 }
 
+/// What a role asks for only to say that it does not want it, or that it has no use for it.
+const ASKED_IN_VAIN: &[(&str, &str)] = &[
+    ("control_plane", "cluster_dp_labels"),
+    ("traditional", "cluster_dp_labels"),
+    ("control_plane", "declarative_config"),
+    ("control_plane", "declarative_config_string"),
+    ("control_plane", "proxy_access_log"),
+    ("data_plane", "admin_access_log"),
+    ("traditional", "cluster_data_plane_purge_delay"),
+];
+
+#[test]
+fn each_is_read_by_the_roles_it_says() {
+    let custom = "ssl_cipher_suite = custom\nssl_ciphers = ALL\n";
+    let other_cache = format!("{custom}data_plane_config_cache_path = /c");
+    for (role, files) in [
+        ("traditional", [String::new(), format!("{custom}database = off")]),
+        ("control_plane", [control_plane(""), control_plane("log_level = info")]),
+        ("data_plane", [data_plane(""), data_plane(&other_cache)]),
+    ] {
+        let read: BTreeSet<_> =
+            files.iter().flat_map(|lines| asked(lines, Mode::Detached)).collect();
+        for property in properties::all().filter(|p| p.standing == Standing::Effective) {
+            let name = property.name;
+            let in_vain = ASKED_IN_VAIN.contains(&(role, name));
+            let says = property.readers.contains(&role);
+            assert_eq!(read.contains(name) && !in_vain, says, "{name}, read by a {role}");
+        }
+    }
+}
+
 /// Where what the table says of a property is not what the code does with it.
 fn disagreements(read: &BTreeSet<&'static str>) -> Vec<String> {
     let disagrees = |property: &Property| {
@@ -37,5 +68,5 @@ fn disagreements(read: &BTreeSet<&'static str>) -> Vec<String> {
             (Standing::Effective, true) | (Standing::Only(..), _) | (_, false) => None,
         }
     };
-    TABLE.iter().filter_map(disagrees).collect()
+    properties::all().filter_map(disagrees).collect()
 }
