@@ -19,6 +19,17 @@ const FORKS: u8 = 0x80;
 /// matched all, if the path is ASCII.
 const SPELLED: u8 = 0x40;
 
+/// The bits of the first so many bytes of 16.
+static FIRST_BYTES: [u128; MOST_PREFIX + 1] = {
+    let mut bits = [0; MOST_PREFIX + 1];
+    let mut len = 1;
+    while len < bits.len() {
+        bits[len] = (bits[len - 1] << 8) | 0xff;
+        len += 1;
+    }
+    bits
+};
+
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(super) struct Node {
@@ -113,13 +124,12 @@ impl Node {
     /// How far down a path it is behind the prefix, if that is what comes next.
     #[inline]
     pub(super) fn behind_prefix(&self, path: &Text<'_>, at: usize) -> Option<usize> {
-        let len = self.prefix_len & LENGTH;
+        let len = usize::from(self.prefix_len & LENGTH);
         let mut prefix = [0; MOST_PREFIX + 1];
         prefix[..MOST_PREFIX].copy_from_slice(&self.prefix);
         let apart = path.word(at) ^ u128::from_le_bytes(prefix);
-        let counts = (1 << (len * 8)) - 1;
-        let behind = at + usize::from(len);
-        (apart & counts == 0 && behind <= path.len()).then_some(behind)
+        let counts = FIRST_BYTES.get(len)?;
+        (apart & counts == 0 && at + len <= path.len()).then_some(at + len)
     }
 
     /// The byte its parent knows it by.
@@ -161,12 +171,15 @@ impl Node {
     }
 
     /// Which child starts with this byte. All keys are compared at once: a byte of
-    /// `apart` is zero where they are equal, and the usual trick finds the first such.
+    /// `apart` is zero where they are equal, and the usual trick finds the first such. A
+    /// branch between two halves would often be guessed wrong.
     #[inline]
     pub(super) fn position(&self, key: u8) -> Option<u32> {
         const LOWS: u128 = u128::from_le_bytes([0x01; MOST_KEYS]);
         const HIGHS: u128 = u128::from_le_bytes([0x80; MOST_KEYS]);
-        let apart = u128::from_le_bytes(self.keys) ^ u128::from_le_bytes([key; MOST_KEYS]);
+        let eight = u64::from_le_bytes([0x01; 8]) * u64::from(key);
+        let all = (u128::from(eight) << 64) | u128::from(eight);
+        let apart = u128::from_le_bytes(self.keys) ^ all;
         let equal = apart.wrapping_sub(LOWS) & !apart & HIGHS;
         let position = equal.trailing_zeros() / 8;
         (position < u32::from(self.keys_len)).then_some(position)
