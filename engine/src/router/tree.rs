@@ -10,6 +10,7 @@
 mod board; // many entries of one node, by what they demand
 mod edit; // adding and removing
 mod list; // the entries of one node
+mod names; // of headers, by number
 mod node; // some bytes of a path, and what follows them
 mod text; // a path on the way down
 
@@ -22,6 +23,7 @@ use super::regex::{END, after_marks, is_mark};
 use super::shards::Shards;
 use arrayvec::ArrayVec;
 use board::{Board, Counts, Head};
+use names::Names;
 use node::{Directory, Node, WIDE};
 use text::Text;
 
@@ -38,6 +40,7 @@ pub(super) struct Trees {
     entries: Pages<Entry, 512>,
     boards: Pages<Board, 64>,
     counts: Pages<Counts, 16>,
+    names: Names,
     /// Where the lists of boards start.
     heads: Shards<Head>,
 }
@@ -239,7 +242,7 @@ impl<'t, 'q, Q: Query> Walk<'t, 'q, Q> {
             self.best = if is_better && first.accepts(self.query) {
                 Some(first.found(node.list, depth))
             } else {
-                self.trees.best_in_list(node.list, depth, self.best, self.query)
+                self.trees.best_in_list(node.list, first, depth, self.best, self.query)
             };
         }
     }
@@ -294,6 +297,7 @@ mod tests {
                 trees.directories.used(),
                 trees.boards.used(),
                 trees.counts.used(),
+                trees.names.used(),
             ];
             assert_eq!(*used.get_or_insert(now), now);
             for (slot, path) in (0..).zip(&paths) {

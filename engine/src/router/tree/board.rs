@@ -5,7 +5,8 @@
 //! A look-up waits for memory, so it touches little. A board is a cache line: beside a header's
 //! name it has the best priority found by it, and so passes over what could not win. The head
 //! of a chain is another, found by a hash. It has the value itself and what there is to know of
-//! the first entry, which is then accepted without being fetched.
+//! the first entry, which is then accepted without being fetched. Mostly the board is not
+//! fetched either, since the node before it tells which group the best entries are in.
 
 use super::node::First;
 use super::{At, Entry, Found, NONE, Query, Trees};
@@ -13,10 +14,10 @@ use crate::router::shards::{Code, Hashed, is_without_case};
 use imbl::OrdMap;
 use smallvec::SmallVec;
 
-/// In place of a header's number: entries found by their methods.
-const METHODS: u32 = u32::MAX;
+/// In place of the number of a header's name: entries found by their methods.
+const METHODS: u32 = u32::MAX - 1;
 /// The same for those found by nothing.
-const REST: u32 = u32::MAX - 1;
+const REST: u32 = u32::MAX - 2;
 
 /// A name, value or method; in place if it is short, as nearly all are.
 pub(in crate::router) type ShortText = SmallVec<[u8; 16]>;
@@ -42,9 +43,8 @@ pub(in crate::router) struct Key {
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(super) struct Board {
-    /// Headers that entries have keys of, by number; one that no entry has any more keeps
-    /// its number until another takes it.
-    headers: SmallVec<[Header; 1]>,
+    /// Headers that entries have keys of.
+    headers: SmallVec<[Header; 2]>,
     of_methods: u64,
     of_rest: u64,
     /// The chain of entries without keys.
@@ -55,14 +55,15 @@ pub(super) struct Board {
 
 #[derive(Clone, Debug)]
 struct Header {
-    name: ShortText,
+    /// The number of its name.
+    name: u32,
     best: u64,
 }
 
 /// How many entries of each group have each priority.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
-    headers: SmallVec<[Priorities; 1]>,
+    headers: SmallVec<[(u32, Priorities); 1]>,
     of_methods: Priorities,
     of_rest: Priorities,
 }
@@ -78,7 +79,7 @@ pub(super) struct Head {
     first: First,
     entry: u32,
     board: u32,
-    /// The number of the header, or `METHODS`.
+    /// The number of the header's name, or `METHODS`.
     group: u32,
 }
 
@@ -97,41 +98,39 @@ impl Default for Board {
 }
 
 impl Board {
-    /// The group of entries with these keys, but for a header that is new.
-    fn group(&self, keys: &Keys) -> Option<u32> {
-        match &keys.header {
-            _ if keys.keys.is_empty() => Some(REST),
-            None => Some(METHODS),
-            Some(name) => {
-                let is = |header: &Header| header.name == *name;
-                self.headers.iter().position(is).map(|number| number as u32)
-            }
-        }
-    }
-
-    fn add_header(&mut self, keys: &Keys) -> u32 {
-        let header = Header { name: keys.header.clone().unwrap_or_default(), best: 0 };
-        let is_free = |header: &Header| header.best == 0;
-        if let Some(number) = self.headers.iter().position(is_free) {
-            self.headers[number] = header;
-            return number as u32;
-        }
-        self.headers.push(header);
-        self.headers.len() as u32 - 1
-    }
-
+    /// The best priority of a group, which is there from now on.
     fn best_mut(&mut self, group: u32) -> &mut u64 {
         match group {
             REST => &mut self.of_rest,
             METHODS => &mut self.of_methods,
-            number => &mut self.headers[number as usize].best,
+            name => {
+                let at = self.headers.iter().position(|header| header.name == name);
+                let at = at.unwrap_or_else(|| {
+                    self.headers.push(Header { name, best: 0 });
+                    self.headers.len() - 1
+                });
+                &mut self.headers[at].best
+            }
         }
     }
 
-    /// The best priority of all; 0 if there is no entry.
-    fn best(&self) -> u64 {
-        let of_headers = self.headers.iter().map(|header| header.best);
-        of_headers.fold(self.of_methods.max(self.of_rest), u64::max)
+    fn has_header(&self, name: u32) -> bool {
+        self.headers.iter().any(|header| header.name == name)
+    }
+
+    /// The groups and their best priorities.
+    fn groups(&self) -> impl Iterator<Item = (u32, u64)> {
+        let headers = self.headers.iter().map(|header| (header.name, header.best));
+        headers.chain([(METHODS, self.of_methods), (REST, self.of_rest)])
+    }
+
+    /// The best priority of all, 0 if there is no entry; and the group that alone has it, if
+    /// it can be looked into without the board.
+    fn first(&self) -> First {
+        let best = self.groups().map(|(_, best)| best).fold(0, u64::max);
+        let mut groups = self.groups().filter(|(_, of_group)| *of_group == best);
+        let group = groups.next().filter(|(group, _)| *group != REST && groups.next().is_none());
+        First { slot: group.map_or(NONE, |(group, _)| group), ..First::unknown(best) }
     }
 }
 
@@ -140,12 +139,13 @@ impl Counts {
         match group {
             REST => &mut self.of_rest,
             METHODS => &mut self.of_methods,
-            number => {
-                let least = number as usize + 1;
-                if self.headers.len() < least {
-                    self.headers.resize(least, Priorities::default());
-                }
-                &mut self.headers[number as usize]
+            name => {
+                let at = self.headers.iter().position(|(header, _)| *header == name);
+                let at = at.unwrap_or_else(|| {
+                    self.headers.push((name, Priorities::default()));
+                    self.headers.len() - 1
+                });
+                &mut self.headers[at].1
             }
         }
     }
@@ -154,32 +154,67 @@ impl Counts {
 /// Looking.
 impl Trees {
     /// The best of a board that accepts the request, or `best` if that ranks before it.
+    /// `first` is what the node says of it.
     pub(super) fn best_on_board(
         &self,
         number: u32,
+        first: First,
         at: At,
         mut best: Option<Found>,
         query: &impl Query,
     ) -> Option<Found> {
+        let likely = first.slot;
+        if likely < REST {
+            best = self.best_by_header(number, likely, at, best, query);
+        } else if likely == METHODS {
+            best = self.best_by_method(number, at, best, query);
+        }
+        // No other group has as good a one.
+        if likely != NONE && best.is_some_and(|best| best.priority >= first.priority) {
+            return best;
+        }
         let board = self.boards.get(number);
-        for (group, header) in (0..).zip(&board.headers) {
-            if !may_win(header.best, best) {
-                continue;
-            }
-            for (hash, value) in query.header_keys(&header.name) {
-                let head = self.head(number, group, hash, |text| is_without_case(text, value));
-                best = self.best_below(head, At { has_value: true, ..at }, best, query);
+        for header in &board.headers {
+            if may_win(header.best, best) && header.name != likely {
+                best = self.best_by_header(number, header.name, at, best, query);
             }
         }
-        if may_win(board.of_methods, best) {
-            let (hash, method) = query.method_key();
-            let head = self.head(number, METHODS, hash, |text| text == method);
-            best = self.best_below(head, at, best, query);
+        if may_win(board.of_methods, best) && likely != METHODS {
+            best = self.best_by_method(number, at, best, query);
         }
         if may_win(board.of_rest, best) {
             best = self.best_in_chain(board.rest, at, best, query);
         }
         best
+    }
+
+    #[inline]
+    fn best_by_header(
+        &self,
+        board: u32,
+        name: u32,
+        at: At,
+        mut best: Option<Found>,
+        query: &impl Query,
+    ) -> Option<Found> {
+        for (hash, value) in query.header_keys(self.names.get(name)) {
+            let head = self.head(board, name, hash, |text| is_without_case(text, value));
+            best = self.best_below(head, At { has_value: true, ..at }, best, query);
+        }
+        best
+    }
+
+    #[inline]
+    fn best_by_method(
+        &self,
+        board: u32,
+        at: At,
+        best: Option<Found>,
+        query: &impl Query,
+    ) -> Option<Found> {
+        let (hash, method) = query.method_key();
+        let head = self.head(board, METHODS, hash, |text| text == method);
+        self.best_below(head, at, best, query)
     }
 
     /// The same of a chain with a head.
@@ -211,8 +246,8 @@ impl Trees {
         self.heads.get(hash_of(board, hash), is)
     }
 
-    pub(super) fn best_priority(&self, board: u32) -> u64 {
-        self.boards.get(board).best()
+    pub(super) fn first_of_board(&self, board: u32) -> First {
+        self.boards.get(board).first()
     }
 }
 
@@ -231,8 +266,12 @@ impl Trees {
     }
 
     pub(super) fn post(&mut self, number: u32, entry: Entry, keys: &Keys) {
+        let group = match (&keys.header, self.group(keys)) {
+            (Some(name), Some(group)) if self.boards.get(number).has_header(group) => group,
+            (Some(name), _) if !keys.keys.is_empty() => self.names.lend(name),
+            (_, group) => group.unwrap_or(REST),
+        };
         let board = self.boards.get_mut(number);
-        let group = board.group(keys).unwrap_or_else(|| board.add_header(keys));
         let best = board.best_mut(group);
         *best = entry.rank.priority.max(*best);
         let counts = self.counts.get_mut(board.counts).group_mut(group);
@@ -249,7 +288,7 @@ impl Trees {
 
     /// The opposite of [`Trees::post`]; true if the board is empty, and gone.
     pub(super) fn unpost(&mut self, number: u32, entry: &Entry, keys: &Keys) -> bool {
-        let Some(group) = self.boards.get(number).group(keys) else { return false };
+        let Some(group) = self.group(keys) else { return false };
         self.uncount(number, group, entry.rank.priority);
         if group == REST {
             let rest = self.chain_out(self.boards.get(number).rest, entry);
@@ -260,7 +299,7 @@ impl Trees {
             self.set_head(number, group, key, head);
         }
         let Board { counts, .. } = *self.boards.get(number);
-        let is_empty = self.best_priority(number) == 0;
+        let is_empty = self.first_of_board(number).priority == 0;
         if is_empty {
             *self.counts.get_mut(counts) = Counts::default();
             self.counts.free(counts, 0);
@@ -271,12 +310,28 @@ impl Trees {
 
     fn uncount(&mut self, number: u32, group: u32, priority: u64) {
         let board = self.boards.get_mut(number);
-        let counts = self.counts.get_mut(board.counts).group_mut(group);
-        match counts.get(&priority).copied() {
-            Some(count) if count > 1 => drop(counts.insert(priority, count - 1)),
-            _ => drop(counts.remove(&priority)),
+        let counts = self.counts.get_mut(board.counts);
+        let of_group = counts.group_mut(group);
+        match of_group.get(&priority).copied() {
+            Some(count) if count > 1 => drop(of_group.insert(priority, count - 1)),
+            _ => drop(of_group.remove(&priority)),
         }
-        *board.best_mut(group) = counts.get_max().map_or(0, |(priority, _)| *priority);
+        let best = of_group.get_max().map_or(0, |(priority, _)| *priority);
+        *board.best_mut(group) = best;
+        if best == 0 && group < REST {
+            board.headers.retain(|header| header.name != group);
+            counts.headers.retain(|(name, _)| *name != group);
+            self.names.give_back(group);
+        }
+    }
+
+    /// The group of entries with these keys, if their header has a number.
+    fn group(&self, keys: &Keys) -> Option<u32> {
+        match &keys.header {
+            _ if keys.keys.is_empty() => Some(REST),
+            None => Some(METHODS),
+            Some(name) => self.names.number(name),
+        }
     }
 
     fn head_of(&self, board: u32, group: u32, key: &Key) -> u32 {

@@ -130,17 +130,18 @@ impl Trees {
     }
 
     /// The best of a list, this far down the path, that accepts the request, or `best` if
-    /// that ranks before it.
+    /// that ranks before it. `first` is what is known of it.
     pub(super) fn best_in_list(
         &self,
         list: u32,
+        first: First,
         depth: u32,
         best: Option<Found>,
         query: &impl Query,
     ) -> Option<Found> {
         let at = At { depth, has_value: false };
         match board_of(list) {
-            Some(board) => self.best_on_board(board, at, best, query),
+            Some(board) => self.best_on_board(board, first, at, best, query),
             None => self.best_in_chain(list, at, best, query),
         }
     }
@@ -213,7 +214,7 @@ impl Trees {
     /// What is first in a list.
     pub(super) fn first_of(&self, list: u32) -> First {
         match board_of(list) {
-            Some(board) => First::unknown(self.best_priority(board)),
+            Some(board) => self.first_of_board(board),
             None => self.first_of_chain(list, false),
         }
     }

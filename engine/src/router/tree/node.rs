@@ -39,7 +39,7 @@ pub(super) struct Node {
     pub(super) first: u64,
     /// The first entry, or a board of them.
     pub(super) list: u32,
-    /// The route of the first entry.
+    /// The route of the first entry, or the group of a board with the best.
     pub(super) slot: u32,
     /// The first child, of a run in the order of `keys`; or the directory.
     pub(super) kids: u32,
@@ -61,7 +61,7 @@ const _: () = assert!(size_of::<Node>() == 64, "a node is a cache line");
 #[derive(Clone, Copy, Debug)]
 pub(super) struct First {
     pub(super) priority: u64,
-    /// The route that has it.
+    /// The route that has it; of a board, the group that alone has such good entries.
     pub(super) slot: u32,
     /// The methods that alone decide whether it accepts a request; none if there is more to
     /// ask.
