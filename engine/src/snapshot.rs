@@ -119,6 +119,8 @@ pub struct CompiledService {
     pub address: Option<IpAddr>,
     /// Its port.
     pub port: u16,
+    /// Its host, and its port where that is not the protocol's: what it is asked for as.
+    pub authority: Box<str>,
     /// What is put before the path of every request.
     pub path: Option<Path>,
     /// How long connecting may take.

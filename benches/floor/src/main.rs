@@ -151,7 +151,8 @@ impl ProxyHttp for Headed {
         request.insert_header("X-Forwarded-Proto", "http")?;
         request.insert_header("X-Forwarded-Host", asked)?;
         request.insert_header("X-Forwarded-Port", port.unwrap_or_default())?;
-        request.insert_header("X-Forwarded-Path", path)?;
+        let asked_for = path.split('?').next().unwrap_or_default();
+        request.insert_header("X-Forwarded-Path", asked_for)?;
         request.insert_header("X-Forwarded-Prefix", PREFIX)?;
         request.insert_header("X-Real-IP", client)?;
         request.insert_header("X-Kong-Request-Id", times.id.as_str())
@@ -163,6 +164,10 @@ impl ProxyHttp for Headed {
         response: &mut ResponseHeader,
         times: &mut Times,
     ) -> Result<()> {
+        // As nginx does, and so Kong and the gateway.
+        if response.headers.get("content-type").is_some_and(|media| media == "text/plain") {
+            response.insert_header("Content-Type", "text/plain; charset=UTF-8")?;
+        }
         let (own, upstream) = times.shares();
         response.insert_header("Via", VIA)?;
         response.insert_header("X-Kong-Upstream-Latency", upstream.to_string())?;

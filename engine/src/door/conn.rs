@@ -21,6 +21,8 @@ use tokio::io::{AsyncReadExt as _, ReadBuf};
 
 /// First room for a head; most fit.
 const READ: usize = 4 * 1024;
+/// First room for a response: most heads fit, and a small body with them.
+const FIRST_WRITE: usize = 1024;
 /// Writes are gathered up to this many bytes; what is larger goes out at once.
 const WRITE: usize = 8 * 1024;
 /// So much of a response may wait for a client that is slower than its upstream, where the route
@@ -137,7 +139,9 @@ impl<T: Transport> Conn<T> {
         if self.eof {
             return Poll::Ready(Ok(0));
         }
-        if self.rd.capacity() - self.rd.len() < READ / 4 {
+        if self.rd.is_empty() && self.rd.capacity() < READ / 4 {
+            self.rd = BytesMut::with_capacity(READ);
+        } else if self.rd.capacity() - self.rd.len() < READ / 4 {
             self.rd.reserve(READ);
         }
         let read = ready!(pin!(self.io.read_buf(&mut self.rd)).poll(cx));
@@ -201,6 +205,9 @@ impl<T: Transport> Conn<T> {
 
     fn poll_take(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.wr.len() + bytes.len() <= WRITE {
+            if self.wr.capacity() == 0 {
+                self.wr = BytesMut::with_capacity(bytes.len().max(FIRST_WRITE));
+            }
             self.wr.extend_from_slice(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }

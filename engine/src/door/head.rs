@@ -3,9 +3,9 @@
 //! A [`Parser`] is shown the buffer each time more has arrived. It looks at every
 //! byte once, keeps only places in the buffer, and ends with a [`Head`] or a
 //! [`Refusal`]: what RFC 9112 leaves to a recipient's leniency is refused, so no
-//! reader behind us can understand the bytes differently. [`write()`] is its inverse,
-//! and the only form in which a head leaves the door. What the fields mean for the
-//! message is [`hygiene`](crate::proxy::hygiene)'s to say.
+//! reader behind us can understand the bytes differently. [`write()`] is its inverse, and
+//! [`write_frame`] as much of it as frames a message: a head leaves the door in no other form.
+//! What the fields mean for the message is [`hygiene`](crate::proxy::hygiene)'s to say.
 
 use crate::proxy::head::{
     Fields, Head, Known, RequestLine, Span, Version, is_field_value, is_token,
@@ -13,6 +13,7 @@ use crate::proxy::head::{
 use crate::proxy::hygiene::{Framing, Refusal, Terms};
 use bytes::{BufMut, BytesMut};
 use memchr::{memchr, memchr2};
+use std::borrow::Cow;
 
 /// What an HTTP/2 client with prior knowledge says first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -224,10 +225,8 @@ pub fn write(head: &Head, terms: &Terms, out: &mut BytesMut) {
     out.reserve(head.wire().len() + 128);
     out.put_slice(head.method());
     out.put_u8(b' ');
-    write_target(head.target(), out);
-    out.put_u8(b' ');
-    out.put_slice(head.version().as_str().as_bytes());
-    out.put_slice(b"\r\n");
+    out.put_slice(&readable(head.target()));
+    write_version(head, out);
     for (name, value) in head.iter() {
         if !name.known().is_some_and(Known::is_framing) {
             write_field(name.as_bytes(), value, out);
@@ -237,17 +236,34 @@ pub fn write(head: &Head, terms: &Terms, out: &mut BytesMut) {
     out.put_slice(b"\r\n");
 }
 
-pub(crate) fn write_target(target: &[u8], out: &mut BytesMut) {
+/// Writes a head that says no more than the method, the version and the terms: where the message
+/// ends and how its connection goes on. For who reads heads to find just that, and has the rest
+/// from `head` itself. Its target is `/`.
+pub fn write_frame(head: &Head, terms: &Terms, out: &mut BytesMut) {
+    out.reserve(128);
+    out.put_slice(head.method());
+    out.put_slice(b" /");
+    write_version(head, out);
+    write_terms(terms, out);
+    out.put_slice(b"\r\n");
+}
+
+fn write_version(head: &Head, out: &mut BytesMut) {
+    out.put_u8(b' ');
+    out.put_slice(head.version().as_str().as_bytes());
+    out.put_slice(b"\r\n");
+}
+
+/// A target that is text: bytes that are not are percent-encoded.
+pub(crate) fn readable(target: &[u8]) -> Cow<'_, [u8]> {
     if std::str::from_utf8(target).is_ok() {
-        return out.put_slice(target);
+        return Cow::Borrowed(target);
     }
-    for &byte in target {
-        if byte.is_ascii() {
-            out.put_u8(byte);
-        } else {
-            out.put_slice(format!("%{byte:02X}").as_bytes());
-        }
-    }
+    let encoded = target.iter().map(|&byte| match byte.is_ascii() {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    });
+    Cow::Owned(encoded.collect::<String>().into_bytes())
 }
 
 fn write_terms(terms: &Terms, out: &mut BytesMut) {

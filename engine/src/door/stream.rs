@@ -1,10 +1,10 @@
 //! The bounded, buffered stream that a lane is given for one request.
 //!
-//! A read yields the head if it was asked for with [`BoundedStream::replay`], then
-//! the body, and after the body's last byte it stays pending: it reports the end of
-//! the stream only when the client has really closed, which Pingora takes for an
-//! abort. After a `101` to a WebSocket request it is transparent. However the lane
-//! lets go of it, dropping it is enough: the connection comes home to the
+//! A read yields the head if it was asked for with [`BoundedStream::replay`] or
+//! [`BoundedStream::replay_frame`], then the body, and after the body's last byte it stays
+//! pending: it reports the end of the stream only when the client has really closed, which
+//! Pingora takes for an abort. After a `101` to a WebSocket request it is transparent. However
+//! the lane lets go of it, dropping it is enough: the connection comes home to the
 //! [door](super), which alone decides whether another request follows.
 
 use super::conn::Conn;
@@ -92,9 +92,20 @@ impl<T: Transport> BoundedStream<T> {
     /// itself. Edits made so far are in it; framing and connection fields say what
     /// the request's [`Terms`] say, whatever `head` says.
     pub fn replay(&mut self, head: &Head) {
+        self.replay_as(head, head::write);
+    }
+
+    /// Puts before the body only as much of `head` as frames it (see
+    /// [`door::head::write_frame`](super::head::write_frame)), for a reader that is told the rest
+    /// otherwise.
+    pub fn replay_frame(&mut self, head: &Head) {
+        self.replay_as(head, head::write_frame);
+    }
+
+    fn replay_as(&mut self, head: &Head, write: fn(&Head, &Terms, &mut BytesMut)) {
         let Some(conn) = &mut self.conn else { return };
         let mut text = BytesMut::new();
-        head::write(head, &conn.passage.terms, &mut text);
+        write(head, &conn.passage.terms, &mut text);
         conn.passage.replay = text;
     }
 

@@ -1,12 +1,13 @@
 //! The Pingora lane: one request at a time through Pingora's HTTP proxy.
 //!
 //! It holds no decision. Each phase hands on to the pipeline and repeats what that
-//! decided on Pingora's types; see [`relay`] for the translation. The request
-//! arrives in its final form, replayed by the door, so Pingora parses exactly what
-//! the pipeline prepared.
+//! decided on Pingora's types; see [`relay`] for the translation. What Pingora parses was
+//! written by the door and says where the message ends; the head that goes upstream is the
+//! exchange's, in its final form.
 
 mod gathered; // a request whose body has come before it
 mod grpc; // upstreams over HTTP/2
+mod heads; // of messages, in Pingora's types
 mod progress; // of a request that came by HTTP/2
 mod peer; // where a try goes
 mod relay;
@@ -98,7 +99,7 @@ impl Pingora {
     ) -> bool {
         let has_come = body.is_some() || session.is_body_empty();
         let progress = Arc::new(relay::progress(&exchange, has_come));
-        let mut header = match relay::replayed(&exchange) {
+        let mut header = match heads::replayed(exchange.head(), exchange.terms()) {
             Ok(header) => header,
             Err(error) => {
                 tracing::error!(request_id = exchange.id().as_str(), %error, "no head for a lane");
@@ -117,6 +118,16 @@ impl Pingora {
             () = progress.is_hopeless() => {}
         }
         progress.is_answered()
+    }
+}
+
+/// Puts before a request's body the head that Pingora is to find there. It looks in it for where the
+/// message ends only; what goes upstream over HTTP/1 is made of the exchange's own head when it is
+/// sent, so that it is not written to be parsed, and parsed to be copied.
+pub(crate) fn show<T: Transport>(exchange: &Exchange, stream: &mut BoundedStream<T>) {
+    match exchange.is_to_grpc() {
+        true => stream.replay(exchange.head()),
+        false => stream.replay_frame(exchange.head()),
     }
 }
 

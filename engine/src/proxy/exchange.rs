@@ -14,6 +14,7 @@ use super::forwarded;
 use super::head::Head;
 use super::hygiene::{Framing, Said, Terms};
 use super::log::{AccessLog, Outcome};
+use super::printed::Printed;
 use super::restraint::Restraint;
 use crate::door::Request;
 use crate::metrics::Counters;
@@ -63,6 +64,8 @@ pub(crate) struct Client {
     pub(crate) station: Arc<Station>,
     /// The address it connects from.
     pub(crate) peer: SocketAddr,
+    /// The same without its port, as text: every request tells it twice.
+    pub(crate) address: Box<[u8]>,
     /// The address it connects to, of this machine.
     pub(crate) local: IpAddr,
     /// Where the PROXY protocol says that the connection comes from.
@@ -105,7 +108,19 @@ impl Client {
         let trusted = options.forwarding.trusts(peer.ip());
         let answered = AtomicBool::new(false);
         let (tls, sni) = (tls.is_some(), tls.and_then(|secured| secured.sni));
-        Arc::new(Client { station, peer, local, relayed_from, port, tls, sni, trusted, answered })
+        let address = Printed::new().print(peer.ip()).into();
+        Arc::new(Client {
+            station,
+            peer,
+            address,
+            local,
+            relayed_from,
+            port,
+            tls,
+            sni,
+            trusted,
+            answered,
+        })
     }
 
     /// Notes that the current request has been answered completely.

@@ -90,20 +90,23 @@ pub(crate) fn host_name(host: &[u8]) -> &[u8] {
 /// asked for, `prefix` what its route takes off.
 pub(crate) fn write(exchange: &mut Exchange, target: &[u8], prefix: Option<&[u8]>) {
     let client = exchange.client().clone();
-    let client_ip = exchange.client_ip();
+    let mut printed = Printed::new();
+    let client_ip = match exchange.client_ip() {
+        told if told != client.peer.ip() => printed.print(told),
+        _ => &client.address,
+    };
     let head = exchange.head_mut();
 
-    let mut printed = Printed::new();
     match head.get(Known::XForwardedFor).filter(|before| !before.is_empty()) {
         Some(before) => {
             let mut hops = Text::from_slice(before);
             hops.extend_from_slice(b", ");
-            hops.extend_from_slice(printed.print(client.peer.ip()));
+            hops.extend_from_slice(&client.address);
             head.set(Known::XForwardedFor, &hops);
         }
-        None => head.set(Known::XForwardedFor, printed.print(client_ip)),
+        None => head.set(Known::XForwardedFor, client_ip),
     }
-    head.set(Known::XRealIp, printed.print(client_ip));
+    head.set(Known::XRealIp, client_ip);
 
     if !stands(&client, head, Known::XForwardedProto) {
         head.set(Known::XForwardedProto, client.scheme().as_bytes());
@@ -115,7 +118,7 @@ pub(crate) fn write(exchange: &mut Exchange, target: &[u8], prefix: Option<&[u8]
         }
     }
     if !stands(&client, head, Known::XForwardedPort) {
-        head.set(Known::XForwardedPort, printed.print(client.port));
+        head.set(Known::XForwardedPort, Printed::new().number(client.port));
     }
     if !stands(&client, head, Known::XForwardedPath) {
         head.set(Known::XForwardedPath, path::split_target(target).0);

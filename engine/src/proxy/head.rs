@@ -334,11 +334,18 @@ impl<L> Head<L> {
         for &index in found.iter().skip(1) {
             self.bury(index);
         }
-        match found.first().and_then(|&index| self.fields.list.get_mut(index)) {
-            Some(field) => (field.name, field.value) = (name, value),
-            None => self.fields.push(name.known, name.span, value),
-        }
-        self.edits.push(Change { kind: Kind::Set, name, value });
+        let kind = match found.first().and_then(|&index| self.fields.list.get_mut(index)) {
+            Some(field) => {
+                (field.name, field.value) = (name, value);
+                Kind::Set
+            }
+            // Whoever repeats it need not look for what was not there.
+            None => {
+                self.fields.push(name.known, name.span, value);
+                Kind::Add
+            }
+        };
+        self.edits.push(Change { kind, name, value });
     }
 
     /// Adds one more field at the end, whatever others of that name say. Names and

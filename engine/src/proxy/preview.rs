@@ -4,7 +4,6 @@
 //! request that nobody has sent.
 
 use super::forwarded::host_name;
-use super::request::authority;
 use super::{Text, path};
 use crate::snapshot::{CompiledRoute, CompiledService, GrpcOver};
 use model::explain::{Answered, Upstream};
@@ -53,10 +52,10 @@ impl Preview<'_> {
             return answered(503, "the route has no service");
         };
         let target = self.target_of(route, service);
-        let own = authority(service);
+        let own = service.authority.as_bytes();
         let keeps_host = route.preserve_host && !self.host.is_empty();
-        let host = if keeps_host { self.host } else { own.as_slice() };
-        let uri = format!("{}://{}{}", service.protocol, text(&own), text(&target));
+        let host = if keeps_host { self.host } else { own };
+        let uri = format!("{}://{}{}", service.protocol, text(own), text(&target));
         Ok(Upstream { uri, host: text(host) })
     }
 

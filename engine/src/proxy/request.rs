@@ -6,9 +6,7 @@
 
 use super::exchange::Exchange;
 use super::head::Known;
-use super::printed::Printed;
 use super::{Text, forwarded, path, response};
-use crate::snapshot::CompiledService;
 use model::value::path::normal_form;
 
 /// Edits the head of a request on its way to its service.
@@ -48,53 +46,8 @@ fn write_host(exchange: &mut Exchange) {
     if preserves && exchange.head().get(Known::Host).is_some() {
         return;
     }
-    if let Some(host) = exchange.service().map(authority) {
+    let own = exchange.service().map(|service| Text::from_slice(service.authority.as_bytes()));
+    if let Some(host) = own {
         exchange.head_mut().set(Known::Host, &host);
-    }
-}
-
-/// The service's host, and its port where that is not the protocol's.
-pub(super) fn authority(service: &CompiledService) -> Text {
-    let host = service.host.as_str();
-    let usual = if service.protocol.is_tls() { 443 } else { 80 };
-    let mut text = Text::new();
-    // Two colons are an IPv6 address, which needs brackets to have a port.
-    let bare = host.contains(':') && !host.starts_with('[');
-    text.extend_from_slice(if bare { b"[" } else { b"" });
-    text.extend_from_slice(host.as_bytes());
-    text.extend_from_slice(if bare { b"]" } else { b"" });
-    if service.port != usual {
-        text.push(b':');
-        text.extend_from_slice(Printed::new().print(service.port));
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::snapshot::{Snapshot, compile};
-    use model::Config;
-    use model::testing::{revision, service};
-
-    #[test]
-    fn a_port_is_named_unless_it_is_the_protocols_own() {
-        for (protocol, host, port, expected) in [
-            ("http", "a.test", 80, "a.test"),
-            ("http", "a.test", 443, "a.test:443"),
-            ("https", "a.test", 443, "a.test"),
-            ("https", "a.test", 80, "a.test:80"),
-            ("http", "127.0.0.1", 8080, "127.0.0.1:8080"),
-            ("https", "::1", 443, "[::1]"),
-            ("http", "::1", 81, "[::1]:81"),
-        ] {
-            let built = service("s").with("protocol", protocol).with("host", host);
-            let service = built.with("port", port).build();
-            let (id, mut config) = (service.id, Config::default());
-            config.write(service);
-            let snapshot = compile(&revision(1, config), &Snapshot::empty()).unwrap();
-            let found = authority(snapshot.service(id).unwrap());
-            assert_eq!(found.as_slice(), expected.as_bytes(), "{protocol} {host} {port}");
-        }
     }
 }

@@ -60,13 +60,10 @@ pub(crate) fn prepare(exchange: &Exchange, head: &mut ResponseHead) -> Result<()
     let shown = exchange.options().headers;
     let mut printed = Printed::new();
     if shown.upstream_latency {
-        head.set(
-            Known::XKongUpstreamLatency,
-            printed.print(exchange.upstream_latency().as_millis()),
-        );
+        head.set(Known::XKongUpstreamLatency, printed.millis(exchange.upstream_latency()));
     }
     if shown.proxy_latency {
-        head.set(Known::XKongProxyLatency, printed.print(exchange.proxy_latency().as_millis()));
+        head.set(Known::XKongProxyLatency, printed.millis(exchange.proxy_latency()));
     }
     if shown.via {
         // The version Kong speaks to such services, whatever this one came by.
@@ -80,7 +77,7 @@ pub(crate) fn prepare(exchange: &Exchange, head: &mut ResponseHead) -> Result<()
         head.set(Known::XKongRequestId, exchange.id().as_bytes());
     }
     if shown.upstream_status {
-        head.set(Known::XKongUpstreamStatus, printed.print(head.status()));
+        head.set(Known::XKongUpstreamStatus, printed.number(head.status()));
     }
     debug(exchange, |name, value| head.set(name, value.as_bytes()));
     Ok(())

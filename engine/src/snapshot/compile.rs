@@ -304,6 +304,7 @@ fn compile_service(
         host: service.host.clone(),
         address: address_of(&service.host),
         port: service.port,
+        authority: authority_of(service),
         path: service.path.clone(),
         connect_timeout: timeout(service.connect_timeout),
         write_timeout: timeout(service.write_timeout),
@@ -313,9 +314,48 @@ fn compile_service(
     })
 }
 
+/// A service's host, and its port where that is not the protocol's.
+fn authority_of(service: &Service) -> Box<str> {
+    let host = service.host.as_str();
+    // Two colons are an IPv6 address, which needs brackets to have a port.
+    let bare = host.contains(':') && !host.starts_with('[');
+    let host = if bare { format!("[{host}]") } else { host.to_owned() };
+    let usual = if service.protocol.is_tls() { 443 } else { 80 };
+    let port = (service.port != usual).then(|| format!(":{}", service.port));
+    (host + &port.unwrap_or_default()).into()
+}
+
 /// The address a host is, in brackets or not, if it is not a name.
 fn address_of(host: &Host) -> Option<IpAddr> {
     let text = host.as_str();
     let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     text.parse::<IpRange>().ok().map(|range| range.parts().0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::compile;
+    use model::testing::{revision, service};
+
+    #[test]
+    fn a_port_is_named_unless_it_is_the_protocols_own() {
+        for (protocol, host, port, expected) in [
+            ("http", "a.test", 80, "a.test"),
+            ("http", "a.test", 443, "a.test:443"),
+            ("https", "a.test", 443, "a.test"),
+            ("https", "a.test", 80, "a.test:80"),
+            ("http", "127.0.0.1", 8080, "127.0.0.1:8080"),
+            ("https", "::1", 443, "[::1]"),
+            ("http", "::1", 81, "[::1]:81"),
+        ] {
+            let built = service("s").with("protocol", protocol).with("host", host);
+            let service = built.with("port", port).build();
+            let (id, mut config) = (service.id, Config::default());
+            config.write(service);
+            let snapshot = compile(&revision(1, config), &Snapshot::empty()).unwrap();
+            let found = &*snapshot.service(id).unwrap().authority;
+            assert_eq!(found, expected, "{protocol} {host} {port}");
+        }
+    }
 }

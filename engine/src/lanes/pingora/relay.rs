@@ -1,21 +1,18 @@
 //! Between the pipeline's terms and Pingora's types.
 //!
-//! Nothing here decides about a request. Connection and framing fields are the
-//! lane's to write, from the request's terms; everything else of a head is a
-//! repetition of the pipeline's edits.
+//! Nothing here decides about a request. Heads come and go by [`heads`].
 
-use super::grpc;
 use super::progress::Progress;
-use crate::door::{self, framing::ChunkError};
+use super::{grpc, heads};
+use crate::door::framing::ChunkError;
 use crate::lanes::http2;
 use crate::proxy::exchange::Exchange;
-use crate::proxy::head::{Edit, Known, Name, ResponseHead, Version};
-use crate::proxy::hygiene::Framing;
+use crate::proxy::head::Version;
 use crate::proxy::log::Outcome;
 use crate::proxy::reply::Reply;
 use crate::proxy::response;
 use crate::proxy::upstream::{self, Failure};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
@@ -66,27 +63,6 @@ pub(super) fn progress(exchange: &Exchange, ended: bool) -> Progress {
     Progress::new(service.map(|service| pause.saturating_add(service.write_timeout)), ended)
 }
 
-/// The request's head in its final form, as the door replays it over HTTP/1.
-pub(super) fn replayed(exchange: &Exchange) -> Result<RequestHeader> {
-    let (head, terms) = (exchange.head(), exchange.terms());
-    let mut target = BytesMut::new();
-    door::head::write_target(head.target(), &mut target);
-    let mut header = RequestHeader::build(head.method(), &target, Some(32))?;
-    header.set_version(http::Version::HTTP_2);
-    for (name, value) in head.iter() {
-        if !name.known().is_some_and(Known::is_framing) {
-            header.append_header(spelled(name), value)?;
-        }
-    }
-    if let Framing::Length(length) = terms.framing {
-        header.insert_header("Content-Length", length)?;
-    }
-    if terms.te_trailers {
-        header.insert_header("TE", "trailers")?;
-    }
-    Ok(header)
-}
-
 /// How long a service may say nothing.
 pub(super) fn patience(exchange: &Exchange) -> Duration {
     exchange.service().map(|service| service.read_timeout).unwrap_or_default()
@@ -102,13 +78,17 @@ pub(super) fn let_go(exchange: &Exchange, failure: Failure) -> Outcome {
     failure.reply().map_or(Outcome::GONE, |reply| Outcome { status: reply.status(), sent: 0 })
 }
 
-/// The connection fields of the upstream's side; the rest was replayed.
+/// The head that goes upstream. One that came by HTTP/2 is there, but for the connection's fields;
+/// of others Pingora was shown the frame, except where the upstream speaks HTTP/2.
 pub(super) fn request(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
     if exchange.is_to_grpc() {
         return grpc::check(request);
     }
-    let connection = if exchange.terms().websocket { "keep-alive, Upgrade" } else { "keep-alive" };
-    request.insert_header("Connection", connection)
+    if exchange.head().version() == Version::Http2 {
+        return request.insert_header("Connection", heads::connection(exchange.terms()));
+    }
+    *request = heads::written(exchange.head(), exchange.terms())?;
+    Ok(())
 }
 
 /// Counts the body against its limit.
@@ -133,10 +113,10 @@ pub(super) fn response(
     header: &mut ResponseHeader,
 ) -> Result<()> {
     part_if_last(session, exchange);
-    let mut head = head_of(header);
+    let mut head = heads::head_of(header);
     let prepared = response::prepare(exchange, &mut head);
     prepared.map_err(|failure| named(failure, ErrorSource::Upstream))?;
-    repeat(&head, header)?;
+    heads::repeat(&head, header)?;
     if header.status != SWITCHING {
         header.set_version(http::Version::HTTP_11);
         unframe_for_old_clients(session, exchange, header);
@@ -161,35 +141,6 @@ fn unframe_for_old_clients(
     if old && header.remove_header("transfer-encoding").is_some() {
         session.set_keepalive(None);
     }
-}
-
-fn head_of(header: &ResponseHeader) -> ResponseHead {
-    let version = match header.version {
-        http::Version::HTTP_2 => Version::Http2,
-        http::Version::HTTP_11 => Version::Http11,
-        _ => Version::Http10,
-    };
-    let fields = header.headers.iter().map(|(name, value)| (name.as_ref(), value.as_bytes()));
-    let reason = header.get_reason_phrase().unwrap_or_default();
-    ResponseHead::response(version, header.status.as_u16(), reason.as_bytes(), fields)
-}
-
-fn repeat(head: &ResponseHead, header: &mut ResponseHeader) -> Result<()> {
-    for edit in head.edits() {
-        match edit {
-            Edit::Set(name, value) => match name.known() {
-                Some(known) => header.insert_header(known.as_str(), value)?,
-                None => header.insert_header(spelled(name), value)?,
-            },
-            Edit::Add(name, value) => drop(header.append_header(spelled(name), value)?),
-            Edit::Remove(name) => drop(header.remove_header(name.as_str())),
-        }
-    }
-    Ok(())
-}
-
-fn spelled(name: Name<'_>) -> Bytes {
-    Bytes::copy_from_slice(name.as_bytes())
 }
 
 /// A try came to no connection: marks the error as the pipeline decides.

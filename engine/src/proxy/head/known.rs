@@ -93,11 +93,18 @@ impl Known {
         let mut slot = slot(name);
         loop {
             let known = *Known::ALL.get(usize::from(*TABLE.get(slot)?))?;
-            if known.as_str().as_bytes().eq_ignore_ascii_case(name) {
+            // Most programs write a name as we do, and HTTP/2 has them in lower case.
+            let usual = known.as_str().as_bytes();
+            if usual == name || known.lower() == name || usual.eq_ignore_ascii_case(name) {
                 return Some(known);
             }
             slot = (slot + 1) % TABLE.len();
         }
+    }
+
+    fn lower(self) -> &'static [u8] {
+        let lower = LOWER.get(self as usize).map_or(&[][..], <[u8; LONGEST]>::as_slice);
+        lower.get(..self.as_str().len()).unwrap_or_default()
     }
 
     /// Whether the field says where a message ends or how its connection goes
@@ -138,6 +145,27 @@ const fn build() -> [u8; 256] {
         index += 1;
     }
     table
+}
+
+/// Room for the longest name.
+const LONGEST: usize = 24;
+
+/// Every name in lower case, filled up.
+static LOWER: [[u8; LONGEST]; Known::COUNT] = lowered();
+
+const fn lowered() -> [[u8; LONGEST]; Known::COUNT] {
+    let mut names = [[0; LONGEST]; Known::COUNT];
+    let mut index = 0;
+    while index < Known::COUNT {
+        let name = Known::ALL[index].as_str().as_bytes();
+        let mut at = 0;
+        while at < name.len() {
+            names[index][at] = name[at].to_ascii_lowercase();
+            at += 1;
+        }
+        index += 1;
+    }
+    names
 }
 
 /// Length and three letters tell these names apart well enough.
