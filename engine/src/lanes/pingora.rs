@@ -376,6 +376,10 @@ impl ProxyHttp for Phases {
         ctx: &mut Carried,
     ) -> FailToProxy {
         let error_code = relay::give_up(session, ctx.exchange().ok(), error).await;
+        if error_code > 0 {
+            ctx.end(relay::outcome(session));
+            relay::see_off(session).await;
+        }
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 

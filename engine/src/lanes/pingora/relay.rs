@@ -278,6 +278,13 @@ pub(super) async fn give_up(
     status
 }
 
+/// A client that is still sending has time to read its answer. Over HTTP/1 the door sees to that.
+pub(super) async fn see_off(session: &mut Session) {
+    if let ServerSession::H2(client) = session.as_downstream_mut() {
+        http2::see_off(client).await;
+    }
+}
+
 /// Ends a response of gRPC that has begun. Others just break off.
 async fn end_grpc(session: &mut Session, exchange: &Exchange, reply: &Reply) {
     let Some(trailers) = grpc::last_words(exchange, reply) else { return };
