@@ -21,7 +21,7 @@ mod status; // what a lane answers, seen from what it writes
 
 pub use gather::{Patience, Ungathered};
 pub use spool::Buffering;
-pub(crate) use spool::Spool;
+pub(crate) use spool::{Lost, Spool};
 pub use stream::{BoundedStream, Homecoming};
 pub use transport::Transport;
 

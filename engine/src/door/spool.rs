@@ -40,6 +40,18 @@ impl Default for Buffering {
     }
 }
 
+/// A body was kept, and cannot be read back.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the body that was kept: {0}")]
+pub(crate) struct Lost(#[source] io::Error);
+
+impl Lost {
+    /// As whoever reads the body is told.
+    fn error(source: io::Error) -> io::Error {
+        io::Error::other(Lost(source))
+    }
+}
+
 /// A body, or as much of it as has come.
 #[derive(Debug, Default)]
 pub(crate) struct Spool {
@@ -103,9 +115,9 @@ impl Spool {
             return Poll::Ready(Ok(self.memory.split_to(count).freeze()));
         };
         let mut piece = BytesMut::with_capacity(PIECE);
-        let read = ready!(pin!(file.read_buf(&mut piece)).poll(cx))?;
+        let read = ready!(pin!(file.read_buf(&mut piece)).poll(cx)).map_err(Lost::error)?;
         if read == 0 {
-            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            return Poll::Ready(Err(Lost::error(io::ErrorKind::UnexpectedEof.into())));
         }
         self.filed = self.filed.saturating_sub(read as u64);
         Poll::Ready(Ok(piece.freeze()))
@@ -119,10 +131,10 @@ impl Spool {
     ) -> Poll<io::Result<()>> {
         if let Some(file) = self.file.as_mut().filter(|_| self.filed > 0) {
             let before = out.filled().len();
-            ready!(Pin::new(file).poll_read(cx, out))?;
+            ready!(Pin::new(file).poll_read(cx, out)).map_err(Lost::error)?;
             let read = out.filled().len() - before;
             if read == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                return Poll::Ready(Err(Lost::error(io::ErrorKind::UnexpectedEof.into())));
             }
             self.filed = self.filed.saturating_sub(read as u64);
         } else {

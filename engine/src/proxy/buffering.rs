@@ -50,7 +50,7 @@ pub(crate) fn conclude(
         Ungathered::TooLarge(_) => Failure::BodyTooLarge,
         Ungathered::TooLate(_) => Failure::BodyTimeout,
         Ungathered::Gone => Failure::ClientGone,
-        Ungathered::Disk(_) => Failure::Internal,
+        Ungathered::Disk(_) => Failure::BodyLost,
     };
     upstream::report(exchange, failure, &error);
     // Nobody knows where the next request begins.

@@ -68,6 +68,9 @@ pub(crate) enum Failure {
     /// It pauses for too long.
     #[error("the request's body took too long")]
     BodyTimeout,
+    /// There was no room to keep it, or what was kept is gone.
+    #[error("the request's body cannot be kept")]
+    BodyLost,
     /// Neither side has said anything for as long as the service may be silent.
     #[error("the tunnel was silent for too long")]
     TunnelSilent,
@@ -108,7 +111,7 @@ impl Failure {
             Failure::BodyMalformed => Reply::bad_request(),
             Failure::BodyTooLarge => Reply::too_large(),
             Failure::BodyTimeout => Reply::body_timeout(),
-            Failure::Internal | Failure::Retired => Reply::internal(),
+            Failure::BodyLost | Failure::Internal | Failure::Retired => Reply::internal(),
             Failure::TunnelSilent | Failure::ClientGone => return None,
         })
     }

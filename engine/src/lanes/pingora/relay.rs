@@ -6,7 +6,7 @@
 
 use super::grpc;
 use super::progress::Progress;
-use crate::door::{self, framing::ChunkError};
+use crate::door::{self, Lost, framing::ChunkError};
 use crate::lanes::http2;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::head::{Edit, Known, Name, ResponseHead, Version};
@@ -34,10 +34,9 @@ pub(super) fn named(failure: Failure, source: ErrorSource) -> BError {
     error
 }
 
-/// A body that was kept cannot be read back.
-pub(super) fn lost_body(error: &std::io::Error) -> BError {
-    tracing::error!(%error, "a request's body was kept, and cannot be read");
-    named(Failure::Internal, ErrorSource::Internal)
+/// A body that was kept cannot be read back: told as Pingora tells it where it reads itself.
+pub(super) fn lost_body(error: std::io::Error) -> BError {
+    Error::because(ErrorType::ReadError, "reading a request's body", error).into_down()
 }
 
 /// A phase ran without a request. Every request is given one before the first.
@@ -245,7 +244,7 @@ pub(super) async fn give_up(
         failure => failure,
     };
     upstream::report(exchange, failure, error);
-    if failure.is_the_bodys() {
+    if failure.is_the_bodys() || failure == Failure::BodyLost {
         exchange.part();
     }
     let Some(reply) = failure.reply() else { return 0 };
@@ -305,7 +304,10 @@ fn failure_of(error: &Error, reused: bool) -> Failure {
         return failure;
     }
     match (error.esource(), error.etype()) {
-        (ErrorSource::Downstream, E::ReadError) if breaks_framing(error) => Failure::BodyMalformed,
+        (ErrorSource::Downstream, E::ReadError) if is_by::<ChunkError>(error) => {
+            Failure::BodyMalformed
+        }
+        (ErrorSource::Downstream, E::ReadError) if is_by::<Lost>(error) => Failure::BodyLost,
         (ErrorSource::Downstream, E::ReadTimedout) => Failure::BodyTimeout,
         (ErrorSource::Downstream, _) => Failure::ClientGone,
         (ErrorSource::Upstream, E::ConnectTimedout | E::TLSHandshakeTimedout) => {
@@ -329,10 +331,10 @@ fn failure_of(error: &Error, reused: bool) -> Failure {
     }
 }
 
-/// Whether the stream ended a body whose chunks make no sense.
-fn breaks_framing(error: &Error) -> bool {
+/// Whether the door ended a body with this error.
+fn is_by<E: std::error::Error + 'static>(error: &Error) -> bool {
     let cause = error.root_cause().downcast_ref::<std::io::Error>();
-    cause.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<ChunkError>())
+    cause.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<E>())
 }
 
 /// The head the client was answered with, a switch of protocols included.
