@@ -154,7 +154,7 @@ pub async fn serve<T: Transport, C: Carry<T>>(
         request.terms.keep_alive &= number < options.requests && !*draining.borrow();
         let keeps = request.terms.keep_alive;
 
-        conn.begin(request.terms);
+        conn.begin(&request.terms);
         let next = carrier.carry(request, BoundedStream::lend(conn, &home)).await;
 
         // A lane that has not let go of it yet keeps it, and closes it in the end.

@@ -125,7 +125,7 @@ impl<T: Transport> Way for BoundedStream<T> {
 
     async fn pass_on(mut self, exchange: Box<Exchange>, lane: &Pingora) -> Next {
         self.hold_response(buffering::holds(&exchange));
-        self.replay(exchange.head());
+        self.replay(exchange.head(), &exchange.terms());
         lane.carry(exchange, self).await
     }
 }

@@ -84,7 +84,7 @@ impl<T: Transport> Carry<T> for Carrier {
             "/unread" => self.answer(&request, &mut stream, "unread").await,
             "/again" => {
                 request.head.set("X-Edited", b"yes");
-                stream.replay(&request.head);
+                stream.replay(&request.head, &request.terms);
                 let mut text = String::new();
                 while !text.contains("\r\n\r\n") {
                     text.push(stream.read_u8().await.expect("the head").into());
