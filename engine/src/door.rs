@@ -172,24 +172,27 @@ pub async fn serve<T: Transport, C: Carry<T>>(
     Ending::Closed
 }
 
-/// Answers a client that has said nothing yet but was wrong to come here, and parts.
+/// Answers a client that has said nothing yet but was wrong to come here, and parts. It may take
+/// `patience` to read something of the answer.
 pub async fn turn_away<T: Transport, C: Carry<T>>(
     io: T,
     digest: Arc<SocketDigest>,
     refusal: Refusal,
+    patience: Duration,
     carrier: &C,
 ) {
     tracing::debug!(%refusal, "connection refused");
     let mut reply = BytesMut::new();
     carrier.refuse(refusal, Said::Line(b""), &mut reply);
     let conn = Box::new(Conn::new(io, digest));
-    close::refuse(conn, Alarm::default(), close::SEND, reply).await;
+    close::refuse(conn, Alarm::default(), patience, reply).await;
 }
 
-/// Parts with a client whose connection was given away whole and let go of again.
-pub async fn see_off<T: Transport>(homecoming: Homecoming<T>) {
+/// Parts with a client whose connection was given away whole and let go of again. It may take
+/// `patience` to read something of what is left.
+pub async fn see_off<T: Transport>(homecoming: Homecoming<T>, patience: Duration) {
     if let Some(conn) = homecoming.take() {
-        close::see_off(conn, Alarm::default()).await;
+        close::see_off(conn, Alarm::default(), patience).await;
     }
 }
 

@@ -134,7 +134,7 @@ pub(super) async fn serve<T: Transport>(carrier: Arc<Carrier>, stream: BoundedSt
         visit.ended(&station, done, false);
     }
     if in_order {
-        door::see_off(homecoming).await;
+        door::see_off(homecoming, door.send_timeout).await;
     }
 }
 
