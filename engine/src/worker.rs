@@ -134,7 +134,7 @@ impl Post {
         mut orders: watch::Receiver<Order>,
         guest: Guest,
     ) {
-        let mut acceptor = match Acceptor::new(socket) {
+        let mut acceptor = match Acceptor::new(socket, self.station.counters.clone()) {
             Ok(acceptor) => acceptor,
             Err(error) => {
                 tracing::error!(

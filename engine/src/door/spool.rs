@@ -5,6 +5,7 @@
 //! The worker does not wait for the disk: the file is written and read by the threads its
 //! runtime keeps for that, while the worker serves others.
 
+use crate::descriptors::{self, Use};
 use bytes::{Buf as _, Bytes, BytesMut};
 use std::fs::DirBuilder;
 use std::future::Future as _;
@@ -171,7 +172,11 @@ async fn create(directory: PathBuf) -> io::Result<File> {
         }
         created => created,
     });
-    let mut file = File::from_std(created.await.map_err(io::Error::other)??);
+    let file = created.await.map_err(io::Error::other)??;
+    if !descriptors::may_keep(&file, Use::Body) {
+        return Err(descriptors::exhausted());
+    }
+    let mut file = File::from_std(file);
     file.set_max_buf_size(PIECE);
     Ok(file)
 }

@@ -6,6 +6,7 @@
 
 use super::grpc;
 use super::progress::Progress;
+use crate::descriptors;
 use crate::door::{self, Lost, framing::ChunkError};
 use crate::lanes::http2;
 use crate::proxy::exchange::Exchange;
@@ -244,7 +245,7 @@ pub(super) async fn give_up(
         failure => failure,
     };
     upstream::report(exchange, failure, error);
-    if failure.is_the_bodys() || failure == Failure::BodyLost {
+    if failure.parts() {
         exchange.part();
     }
     let Some(reply) = failure.reply() else { return 0 };
@@ -298,6 +299,9 @@ fn failure_of(error: &Error, reused: bool) -> Failure {
     use ErrorType as E;
     if let Some(failure) = error.root_cause().downcast_ref::<Failure>() {
         return *failure;
+    }
+    if error.root_cause().downcast_ref().is_some_and(descriptors::is_exhaustion) {
+        return Failure::Exhausted;
     }
     let of_upstream = *error.esource() == ErrorSource::Upstream;
     if let Some(failure) = grpc::failure_of(error, reused).filter(|_| of_upstream) {
