@@ -73,6 +73,7 @@ async fn the_engine_is_asked_about_the_newest_revision() {
     let body = json!({
         "method": "PUT", "host": "a.io:81", "path": "/a?b", "scheme": "https", "port": 8443,
         "sni": "", "headers": { "X-A": ["1", "2"] }, "source": "10.0.0.1:7", "limit": 0,
+        "http_version": "2",
     });
     let (status, told) = plane.send("POST", "/debug/route", body.clone()).await;
     assert_eq!(
@@ -97,6 +98,7 @@ async fn all_that_is_wrong_with_a_question_is_told_together() {
     let body = json!({
         "method": "get", "path": "a", "scheme": "gopher", "port": 0, "host": 1, "limit": 1001,
         "headers": { "a b": ["1"] }, "source": "here", "color": "blue",
+        "http_version": 2,
     });
     let (status, told) = plane.send("POST", "/debug/route", body).await;
     assert_eq!(
@@ -105,8 +107,18 @@ async fn all_that_is_wrong_with_a_question_is_told_together() {
     );
     let fields = told["fields"].as_object().unwrap();
     let names: Vec<_> = fields.keys().map(String::as_str).collect();
-    let expected =
-        ["color", "headers", "host", "limit", "method", "path", "port", "scheme", "source"];
+    let expected = [
+        "color",
+        "headers",
+        "host",
+        "http_version",
+        "limit",
+        "method",
+        "path",
+        "port",
+        "scheme",
+        "source",
+    ];
     assert_eq!(names, expected);
     assert!(engine.asked.lock().unwrap().is_empty());
 }
