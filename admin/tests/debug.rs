@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use admin::{Options, Storage};
@@ -21,6 +22,8 @@ use tempfile::TempDir;
 #[derive(Default)]
 struct Engine {
     asked: Mutex<Vec<Question>>,
+    at_work: AtomicUsize,
+    most_at_work: AtomicUsize,
 }
 
 impl Judge for Engine {
@@ -29,6 +32,10 @@ impl Judge for Engine {
     }
 
     fn explain(&self, config: &Config, question: &Question) -> Result<Explanation, Vec<Problem>> {
+        let at_work = 1 + self.at_work.fetch_add(1, SeqCst);
+        self.most_at_work.fetch_max(at_work, SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(2)); // as one who has much to look at
+        self.at_work.fetch_sub(1, SeqCst);
         self.asked.lock().unwrap().push(question.clone());
         let routes = config.all::<Route>();
         if let Some(route) = routes.by_endpoint_key("bad") {
@@ -141,4 +148,15 @@ async fn a_node_without_a_database_explains_its_document() {
     let (status, told) = plane.send("POST", "/debug/route", json!({ "path": "/a" })).await;
     assert_eq!((status, &told["routes"]), (200, &json!(1)));
     assert_eq!(plane.get("/debug/route").await.0, 405);
+}
+
+#[tokio::test]
+async fn questions_are_answered_one_at_a_time() {
+    let (plane, engine) = plane(None).await;
+    let asking = (0..30).map(|_| plane.send("POST", "/debug/route", json!({ "path": "/a" })));
+    for (status, told) in futures::future::join_all(asking).await {
+        assert_eq!(status, 200, "{told}");
+    }
+    let asked = engine.asked.lock().unwrap().len();
+    assert_eq!((asked, engine.most_at_work.load(SeqCst)), (30, 1));
 }
