@@ -48,7 +48,8 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     errno.is_some_and(|errno| errno == Errno::MFILE || errno == Errno::NFILE)
 }
 
-/// An eighth is kept back from clients, but no more than is ever in use at a time for them.
+/// An eighth is kept back from clients: no fewer than operators and a few requests need, no more
+/// than are ever needed at once.
 fn bound(limit: u64, of: Use) -> u64 {
     let reserve = (limit / 8).clamp(16, 1024).min(limit / 2);
     limit
