@@ -31,7 +31,7 @@ use model::vitals::{NoVitals, Verdict, Vitals};
 use model::{Entity, EntityKind, Flavor, Revision};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use crate::commit::Committer;
@@ -51,6 +51,8 @@ pub(crate) struct Api {
     revisions: watch::Receiver<Arc<Revision>>,
     committer: Committer,
     judge: Arc<dyn Judge>,
+    /// Whose turn it is to be explained a route.
+    asking: Arc<Semaphore>,
     /// There where there is no database.
     documents: Option<Documents>,
     vitals: RwLock<Arc<dyn Vitals>>,
@@ -85,6 +87,7 @@ impl Api {
             revisions,
             committer,
             judge,
+            asking: Arc::new(Semaphore::new(1)),
             documents,
             vitals: RwLock::new(Arc::new(NoVitals)),
             traffic: Arc::default(),

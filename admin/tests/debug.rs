@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use admin::{Options, Storage};
@@ -21,6 +22,8 @@ use tempfile::TempDir;
 #[derive(Default)]
 struct Engine {
     asked: Mutex<Vec<Question>>,
+    at_work: AtomicUsize,
+    most_at_work: AtomicUsize,
 }
 
 impl Judge for Engine {
@@ -29,6 +32,10 @@ impl Judge for Engine {
     }
 
     fn explain(&self, config: &Config, question: &Question) -> Result<Explanation, Vec<Problem>> {
+        let at_work = 1 + self.at_work.fetch_add(1, SeqCst);
+        self.most_at_work.fetch_max(at_work, SeqCst);
+        (0..1000).for_each(|_| std::thread::yield_now()); // as one who has much to look at
+        self.at_work.fetch_sub(1, SeqCst);
         self.asked.lock().unwrap().push(question.clone());
         let routes = config.all::<Route>();
         if let Some(route) = routes.by_endpoint_key("bad") {
@@ -73,6 +80,7 @@ async fn the_engine_is_asked_about_the_newest_revision() {
     let body = json!({
         "method": "PUT", "host": "a.io:81", "path": "/a?b", "scheme": "https", "port": 8443,
         "sni": "", "headers": { "X-A": ["1", "2"] }, "source": "10.0.0.1:7", "limit": 0,
+        "http_version": "2",
     });
     let (status, told) = plane.send("POST", "/debug/route", body.clone()).await;
     assert_eq!(
@@ -97,6 +105,7 @@ async fn all_that_is_wrong_with_a_question_is_told_together() {
     let body = json!({
         "method": "get", "path": "a", "scheme": "gopher", "port": 0, "host": 1, "limit": 1001,
         "headers": { "a b": ["1"] }, "source": "here", "color": "blue",
+        "http_version": 2,
     });
     let (status, told) = plane.send("POST", "/debug/route", body).await;
     assert_eq!(
@@ -105,8 +114,18 @@ async fn all_that_is_wrong_with_a_question_is_told_together() {
     );
     let fields = told["fields"].as_object().unwrap();
     let names: Vec<_> = fields.keys().map(String::as_str).collect();
-    let expected =
-        ["color", "headers", "host", "limit", "method", "path", "port", "scheme", "source"];
+    let expected = [
+        "color",
+        "headers",
+        "host",
+        "http_version",
+        "limit",
+        "method",
+        "path",
+        "port",
+        "scheme",
+        "source",
+    ];
     assert_eq!(names, expected);
     assert!(engine.asked.lock().unwrap().is_empty());
 }
@@ -129,4 +148,15 @@ async fn a_node_without_a_database_explains_its_document() {
     let (status, told) = plane.send("POST", "/debug/route", json!({ "path": "/a" })).await;
     assert_eq!((status, &told["routes"]), (200, &json!(1)));
     assert_eq!(plane.get("/debug/route").await.0, 405);
+}
+
+#[tokio::test]
+async fn questions_are_answered_one_at_a_time() {
+    let (plane, engine) = plane(None).await;
+    let asking = (0..30).map(|_| plane.send("POST", "/debug/route", json!({ "path": "/a" })));
+    for (status, told) in futures::future::join_all(asking).await {
+        assert_eq!(status, 200, "{told}");
+    }
+    let asked = engine.asked.lock().unwrap().len();
+    assert_eq!((asked, engine.most_at_work.load(SeqCst)), (30, 1));
 }

@@ -21,7 +21,7 @@ mod status; // what a lane answers, seen from what it writes
 
 pub use gather::{Patience, Ungathered};
 pub use spool::Buffering;
-pub(crate) use spool::Spool;
+pub(crate) use spool::{Lost, Spool};
 pub use stream::{BoundedStream, Homecoming};
 pub use transport::Transport;
 
@@ -154,7 +154,7 @@ pub async fn serve<T: Transport, C: Carry<T>>(
         request.terms.keep_alive &= number < options.requests && !*draining.borrow();
         let keeps = request.terms.keep_alive;
 
-        conn.begin(request.terms);
+        conn.begin(&request.terms);
         let next = carrier.carry(request, BoundedStream::lend(conn, &home)).await;
 
         // A lane that has not let go of it yet keeps it, and closes it in the end.
@@ -172,24 +172,27 @@ pub async fn serve<T: Transport, C: Carry<T>>(
     Ending::Closed
 }
 
-/// Answers a client that has said nothing yet but was wrong to come here, and parts.
+/// Answers a client that has said nothing yet but was wrong to come here, and parts. It may take
+/// `patience` to read something of the answer.
 pub async fn turn_away<T: Transport, C: Carry<T>>(
     io: T,
     digest: Arc<SocketDigest>,
     refusal: Refusal,
+    patience: Duration,
     carrier: &C,
 ) {
     tracing::debug!(%refusal, "connection refused");
     let mut reply = BytesMut::new();
     carrier.refuse(refusal, Said::Line(b""), &mut reply);
     let conn = Box::new(Conn::new(io, digest));
-    close::refuse(conn, Alarm::default(), close::SEND, reply).await;
+    close::refuse(conn, Alarm::default(), patience, reply).await;
 }
 
-/// Parts with a client whose connection was given away whole and let go of again.
-pub async fn see_off<T: Transport>(homecoming: Homecoming<T>) {
+/// Parts with a client whose connection was given away whole and let go of again. It may take
+/// `patience` to read something of what is left.
+pub async fn see_off<T: Transport>(homecoming: Homecoming<T>, patience: Duration) {
     if let Some(conn) = homecoming.take() {
-        close::see_off(conn, Alarm::default()).await;
+        close::see_off(conn, Alarm::default(), patience).await;
     }
 }
 

@@ -11,6 +11,7 @@ pub mod proxy; // the pipeline: what happens to a request, in order
 pub mod snapshot; // the frozen configuration this request will see
 pub mod router; // which route?
 mod lanes; // what carries a request
+mod descriptors; // how many are left, and for whom
 mod resolve; // names to addresses, in the background
 mod metrics; // what each worker counts
 

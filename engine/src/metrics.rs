@@ -52,7 +52,8 @@ pub struct WorkerStats {
     pub sent_away: u64,
     /// Connections closed for want of the PROXY header their listener asks for.
     pub proxy_headers_failed: u64,
-    /// Times it stopped accepting because all workers had as many connections as they may.
+    /// Times it stopped accepting because all workers had as many connections as they may, or the
+    /// process almost as many descriptors.
     pub pauses: u64,
 }
 

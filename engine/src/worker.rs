@@ -134,7 +134,7 @@ impl Post {
         mut orders: watch::Receiver<Order>,
         guest: Guest,
     ) {
-        let mut acceptor = match Acceptor::new(socket) {
+        let mut acceptor = match Acceptor::new(socket, self.station.counters.clone()) {
             Ok(acceptor) => acceptor,
             Err(error) => {
                 tracing::error!(
@@ -268,7 +268,9 @@ impl Post {
             }
             Err(tls::Failed::Plain(stream)) => {
                 let carrier = self.carrier(&caller, None);
-                door::turn_away(stream, caller.digest, Refusal::PlainOnTls, &carrier).await;
+                let patience = self.station.options.door.send_timeout;
+                let refusal = Refusal::PlainOnTls;
+                door::turn_away(stream, caller.digest, refusal, patience, &carrier).await;
             }
             // Anybody can fail as often as they like: counted, and said to who wants to know.
             Err(failed) => tracing::debug!(peer = %caller.ends.peer, "no TLS: {failed}"),

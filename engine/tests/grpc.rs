@@ -14,6 +14,8 @@ mod frames; // an upstream that says any frame
 mod again; // what is tried again
 #[path = "grpc/origin.rs"]
 mod origin; // an upstream that speaks HTTP/2
+#[path = "grpc/resets.rs"]
+mod resets; // calls that are taken back
 #[path = "grpc/sharing.rs"]
 mod sharing; // many calls on one connection
 #[path = "grpc/others.rs"]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::schema::Record;
-use crate::value::{ClientAddress, HeaderName, Method, Protocol};
+use crate::value::{ClientAddress, HeaderName, HttpVersion, Method, Protocol};
 
 /// A request as a client would send it.
 #[derive(Clone, Debug, PartialEq, Record)]
@@ -28,6 +28,8 @@ pub struct Question {
     /// Whether it comes over TLS.
     #[field(default = "http", one_of = ["http", "https"])]
     pub scheme: Protocol,
+    /// The version of HTTP it comes by. By default one that serves it: gRPC comes by HTTP/2.
+    pub http_version: Option<HttpVersion>,
     /// The port it arrives at, which counts where its Host names none. By default 80 or 443.
     #[field(between = (1, 65535))]
     pub port: Option<u16>,

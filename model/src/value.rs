@@ -28,7 +28,7 @@ pub use name::{Name, Tag};
 pub use number::{Decimal, Millis};
 pub use path::{Path, PathMatch, RoutePath};
 pub use pem::{CertificatePem, KeyPem};
-pub use protocol::{PathHandling, Protocol};
+pub use protocol::{HttpVersion, PathHandling, Protocol};
 pub use reference::Reference;
 pub use set::Set;
 pub(crate) use set::unrepeated;

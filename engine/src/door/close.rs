@@ -16,8 +16,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a client may take nothing of what is left to send, where nobody says otherwise.
-pub(super) const SEND: Duration = Duration::from_secs(60);
 /// How long a client is listened to after the last answer: nginx's `lingering_time`.
 const LINGER: Duration = Duration::from_secs(30);
 /// How long it may be silent meanwhile: nginx's `lingering_timeout`.
@@ -60,8 +58,12 @@ pub(super) async fn part<T: Transport>(
 
 /// Parts after the last byte of another protocol than HTTP/1, of which the client may still
 /// have something to say.
-pub(super) async fn see_off<T: Transport>(mut conn: Box<Conn<T>>, mut alarm: Alarm) {
-    let sent = in_time(&mut conn, &mut alarm, SEND, Conn::poll_shutdown);
+pub(super) async fn see_off<T: Transport>(
+    mut conn: Box<Conn<T>>,
+    mut alarm: Alarm,
+    patience: Duration,
+) {
+    let sent = in_time(&mut conn, &mut alarm, patience, Conn::poll_shutdown);
     if sent.await.is_ok() {
         linger(conn, alarm).await;
     }

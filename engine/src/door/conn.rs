@@ -50,7 +50,8 @@ pub(super) struct Conn<T> {
 /// How one request passes through.
 #[derive(Debug)]
 pub(super) struct Passage {
-    pub(super) terms: Terms,
+    /// A `101` makes it transparent.
+    may_switch: bool,
     /// A head for whoever wants to read it again.
     pub(super) replay: BytesMut,
     pub(super) body: Body,
@@ -75,9 +76,9 @@ enum Interim {
 }
 
 impl Passage {
-    fn new(terms: Terms) -> Passage {
+    fn new(terms: &Terms) -> Passage {
         Passage {
-            terms,
+            may_switch: terms.websocket,
             replay: BytesMut::new(),
             body: Body::new(terms.framing),
             kept: None,
@@ -102,7 +103,7 @@ impl Passage {
 
     /// No request: nothing may be read.
     fn none() -> Passage {
-        Passage::new(Terms {
+        Passage::new(&Terms {
             framing: Framing::Empty,
             keep_alive: false,
             websocket: false,
@@ -119,7 +120,7 @@ impl<T: Transport> Conn<T> {
     }
 
     /// Begins the request whose head was just taken from the read buffer.
-    pub(super) fn begin(&mut self, terms: Terms) {
+    pub(super) fn begin(&mut self, terms: &Terms) {
         self.passage = Passage::new(terms);
     }
 
@@ -197,7 +198,7 @@ impl<T: Transport> Conn<T> {
     ) -> Poll<io::Result<usize>> {
         let taken = ready!(self.poll_take(cx, bytes))?;
         let status = self.passage.status.saw(bytes.get(..taken).unwrap_or_default());
-        if status == Some(101) && self.passage.terms.websocket {
+        if status == Some(101) && self.passage.may_switch {
             self.passage.transparent = true;
         }
         Poll::Ready(Ok(taken))

@@ -9,7 +9,6 @@ use super::conn::Conn;
 use super::framing::{Body, ChunkError};
 use super::spool::{Buffering, PIECE, Spool};
 use super::transport::Transport;
-use crate::proxy::hygiene::Framing;
 use bytes::{Buf as _, BytesMut};
 use std::future::poll_fn;
 use std::io;
@@ -77,8 +76,6 @@ impl<T: Transport> Conn<T> {
                 length
             }
         };
-        self.passage.terms.framing = Framing::Length(length);
-        self.passage.terms.expects_continue = false;
         Ok(length)
     }
 

@@ -5,6 +5,7 @@
 //! The worker does not wait for the disk: the file is written and read by the threads its
 //! runtime keeps for that, while the worker serves others.
 
+use crate::descriptors::{self, Use};
 use bytes::{Buf as _, Bytes, BytesMut};
 use std::fs::DirBuilder;
 use std::future::Future as _;
@@ -37,6 +38,18 @@ impl Default for Buffering {
     /// a request again.
     fn default() -> Buffering {
         Buffering { memory: 64 * 1024, directory: std::env::temp_dir() }
+    }
+}
+
+/// A body was kept, and cannot be read back.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the body that was kept: {0}")]
+pub(crate) struct Lost(#[source] io::Error);
+
+impl Lost {
+    /// As whoever reads the body is told.
+    fn error(source: io::Error) -> io::Error {
+        io::Error::other(Lost(source))
     }
 }
 
@@ -103,9 +116,9 @@ impl Spool {
             return Poll::Ready(Ok(self.memory.split_to(count).freeze()));
         };
         let mut piece = BytesMut::with_capacity(PIECE);
-        let read = ready!(pin!(file.read_buf(&mut piece)).poll(cx))?;
+        let read = ready!(pin!(file.read_buf(&mut piece)).poll(cx)).map_err(Lost::error)?;
         if read == 0 {
-            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            return Poll::Ready(Err(Lost::error(io::ErrorKind::UnexpectedEof.into())));
         }
         self.filed = self.filed.saturating_sub(read as u64);
         Poll::Ready(Ok(piece.freeze()))
@@ -119,10 +132,10 @@ impl Spool {
     ) -> Poll<io::Result<()>> {
         if let Some(file) = self.file.as_mut().filter(|_| self.filed > 0) {
             let before = out.filled().len();
-            ready!(Pin::new(file).poll_read(cx, out))?;
+            ready!(Pin::new(file).poll_read(cx, out)).map_err(Lost::error)?;
             let read = out.filled().len() - before;
             if read == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                return Poll::Ready(Err(Lost::error(io::ErrorKind::UnexpectedEof.into())));
             }
             self.filed = self.filed.saturating_sub(read as u64);
         } else {
@@ -159,7 +172,11 @@ async fn create(directory: PathBuf) -> io::Result<File> {
         }
         created => created,
     });
-    let mut file = File::from_std(created.await.map_err(io::Error::other)??);
+    let file = created.await.map_err(io::Error::other)??;
+    if !descriptors::may_keep(&file, Use::Body) {
+        return Err(descriptors::exhausted());
+    }
+    let mut file = File::from_std(file);
     file.set_max_buf_size(PIECE);
     Ok(file)
 }

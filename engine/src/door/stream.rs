@@ -90,22 +90,22 @@ impl<T: Transport> BoundedStream<T> {
     /// Puts `head` before the body, in its canonical form (see
     /// [`door::head::write`](super::head::write)), for a reader that parses heads
     /// itself. Edits made so far are in it; framing and connection fields say what
-    /// the request's [`Terms`] say, whatever `head` says.
-    pub fn replay(&mut self, head: &Head) {
-        self.replay_as(head, head::write);
+    /// `terms` say, whatever `head` says.
+    pub fn replay(&mut self, head: &Head, terms: &Terms) {
+        self.replay_as(head, terms, head::write);
     }
 
     /// Puts before the body only as much of `head` as frames it (see
     /// [`door::head::write_frame`](super::head::write_frame)), for a reader that is told the rest
     /// otherwise.
-    pub fn replay_frame(&mut self, head: &Head) {
-        self.replay_as(head, head::write_frame);
+    pub fn replay_frame(&mut self, head: &Head, terms: &Terms) {
+        self.replay_as(head, terms, head::write_frame);
     }
 
-    fn replay_as(&mut self, head: &Head, write: fn(&Head, &Terms, &mut BytesMut)) {
+    fn replay_as(&mut self, head: &Head, terms: &Terms, write: fn(&Head, &Terms, &mut BytesMut)) {
         let Some(conn) = &mut self.conn else { return };
         let mut text = BytesMut::new();
-        write(head, &conn.passage.terms, &mut text);
+        write(head, terms, &mut text);
         conn.passage.replay = text;
     }
 
@@ -121,17 +121,11 @@ impl<T: Transport> BoundedStream<T> {
         self.conn.as_ref().is_some_and(|conn| conn.has_body())
     }
 
-    /// Waits until all of the body has come and says how long it is; its framing is a length
-    /// from then on. Before [`replay`](Self::replay). After an error the connection is of no
+    /// Waits until all of the body has come and says how long it is: what its framing is from
+    /// then on. Before [`replay`](Self::replay). After an error the connection is of no
     /// further use than to answer.
     pub async fn gather(&mut self, patience: Patience<'_>) -> Result<u64, Ungathered> {
         self.conn().map_err(|_| Ungathered::Gone)?.gather(patience).await
-    }
-
-    /// What the request's head agreed on. `None` for an HTTP/2 connection.
-    pub fn terms(&self) -> Option<Terms> {
-        let conn = self.conn.as_ref().filter(|_| !self.http2);
-        conn.map(|conn| conn.passage.terms)
     }
 
     /// Whether the body's last byte has been read.

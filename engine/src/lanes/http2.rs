@@ -134,7 +134,7 @@ pub(super) async fn serve<T: Transport>(carrier: Arc<Carrier>, stream: BoundedSt
         visit.ended(&station, done, false);
     }
     if in_order {
-        door::see_off(homecoming).await;
+        door::see_off(homecoming, door.send_timeout).await;
     }
 }
 
@@ -267,7 +267,7 @@ async fn refuse(
 ///
 /// A reset at once would reach the client in one piece with the answer, and there are clients
 /// that then tell of the reset alone (curl 7.88). One that has the answer ends its body by itself.
-async fn see_off(session: &mut HttpSession) {
+pub(super) async fn see_off(session: &mut HttpSession) {
     let until = Instant::now() + SEEING_OFF;
     while let Ok(Ok(Some(_))) = timeout_at(until, session.read_body_bytes()).await {}
 }

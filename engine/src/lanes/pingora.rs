@@ -126,8 +126,8 @@ impl Pingora {
 /// sent, so that it is not written to be parsed, and parsed to be copied.
 pub(crate) fn show<T: Transport>(exchange: &Exchange, stream: &mut BoundedStream<T>) {
     match exchange.is_to_grpc() {
-        true => stream.replay(exchange.head()),
-        false => stream.replay_frame(exchange.head()),
+        true => stream.replay(exchange.head(), &exchange.terms()),
+        false => stream.replay_frame(exchange.head(), &exchange.terms()),
     }
 }
 
@@ -387,6 +387,10 @@ impl ProxyHttp for Phases {
         ctx: &mut Carried,
     ) -> FailToProxy {
         let error_code = relay::give_up(session, ctx.exchange().ok(), error).await;
+        if error_code > 0 {
+            ctx.end(relay::outcome(session));
+            relay::see_off(session).await;
+        }
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 

@@ -6,6 +6,7 @@
 use super::exchange::Exchange;
 use super::hygiene::Framing;
 use super::upstream::{self, Failure};
+use crate::descriptors;
 use crate::door::{Patience, Ungathered};
 
 /// Whether all of a request's body is to be there before its service is connected to.
@@ -50,7 +51,8 @@ pub(crate) fn conclude(
         Ungathered::TooLarge(_) => Failure::BodyTooLarge,
         Ungathered::TooLate(_) => Failure::BodyTimeout,
         Ungathered::Gone => Failure::ClientGone,
-        Ungathered::Disk(_) => Failure::Internal,
+        Ungathered::Disk(error) if descriptors::is_exhaustion(error) => Failure::Exhausted,
+        Ungathered::Disk(_) => Failure::BodyLost,
     };
     upstream::report(exchange, failure, &error);
     // Nobody knows where the next request begins.

@@ -7,7 +7,7 @@ use super::forwarded::host_name;
 use super::{Text, path};
 use crate::snapshot::{CompiledRoute, CompiledService, GrpcOver};
 use model::explain::{Answered, Upstream};
-use model::value::path::normal_form;
+use model::value::{HttpVersion, path::normal_form};
 
 /// A request, as far as its way upstream depends on it.
 pub(crate) struct Preview<'a> {
@@ -16,8 +16,10 @@ pub(crate) struct Preview<'a> {
     pub(crate) host: &'a [u8],
     /// The target as sent.
     pub(crate) target: &'a [u8],
-    /// Whether its body is of gRPC, which then comes over HTTP/2.
-    pub(crate) is_grpc: bool,
+    /// Whether its body is of gRPC, by its own word.
+    pub(crate) names_grpc: bool,
+    /// The version of HTTP it comes by; one that serves it if none is said.
+    pub(crate) version: Option<HttpVersion>,
     /// How many bytes of the normal path the route matched.
     pub(crate) prefix_len: usize,
 }
@@ -37,11 +39,14 @@ impl Preview<'_> {
             Err(Answered { status, message: message.to_owned(), location: None })
         };
         match route.grpc {
-            Some(_) if !self.is_grpc => {
+            Some(_) if !self.names_grpc => {
                 return answered(
                     415,
                     "the route is for gRPC: content-type is not application/grpc",
                 );
+            }
+            Some(_) if self.version.is_some_and(|version| version != HttpVersion::Http2) => {
+                return answered(426, "the route is for gRPC, which there is over HTTP/2 only");
             }
             Some(GrpcOver::Tls) if !self.is_tls => {
                 return answered(200, "the route is for gRPC over TLS only: grpc-status is 1");
@@ -51,6 +56,12 @@ impl Preview<'_> {
         let Some(service) = &route.service else {
             return answered(503, "the route has no service");
         };
+        if service.is_grpc() && self.version == Some(HttpVersion::Http10) {
+            return answered(
+                426,
+                "the service is for gRPC, which HTTP/1.0 cannot be told the end of",
+            );
+        }
         let target = self.target_of(route, service);
         let own = service.authority.as_bytes();
         let keeps_host = route.preserve_host && !self.host.is_empty();

@@ -125,6 +125,11 @@ impl Reply {
         Reply::server(502, "An invalid response was received from the upstream server")
     }
 
+    /// There is no room for the request just now. The words are Kong's for this status.
+    pub(crate) const fn unavailable() -> Reply {
+        Reply::server(503, "The upstream server is currently unavailable")
+    }
+
     /// The upstream took too long.
     pub(crate) const fn gateway_timeout() -> Reply {
         Reply::server(504, "The upstream server is timing out")

@@ -68,6 +68,12 @@ pub(crate) enum Failure {
     /// It pauses for too long.
     #[error("the request's body took too long")]
     BodyTimeout,
+    /// There was no room to keep it, or what was kept is gone.
+    #[error("the request's body cannot be kept")]
+    BodyLost,
+    /// As many descriptors are in use as may be.
+    #[error("there are no descriptors left")]
+    Exhausted,
     /// Neither side has said anything for as long as the service may be silent.
     #[error("the tunnel was silent for too long")]
     TunnelSilent,
@@ -87,9 +93,14 @@ impl Failure {
 
     /// Whether it is the request's body that did not come right: nobody knows where the next request
     /// begins, so that the connection ends with the answer.
-    pub(crate) fn is_the_bodys(self) -> bool {
+    fn is_the_bodys(self) -> bool {
         use Failure::{BodyMalformed, BodyTimeout, BodyTooLarge, ClientGone};
         matches!(self, BodyMalformed | BodyTooLarge | BodyTimeout | ClientGone)
+    }
+
+    /// Whether the connection ends with the answer, whatever its request said.
+    pub(crate) fn parts(self) -> bool {
+        self.is_the_bodys() || matches!(self, Failure::BodyLost | Failure::Exhausted)
     }
 
     /// What the client is told; nothing if it is not there, or speaks no HTTP any more.
@@ -108,7 +119,8 @@ impl Failure {
             Failure::BodyMalformed => Reply::bad_request(),
             Failure::BodyTooLarge => Reply::too_large(),
             Failure::BodyTimeout => Reply::body_timeout(),
-            Failure::Internal | Failure::Retired => Reply::internal(),
+            Failure::Exhausted => Reply::unavailable(),
+            Failure::BodyLost | Failure::Internal | Failure::Retired => Reply::internal(),
             Failure::TunnelSilent | Failure::ClientGone => return None,
         })
     }

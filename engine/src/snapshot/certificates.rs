@@ -23,6 +23,10 @@ pub const UNUSABLE: &str = "certificate";
 /// than one client at a time.
 const WEAKEST: u32 = 1024;
 
+/// Bytes of a certificate and its chain that some client still takes: Go's does, others stop at
+/// 100 KiB or less. All of it would be held for each handshake.
+const MOST: usize = 256 * 1024;
+
 /// All certificates, and the names they are shown for. Immutable, cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Certificates {
@@ -209,6 +213,14 @@ impl KeyPair {
             let message = format!(
                 "an RSA key of {} bits cannot sign a handshake; take one of 2048 or more",
                 key.bits()
+            );
+            return Err(Flaw { field: None, message });
+        }
+        let size = |certificate: &X509| certificate.to_der().map_or(0, |der| der.len());
+        let size = size(&leaf) + chain.iter().map(size).sum::<usize>();
+        if size > MOST {
+            let message = format!(
+                "certificate and chain take {size} bytes; no client takes more than {MOST}"
             );
             return Err(Flaw { field: None, message });
         }

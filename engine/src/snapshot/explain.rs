@@ -131,7 +131,8 @@ impl<'a> Asking<'a> {
             is_tls: self.sent.is_tls,
             host: self.sent.host().as_bytes(),
             target: self.sent.question.path.as_bytes(),
-            is_grpc: self.sent.is_grpc(),
+            names_grpc: self.sent.names_grpc(),
+            version: self.sent.question.http_version,
             prefix_len: winner.part.prefix_len,
         };
         let path = self.request.path;

@@ -164,6 +164,9 @@ fn serves_tls(der: &[u8], is_leaf: bool) -> bool {
     for_servers && (!is_leaf || for_keys)
 }
 
+/// So much of whom a certificate is about is told: who shows it decides how long it is.
+const SUBJECT: usize = 200;
+
 /// Whom a certificate is about, such as `CN=a.test,O=Shop`.
 fn subject(certificate: &X509Ref) -> String {
     spelled(certificate.subject_name())
@@ -174,7 +177,11 @@ fn spelled(name: &X509NameRef) -> String {
         let kind = entry.object().nid().short_name().unwrap_or("?");
         format!("{kind}={}", String::from_utf8_lossy(entry.data().as_slice()))
     };
-    name.entries().map(entry).collect::<Vec<_>>().join(",")
+    let whole = name.entries().map(entry).collect::<Vec<_>>().join(",");
+    match whole.char_indices().nth(SUBJECT) {
+        Some((end, _)) => format!("{}…", whole.get(..end).unwrap_or_default()),
+        None => whole,
+    }
 }
 
 fn combined(authorities: &BTreeMap<Fingerprint, X509>) -> Fingerprint {

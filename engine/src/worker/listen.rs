@@ -5,13 +5,14 @@
 //! than its share gives a just-accepted socket, of which nothing was read, to the
 //! least loaded one, once; a given connection is never given again.
 
+use crate::descriptors::{self, Use};
 use crate::metrics::{Connection, Counters};
 use crate::options::{Listen, Probes};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -96,42 +97,71 @@ pub(super) enum Accepted {
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listener: tokio::net::TcpListener,
+    /// Accepted, and not served before there are descriptors for what it may ask.
+    held: Option<(TcpStream, SocketAddr)>,
     /// Whether the last accept failed for want of something: said once per burst.
     starving: bool,
+    counters: Arc<Counters>,
 }
 
 impl Acceptor {
     /// Registers the listener with the calling thread's runtime.
-    pub(super) fn new(listener: TcpListener) -> io::Result<Acceptor> {
+    pub(super) fn new(listener: TcpListener, counters: Arc<Counters>) -> io::Result<Acceptor> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        Ok(Acceptor { listener, starving: false })
+        Ok(Acceptor { listener, held: None, starving: false, counters })
     }
 
     /// Waits for a connection. May be dropped at any time without losing one.
     pub(super) async fn accept(&mut self) -> Accepted {
+        if self.held.is_some() {
+            return self.go_on().await;
+        }
         match self.listener.accept().await {
-            Ok((stream, peer)) => {
+            Ok((stream, peer)) if descriptors::may_keep(&stream, Use::Client) => {
                 self.starving = false;
                 Accepted::Ours(stream, peer)
             }
+            Ok(accepted) => {
+                self.held = Some(accepted);
+                self.counters.count_pause();
+                self.starve("almost all descriptors are in use");
+                Accepted::Nothing
+            }
             Err(error) if is_the_peers(&error) => Accepted::Nothing,
             Err(error) => {
-                if !self.starving {
-                    tracing::error!(
-                        name: model::severity::CRIT,
-                        %error,
-                        "cannot accept connections; trying on"
-                    );
-                    self.starving = true;
-                }
+                self.starve(&error);
                 tokio::time::sleep(BACK_OFF).await;
                 Accepted::Nothing
             }
         }
     }
 
+    /// Waits until the connection that is held may be served.
+    async fn go_on(&mut self) -> Accepted {
+        while let Some((stream, _)) = &self.held
+            && !descriptors::is_room_beside(stream, Use::Client)
+        {
+            tokio::time::sleep(BACK_OFF).await;
+        }
+        self.held.take().map_or(Accepted::Nothing, |(stream, peer)| Accepted::Ours(stream, peer))
+    }
+
+    fn starve(&mut self, error: &(impl fmt::Display + ?Sized)) {
+        if !self.starving {
+            tracing::error!(
+                name: model::severity::CRIT,
+                %error,
+                "cannot accept connections; trying on"
+            );
+            self.starving = true;
+        }
+    }
+
     /// What the kernel has completed already: closing the listener would reset it.
     pub(super) async fn waiting(&mut self) -> Option<(TcpStream, SocketAddr)> {
+        if let Some(held) = self.held.take() {
+            return Some(held);
+        }
         std::future::poll_fn(|cx| {
             std::task::Poll::Ready(match self.listener.poll_accept(cx) {
                 std::task::Poll::Ready(Ok(accepted)) => Some(accepted),

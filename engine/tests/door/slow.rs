@@ -1,9 +1,12 @@
 //! Clients that take their time over what they are sent.
 
 use crate::support::*;
-use engine::door::{Ending, Options};
+use engine::door::{self, BoundedStream, Ending, Options};
+use engine::proxy::hygiene::Refusal;
+use pingora::protocols::SocketDigest;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 /// Lets whatever can happen without time passing happen.
@@ -43,4 +46,25 @@ async fn a_slow_client_may_take_its_time_as_long_as_it_takes_something() {
     let stopped = Instant::now();
     assert!(matches!(client.door.await, Ok(Ending::Closed)));
     assert_eq!(stopped.elapsed(), Options::default().send_timeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_turned_away_or_seen_off_is_waited_for_as_long_as_is_set() {
+    let patience = Duration::from_secs(7);
+    let digest = || Arc::new(SocketDigest::from_raw_fd(-1));
+
+    let (_client, io) = pipe(10);
+    let begun = Instant::now();
+    let refusal = Refusal::PlainOnTls;
+    door::turn_away(io, digest(), refusal, patience, &Carrier::default()).await;
+    assert_eq!(begun.elapsed(), patience);
+
+    let (_client, io) = pipe(10);
+    let mut stream = BoundedStream::http2(io, digest());
+    stream.write_all(b"more than it takes").await.unwrap();
+    let homecoming = stream.homecoming();
+    drop(stream);
+    let begun = Instant::now();
+    door::see_off(homecoming, patience).await;
+    assert_eq!(begun.elapsed(), patience);
 }

@@ -21,6 +21,12 @@ use tokio::time::{Instant, timeout};
 #[derive(Debug)]
 pub(crate) struct Pipe(DuplexStream);
 
+/// Both ends of one that holds that many bytes each way: the client's, and the door's.
+pub(crate) fn pipe(capacity: usize) -> (DuplexStream, Pipe) {
+    let (client, ours) = duplex(capacity);
+    (client, Pipe(ours))
+}
+
 impl Transport for Pipe {
     fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -84,7 +90,7 @@ impl<T: Transport> Carry<T> for Carrier {
             "/unread" => self.answer(&request, &mut stream, "unread").await,
             "/again" => {
                 request.head.set("X-Edited", b"yes");
-                stream.replay(&request.head);
+                stream.replay(&request.head, &request.terms);
                 let mut text = String::new();
                 while !text.contains("\r\n\r\n") {
                     text.push(stream.read_u8().await.expect("the head").into());
@@ -195,13 +201,13 @@ impl Client {
 
     /// Over a pipe that holds that many bytes each way.
     pub(crate) fn connect_over(capacity: usize, options: Options) -> Client {
-        let (pipe, theirs) = duplex(capacity);
+        let (pipe, theirs) = pipe(capacity);
         let carrier = Carrier::default();
         let (draining, drain) = watch::channel(false);
         let theirs_carrier = carrier.clone();
         let door = tokio::spawn(async move {
             let digest = Arc::new(SocketDigest::from_raw_fd(-1));
-            door::serve(Pipe(theirs), digest, &options, &drain, &theirs_carrier).await
+            door::serve(theirs, digest, &options, &drain, &theirs_carrier).await
         });
         Client { pipe, door, carrier, draining }
     }

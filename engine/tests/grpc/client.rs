@@ -33,9 +33,17 @@ impl Client {
 
     /// Begins a call.
     pub(crate) async fn begin(&self, request: http::request::Builder) -> Call {
-        let mut requests = within(self.0.clone().ready()).await.unwrap();
-        let (response, body) = requests.send_request(request.body(()).unwrap(), false).unwrap();
-        Call { response, body }
+        self.try_begin(request).await.unwrap()
+    }
+
+    /// Begins a call, if the connection takes it.
+    pub(crate) async fn try_begin(
+        &self,
+        request: http::request::Builder,
+    ) -> Result<Call, h2::Error> {
+        let mut requests = within(self.0.clone().ready()).await?;
+        let (response, body) = requests.send_request(request.body(()).unwrap(), false)?;
+        Ok(Call { response, body })
     }
 
     /// A call with one message, to its end.

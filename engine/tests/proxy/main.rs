@@ -6,6 +6,7 @@ mod answers;
 mod buffering;
 mod forwarding;
 mod framing;
+mod kept;
 mod lifecycle;
 mod logs;
 mod messages;

@@ -138,6 +138,39 @@ async fn a_certificate_must_be_for_the_name_that_is_asked_for() {
     }
 }
 
+/// Names that another reader could take for the one that is asked for, and names that are just odd.
+#[tokio::test]
+async fn an_odd_name_is_no_way_in() {
+    let root = Issued::root("root");
+    let leaf = |names| root.leaf(&Leaf { names, ..Leaf::default() });
+    let many: &[&str] = (0..2000).map(|n| &*format!("n{n}.test").leak()).collect::<Vec<_>>().leak();
+    let with_ours = [many, &["localhost"]].concat().leak();
+    let long = ["a-unit-with-a-name-that-goes-on-and-on"; 300].join(" ");
+    let long = Leaf { common_name: long.leak(), names: &["other.test"], ..Leaf::default() };
+    let altered = |common_name, names, from, to| {
+        Issued::self_signed(&Leaf { common_name, names, ..Leaf::default() }).altered(from, to)
+    };
+    let ended = altered("leaf", &["localhost#.test"], "localhost#.test", b"localhost\0.test");
+    let ended_common = altered("localhost#.test", &[], "localhost#.test", b"localhost\0.test");
+    let other_script = altered("leaf", &["loc..host"], "loc..host", "loc\u{e4}host".as_bytes());
+    let wrong = Some("is not for `localhost`");
+    for case in [
+        case("any name", leaf(&["*"]), &[&root], wrong),
+        case("a part of a label", leaf(&["local*", "*host", "l*t"]), &[&root], wrong),
+        case("a label in the middle", leaf(&["a.*.test"]), &[&root], wrong),
+        case("a name that ends early for some", ended.clone(), &[&ended], wrong),
+        case("a common name that does", ended_common.clone(), &[&ended_common], wrong),
+        case("a name in another script", other_script.clone(), &[&other_script], wrong),
+        case("no subject", root.leaf(&Leaf { common_name: "", ..Leaf::default() }), &[&root], None),
+        case("one of very many names", leaf(with_ours), &[&root], None),
+        case("none of very many names", leaf(many), &[&root], wrong),
+        // What the log says of it does not grow with it.
+        case("a very long subject", root.leaf(&long), &[&root], Some("…` is not for `localhost`")),
+    ] {
+        case.check().await;
+    }
+}
+
 #[tokio::test]
 async fn so_many_intermediate_certificates_may_lead_to_an_authority() {
     let root = Issued::root("root");

@@ -18,6 +18,8 @@ mod routing; // Kong's cases, loaded as documents
 mod tls; // and over TLS
 mod clients; // from programs that others wrote
 mod peers; // and to them: gRPC and WebSocket on both sides
+mod certificates; // odd ones
+mod uploads; // bodies that go too far, or find no room
 mod upstream_tls; // TLS on both sides of it
 mod door; // what clients may do
 mod sync; // a change on its way

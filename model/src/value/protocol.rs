@@ -89,3 +89,15 @@ words! {
         V1 = "v1",
     }
 }
+
+words! {
+    /// The version of HTTP that a client speaks.
+    HttpVersion {
+        /// One request a connection, and no chunks.
+        Http10 = "1.0",
+        /// One request at a time.
+        Http11 = "1.1",
+        /// Many at a time.
+        Http2 = "2",
+    }
+}

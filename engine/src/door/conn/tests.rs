@@ -43,7 +43,7 @@ async fn write(conn: &mut Conn<DuplexStream>, bytes: &[u8]) -> Option<usize> {
 #[tokio::test]
 async fn what_follows_a_body_is_kept_for_the_door() {
     let (mut client, mut conn) = conn(1024);
-    conn.begin(terms(Framing::Length(5), false));
+    conn.begin(&terms(Framing::Length(5), false));
     client.write_all(b"helloGET /").await.unwrap();
     assert_eq!(read(&mut conn, 100).await.unwrap(), b"hello");
     assert_eq!(&conn.rd[..], b"GET /");
@@ -57,7 +57,7 @@ async fn what_follows_a_body_is_kept_for_the_door() {
 async fn a_body_that_came_with_the_head_is_given_first() {
     let (mut client, mut conn) = conn(1024);
     conn.rd.extend_from_slice(b"4\r\nab");
-    conn.begin(terms(Framing::Chunked, false));
+    conn.begin(&terms(Framing::Chunked, false));
     client.write_all(b"cd\r\n0\r\n\r\nGET").await.unwrap();
     assert_eq!(read(&mut conn, 4).await.unwrap(), b"4\r\na");
     assert_eq!(read(&mut conn, 100).await.unwrap(), b"b");
@@ -69,7 +69,7 @@ async fn a_body_that_came_with_the_head_is_given_first() {
 #[tokio::test]
 async fn reading_ahead_is_bounded() {
     let (mut client, mut conn) = conn(10 * READ_AHEAD);
-    conn.begin(terms(Framing::Empty, false));
+    conn.begin(&terms(Framing::Empty, false));
     client.write_all(&vec![b'x'; 5 * READ_AHEAD]).await.unwrap();
     assert_eq!(read(&mut conn, 1).await, None);
     assert!((READ_AHEAD..2 * READ_AHEAD).contains(&conn.rd.len()), "{}", conn.rd.len());
@@ -78,7 +78,7 @@ async fn reading_ahead_is_bounded() {
 #[tokio::test]
 async fn poison_is_reported_again_and_again() {
     let (_client, mut conn) = conn(1024);
-    conn.begin(terms(Framing::Chunked, false));
+    conn.begin(&terms(Framing::Chunked, false));
     conn.rd.extend_from_slice(b"nonsense");
     for _ in 0..2 {
         let mut buffer = [0; 9];
@@ -139,7 +139,7 @@ async fn buffers_go_when_they_are_empty() {
 async fn only_a_101_that_was_asked_for_opens_the_stream() {
     for (websocket, status, open) in [(true, 101, true), (false, 101, false), (true, 200, false)] {
         let (_client, mut conn) = conn(1024);
-        conn.begin(terms(Framing::Empty, websocket));
+        conn.begin(&terms(Framing::Empty, websocket));
         conn.rd.extend_from_slice(b"early");
         write(&mut conn, format!("HTTP/1.1 {status} X\r\n\r\n").as_bytes()).await;
         assert_eq!(conn.passage.transparent, open);

@@ -61,7 +61,7 @@ impl Gathered {
             Body::Memory(bytes) => bytes.clone(),
             Body::Spool(spool) => {
                 let piece = poll_fn(|cx| spool.poll_piece(cx)).await;
-                piece.map_err(|error| relay::lost_body(&error))?
+                piece.map_err(relay::lost_body)?
             }
         };
         self.begun = true;

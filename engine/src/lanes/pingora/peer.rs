@@ -7,6 +7,7 @@
 use super::grpc;
 use super::relay::{named, nothing_carried};
 use super::uses::Uses;
+use crate::descriptors::{self, Use};
 use crate::options::Keepalive;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::upstream::{self, Failure};
@@ -78,6 +79,9 @@ pub(super) fn admit(
     reused: bool,
     uses: &Uses,
 ) -> Result<()> {
+    if !reused && !descriptors::is_below(fd, Use::Upstream) {
+        return Err(named(Failure::Exhausted, ErrorSource::Upstream));
+    }
     if peer.is_tls() {
         inspected(peer, digest)?;
     }

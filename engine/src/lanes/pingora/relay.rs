@@ -4,7 +4,8 @@
 
 use super::progress::Progress;
 use super::{grpc, heads};
-use crate::door::framing::ChunkError;
+use crate::descriptors;
+use crate::door::{Lost, framing::ChunkError};
 use crate::lanes::http2;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::head::Version;
@@ -31,10 +32,9 @@ pub(super) fn named(failure: Failure, source: ErrorSource) -> BError {
     error
 }
 
-/// A body that was kept cannot be read back.
-pub(super) fn lost_body(error: &std::io::Error) -> BError {
-    tracing::error!(%error, "a request's body was kept, and cannot be read");
-    named(Failure::Internal, ErrorSource::Internal)
+/// A body that was kept cannot be read back: told as Pingora tells it where it reads itself.
+pub(super) fn lost_body(error: std::io::Error) -> BError {
+    Error::because(ErrorType::ReadError, "reading a request's body", error).into_down()
 }
 
 /// A phase ran without a request. Every request is given one before the first.
@@ -196,7 +196,7 @@ pub(super) async fn give_up(
         failure => failure,
     };
     upstream::report(exchange, failure, error);
-    if failure.is_the_bodys() {
+    if failure.parts() {
         exchange.part();
     }
     let Some(reply) = failure.reply() else { return 0 };
@@ -229,6 +229,13 @@ pub(super) async fn give_up(
     status
 }
 
+/// A client that is still sending has time to read its answer. Over HTTP/1 the door sees to that.
+pub(super) async fn see_off(session: &mut Session) {
+    if let ServerSession::H2(client) = session.as_downstream_mut() {
+        http2::see_off(client).await;
+    }
+}
+
 /// Ends a response of gRPC that has begun. Others just break off.
 async fn end_grpc(session: &mut Session, exchange: &Exchange, reply: &Reply) {
     let Some(trailers) = grpc::last_words(exchange, reply) else { return };
@@ -244,12 +251,18 @@ fn failure_of(error: &Error, reused: bool) -> Failure {
     if let Some(failure) = error.root_cause().downcast_ref::<Failure>() {
         return *failure;
     }
+    if error.root_cause().downcast_ref().is_some_and(descriptors::is_exhaustion) {
+        return Failure::Exhausted;
+    }
     let of_upstream = *error.esource() == ErrorSource::Upstream;
     if let Some(failure) = grpc::failure_of(error, reused).filter(|_| of_upstream) {
         return failure;
     }
     match (error.esource(), error.etype()) {
-        (ErrorSource::Downstream, E::ReadError) if breaks_framing(error) => Failure::BodyMalformed,
+        (ErrorSource::Downstream, E::ReadError) if is_by::<ChunkError>(error) => {
+            Failure::BodyMalformed
+        }
+        (ErrorSource::Downstream, E::ReadError) if is_by::<Lost>(error) => Failure::BodyLost,
         (ErrorSource::Downstream, E::ReadTimedout) => Failure::BodyTimeout,
         (ErrorSource::Downstream, _) => Failure::ClientGone,
         (ErrorSource::Upstream, E::ConnectTimedout | E::TLSHandshakeTimedout) => {
@@ -273,10 +286,10 @@ fn failure_of(error: &Error, reused: bool) -> Failure {
     }
 }
 
-/// Whether the stream ended a body whose chunks make no sense.
-fn breaks_framing(error: &Error) -> bool {
+/// Whether the door ended a body with this error.
+fn is_by<E: std::error::Error + 'static>(error: &Error) -> bool {
     let cause = error.root_cause().downcast_ref::<std::io::Error>();
-    cause.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<ChunkError>())
+    cause.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<E>())
 }
 
 /// The head the client was answered with, a switch of protocols included.

@@ -49,7 +49,7 @@ impl<'q> Sent<'q> {
     }
 
     /// Whether its body is of gRPC, by its own word.
-    pub(super) fn is_grpc(&self) -> bool {
+    pub(super) fn names_grpc(&self) -> bool {
         let mut media = self.values(b"content_type");
         media.next().is_some_and(|media| media.starts_with(b"application/grpc"))
     }

@@ -31,6 +31,9 @@ pub(super) struct Given {
     /// Whether it comes over TLS: http or https [default: http]
     #[arg(long, value_name = "SCHEME")]
     scheme: Option<String>,
+    /// The version of HTTP it comes by: 1.0, 1.1 or 2 [default: one that serves it]
+    #[arg(long, value_name = "VERSION")]
+    http_version: Option<String>,
     /// The server name of the handshake, empty for none [default: the Host]
     #[arg(long, value_name = "NAME")]
     sni: Option<String>,
@@ -62,7 +65,9 @@ impl Given {
                 mistakes.extend(violations.messages().into_iter().map(|(field, message)| {
                     match field.split('.').next() {
                         Some("headers") => format!("--header: {message}"),
-                        Some(field) if !field.is_empty() => format!("--{field}: {message}"),
+                        Some(field) if !field.is_empty() => {
+                            format!("--{}: {message}", field.replace('_', "-"))
+                        }
                         _ => message.into_owned(),
                     }
                 }))
@@ -112,6 +117,7 @@ impl Given {
             ("path", &self.path),
             ("method", &self.method),
             ("scheme", &self.scheme),
+            ("http_version", &self.http_version),
             ("sni", &self.sni),
             ("source", &self.source),
         ] {
@@ -181,12 +187,14 @@ mod tests {
             port: Some("8000".to_owned()),
             source: Some("10.0.0.1:7".to_owned()),
             sni: Some(String::new()),
+            http_version: Some("1.1".to_owned()),
             ..url("a.io/x")
         };
         check(
             &given,
             &json!({
                 "host": "b.io", "path": "/x", "method": "POST", "port": 8000, "sni": "",
+                "http_version": "1.1",
                 "source": "10.0.0.1:7", "headers": { "X-A": ["1", "a: b"], "x-b": ["2"] },
             }),
         );
@@ -202,6 +210,7 @@ mod tests {
             method: Some("get".to_owned()),
             headers: vec!["x".to_owned(), "a b: c".to_owned()],
             scheme: Some("gopher".to_owned()),
+            http_version: Some("3".to_owned()),
             port: Some("0".to_owned()),
             source: Some("here".to_owned()),
             ..Given::default()
@@ -214,6 +223,7 @@ mod tests {
             "\n  --method: invalid value: get",
             "\n  --path: should start with: /",
             "\n  --port: value should be between 1 and 65535",
+            "\n  --http-version: expected one of: 1.0, 1.1, 2",
             "\n  --scheme: expected one of: http, https",
             "\n  --source: invalid address: 'here'",
         ] {
