@@ -103,8 +103,8 @@ impl Default for RouteTable {
 
 impl RouteTable {
     /// The route that serves this request, if any does. Does not allocate, but for what a
-    /// regular expression needs on its first searches in a thread, and on the first in a
-    /// text that is not ASCII.
+    /// regular expression needs on its first searches in a thread, and for long texts that
+    /// are not ASCII.
     ///
     /// A path that is not UTF-8 has no route, as in Kong.
     #[inline]

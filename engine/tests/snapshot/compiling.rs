@@ -106,9 +106,9 @@ fn a_regex_that_is_none_is_refused_with_what_to_write_instead() {
     refused(route("r").path("~/(a)\\1"), "paths", "/(a)\\1", "write the alternatives out");
     refused(route("r").path("~/(?>a)"), "paths", "/(?>a)", "`(?:…)` does the same");
     refused(
-        route("r").path("~/\\w{2000}"),
+        route("r").path("~/(a?b){200000}"),
         "paths",
-        "/\\w{2000}",
+        "/(a?b){200000}",
         "make counted repetitions smaller",
     );
     let header = |value: &str| route("r").with("headers", json!({ "x-a": ["b", value] }));
