@@ -28,6 +28,8 @@ pub use patch::Change;
 pub(crate) use pattern::expression_of;
 pub use pattern::{Pattern, Unserved};
 pub use rank::RouterPriority;
+#[cfg(test)]
+pub(crate) use regex::Limits;
 pub use regex::{RegexFault, Regexes};
 pub use request::{Fields, NoFields, RequestView, Scheme, split_host};
 

@@ -109,7 +109,7 @@ impl Unserved {
             }) => fault,
             _ => return false,
         };
-        matches!(fault, RegexFault::TooMany(_))
+        matches!(fault, RegexFault::TooMany(_) | RegexFault::TooManyLarge(_))
     }
 
     /// The field that is to blame.

@@ -19,6 +19,8 @@ pub(super) use captures::Captures;
 pub use fault::RegexFault;
 pub use pool::Regexes;
 pub(super) use skeleton::{END, RUN, is_mark};
+#[cfg(test)]
+pub(crate) use weight::Limits;
 
 use alphabet::{Alphabet, Distinctions, unspelled};
 use captures::{Spans, names};

@@ -344,6 +344,7 @@ fn address_of(host: &Host) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::router::Limits;
     use model::testing::{revision, route};
 
     /// Takes some 16 KB.
@@ -351,8 +352,9 @@ mod tests {
         format!("~/{number}/([a-z]{{30}}|b){{2}}")
     }
 
-    fn with_room(most: usize) -> Snapshot {
-        Snapshot { regexes: Regexes::with_room(most), ..Snapshot::default() }
+    fn with_room(total: usize) -> Snapshot {
+        let regexes = Regexes::within(Limits { total, excess: usize::MAX });
+        Snapshot { regexes, ..Snapshot::default() }
     }
 
     fn config(paths: impl IntoIterator<Item = String>) -> Config {

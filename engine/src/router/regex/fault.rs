@@ -41,6 +41,13 @@ pub enum RegexFault {
          same expression alike wherever it is meant, or have routes go by prefixes"
     )]
     TooMany(usize),
+    /// With it, those that take more than usual take too much.
+    #[error(
+        "is too much: it is large, and with it, what the large regular expressions of all routes \
+         take beyond 16 KiB each is more than {0} bytes, and later ones were not looked at; make \
+         counted repetitions and lists of alternatives smaller"
+    )]
+    TooManyLarge(usize),
     /// It is none, in any dialect.
     #[error("is not well-formed: {0}")]
     Syntax(String),

@@ -1,13 +1,15 @@
 //! How much memory expressions take, alone and together.
 
+use super::RegexFault;
 use imbl::OrdMap;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 /// What a range of characters takes: some bytes in some order.
 pub(super) const RANGE: usize = 100;
-/// What an engine takes besides what it counts itself: what it remembers of one search, and
-/// where it keeps that.
-pub(super) const ENGINE: usize = 2 << 10;
+/// What an engine takes besides what it counts itself, as measured over 20,000 of them.
+pub(super) const ENGINE: usize = 6 << 10;
+/// What one expression may take without being large: nearly all with an engine take less.
+const USUAL: usize = 16 << 10;
 
 /// About how many bytes an expression takes once compiled, before it is.
 pub(super) fn weight(hir: &Hir) -> usize {
@@ -33,10 +35,21 @@ pub(super) struct Account {
     /// By the number of what is used.
     used: OrdMap<u64, Used>,
     total: usize,
-    /// The most that it may be.
-    most: usize,
-    /// Whether it has been more, so that nothing more is to be compiled.
-    pub(super) is_over: bool,
+    /// What large ones take beyond what is usual.
+    excess: usize,
+    limits: Limits,
+    /// What has been too much, so that nothing more is to be compiled.
+    over: Option<RegexFault>,
+}
+
+/// How much all may take together: many small ones are a large configuration, a few large
+/// ones are a mistake, or an attack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The most bytes that all may take.
+    pub(crate) total: usize,
+    /// The most of these that may be the part of large ones that makes them so.
+    pub(crate) excess: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +59,13 @@ struct Used {
 }
 
 impl Account {
-    pub(super) fn new(most: usize) -> Account {
-        Account { used: OrdMap::new(), total: 0, most, is_over: false }
+    pub(super) fn new(limits: Limits) -> Account {
+        Account { used: OrdMap::new(), total: 0, excess: 0, limits, over: None }
     }
 
-    pub(super) fn most(&self) -> usize {
-        self.most
+    /// What is too much, if anything is.
+    pub(super) fn over(&self) -> Option<&RegexFault> {
+        self.over.as_ref()
     }
 
     pub(super) fn total(&self) -> usize {
@@ -66,7 +80,12 @@ impl Account {
         }
         self.used.insert(number, Used { times: 1, weight });
         self.total += weight;
-        self.is_over |= self.total > self.most;
+        self.excess += weight.saturating_sub(USUAL);
+        if self.total > self.limits.total {
+            self.over = Some(RegexFault::TooMany(self.limits.total));
+        } else if self.excess > self.limits.excess {
+            self.over = Some(RegexFault::TooManyLarge(self.limits.excess));
+        }
         true
     }
 
@@ -78,6 +97,7 @@ impl Account {
             return false;
         }
         self.total -= used.weight;
+        self.excess -= used.weight.saturating_sub(USUAL);
         self.used.remove(&number);
         true
     }
