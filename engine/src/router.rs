@@ -28,6 +28,8 @@ pub use patch::Change;
 pub(crate) use pattern::expression_of;
 pub use pattern::{Pattern, Unserved};
 pub use rank::RouterPriority;
+#[cfg(test)]
+pub(crate) use regex::Limits;
 pub use regex::{RegexFault, Regexes};
 pub use request::{Fields, NoFields, RequestView, Scheme, split_host};
 
@@ -103,8 +105,8 @@ impl Default for RouteTable {
 
 impl RouteTable {
     /// The route that serves this request, if any does. Does not allocate, but for what a
-    /// regular expression needs on its first searches in a thread, and on the first in a
-    /// text that is not ASCII.
+    /// regular expression needs on its first searches in a thread, and for long texts that
+    /// are not ASCII.
     ///
     /// A path that is not UTF-8 has no route, as in Kong.
     #[inline]

@@ -50,7 +50,7 @@ pub struct Snapshot {
     /// How it was compiled, and how the next one is.
     options: CompileOptions,
     remarks: Remarks,
-    /// The regular expressions of this and all snapshots it came from that are in use.
+    /// The regular expressions it has, out of all that are in use.
     regexes: Regexes,
     /// Likewise the sets of authorities.
     trusts: Trusts,
@@ -71,6 +71,11 @@ impl Snapshot {
     /// What an operator should read of it who has read that of `before`.
     fn news_since(&self, before: &Remarks) -> Vec<News> {
         self.remarks.news(before, &self.config)
+    }
+
+    /// About how many bytes the regular expressions of its routes take, each counted once.
+    pub fn regex_weight(&self) -> usize {
+        self.regexes.weight()
     }
 
     /// A service, whether or not a route leads to it; none that is not enabled.

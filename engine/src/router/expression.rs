@@ -26,7 +26,7 @@ pub use field::Kind;
 pub use mistake::{Mistake, Problem};
 pub use syntax::Operator;
 
-use super::regex::{self, Regexes};
+use super::regex::{self, Regex, Regexes};
 use super::request::{Fields, RequestView, Scheme};
 use evaluate::Reading;
 use field::TextField;
@@ -181,12 +181,7 @@ impl Expression {
 
     /// Whether it has a regular expression with groups, so that there may be captures.
     pub fn has_groups(&self) -> bool {
-        self.tree.contains(&|predicate| match predicate {
-            Predicate::Text(TextPredicate { test: TextTest::Matches(regex), .. }) => {
-                regex.has_groups()
-            }
-            _ => false,
-        })
+        self.tree.contains(&|predicate| predicate.regex().is_some_and(Regex::has_groups))
     }
 
     /// What its regular expressions captured of a request that it matches; none if no
@@ -199,6 +194,15 @@ impl Expression {
         let matches = reading.fulfils(&self.tree).is_ok_and(|fulfils| fulfils);
         let captures = reading.captures.filter(|_| matches)?;
         captures.numbered.iter().skip(1).any(Option::is_some).then_some(captures)
+    }
+
+    /// Says that its regular expressions are not used for it any more.
+    pub(crate) fn give_back(&self, regexes: &Regexes) {
+        self.tree.each(&mut |predicate| {
+            if let Some(regex) = predicate.regex() {
+                regexes.give_back(regex);
+            }
+        });
     }
 
     /// Conditions of which one at least is met by every request that it matches: where

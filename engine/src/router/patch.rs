@@ -9,11 +9,13 @@
 use super::RouteTable;
 use super::host::HostName;
 use super::pattern::{Expressed, Matcher, Paths, Pattern};
+use super::rank::Rank;
 use super::shards::{Code, Hashed, Hashing};
 use super::tree::{Demands, Entry, How, Keys};
 use crate::snapshot::CompiledRoute;
 use model::Id;
 use model::entities::Route;
+use std::cmp::Reverse;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -30,19 +32,28 @@ pub enum Change {
 }
 
 impl RouteTable {
-    /// The table after these changes. Costs what they touch, not what there is.
+    /// The table after these changes, of which no two are of one route. Costs what they
+    /// touch, not what there is.
     pub fn patched(&self, changes: impl IntoIterator<Item = Change>) -> RouteTable {
         let mut next = self.clone();
+        let mut moves = Moves::default();
         for change in changes {
             match change {
-                Change::Put(route) => next.put(route),
-                Change::Remove(id) => next.remove(id.uuid()),
+                Change::Put(route) => next.put(route, &mut moves),
+                Change::Remove(id) => next.remove(id.uuid(), &mut moves),
             }
         }
+        // Lists begin with the best. Taken away from the best on, and put back from the
+        // worst on, each is at the start of its list, however long that is.
+        moves.gone.sort_by_key(|part| Reverse(part.rank));
+        moves.come.sort_by_key(|part| part.rank);
+        moves.gone.iter().for_each(|part| next.displace(part));
+        moves.free.iter().for_each(|slot| next.slots.free(*slot, 0));
+        moves.come.iter().for_each(|part| next.place(part));
         next
     }
 
-    fn put(&mut self, route: Arc<CompiledRoute>) {
+    fn put(&mut self, route: Arc<CompiledRoute>, moves: &mut Moves) {
         let id = route.id.uuid();
         let pattern = Arc::clone(&route.pattern);
         let Some(slot) = self.slot(id) else {
@@ -50,24 +61,24 @@ impl RouteTable {
             let code = Code::of(self.hashing.of(&id));
             self.by_id.insert(Numbered { code, id, slot });
             self.len += 1;
-            return self.place(slot, &pattern);
+            return moves.come.extend(Part::all(slot, &pattern));
         };
         let old = self.slots.get_mut(slot).replace(route);
         let old = old.map(|route| Arc::clone(&route.pattern));
         // Most changes are to what a route does, not to where it is found.
         if old.as_ref() != Some(&pattern) {
-            old.iter().for_each(|old| self.displace(slot, old));
-            self.place(slot, &pattern);
+            moves.gone.extend(old.iter().flat_map(|old| Part::all(slot, old)));
+            moves.come.extend(Part::all(slot, &pattern));
         }
     }
 
-    fn remove(&mut self, id: Uuid) {
+    fn remove(&mut self, id: Uuid, moves: &mut Moves) {
         let removed = self.by_id.remove(self.hashing.of(&id), |numbered| numbered.id == id);
         let Some(Numbered { slot, .. }) = removed else { return };
         if let Some(route) = self.slots.get_mut(slot).take() {
-            self.displace(slot, &route.pattern);
+            moves.gone.extend(Part::all(slot, &route.pattern));
         }
-        self.slots.free(slot, 0);
+        moves.free.push(slot);
         self.len -= 1;
     }
 
@@ -76,23 +87,24 @@ impl RouteTable {
         found.map(|numbered| numbered.slot)
     }
 
-    fn place(&mut self, slot: u32, pattern: &Pattern) {
+    fn place(&mut self, part: &Part) {
         let RouteTable { hosts, trees, slots, hashing, .. } = self;
         let keys = |entry: &Entry| {
             let route = slots.checked(entry.slot).and_then(Option::as_ref);
             route.map_or_else(Keys::default, |route| keys(&route.pattern, entry, hashing))
         };
-        each_place(slot, pattern, |Place { host, prefix, entry }| {
+        part.each_place(|Place { host, prefix, entry }| {
             let root = hosts.root_or_plant(host, trees, hashing);
             trees.insert(root, prefix, entry, keys);
         });
     }
 
-    fn displace(&mut self, slot: u32, pattern: &Pattern) {
+    fn displace(&mut self, part: &Part) {
         let RouteTable { hosts, trees, hashing, .. } = self;
-        each_place(slot, pattern, |Place { host, prefix, entry }| {
+        part.each_place(|Place { host, prefix, entry }| {
             let Some(root) = hosts.root(host, trees, hashing) else { return };
-            let is_empty = trees.remove(root, prefix, &entry, &keys(pattern, &entry, hashing));
+            let keys = keys(&part.pattern, &entry, hashing);
+            let is_empty = trees.remove(root, prefix, &entry, &keys);
             if let Some(host) = host.filter(|_| is_empty) {
                 hosts.forget(host, trees, hashing);
             }
@@ -114,6 +126,54 @@ impl Hashed for Numbered {
     }
 }
 
+/// What is to be done to the trees.
+#[derive(Default)]
+struct Moves {
+    gone: Vec<Part>,
+    come: Vec<Part>,
+    /// Slots without a route.
+    free: Vec<u32>,
+}
+
+/// The part of a route that has one rank.
+struct Part {
+    rank: Rank,
+    /// Which of the pattern's matchers it is, unless that is an expression.
+    matcher: usize,
+    slot: u32,
+    pattern: Arc<Pattern>,
+}
+
+impl Part {
+    fn all(slot: u32, pattern: &Arc<Pattern>) -> impl Iterator<Item = Part> {
+        let expressed = pattern.expressed.iter().map(|expressed| expressed.rank);
+        let ranks = expressed.chain(pattern.matchers.iter().map(|matcher| matcher.rank));
+        let part =
+            move |(matcher, rank)| Part { rank, matcher, slot, pattern: Arc::clone(pattern) };
+        ranks.enumerate().map(part)
+    }
+
+    /// Visits every place of it.
+    fn each_place<'p>(&'p self, mut visit: impl FnMut(Place<'p>)) {
+        let Part { slot, pattern, matcher: number, .. } = self;
+        if let Some(expressed) = &pattern.expressed {
+            return each_spot(*slot, expressed, visit);
+        }
+        let Some(matcher) = pattern.matchers.get(*number) else { return };
+        let places = pattern.hosts.len().max(1).saturating_mul(matcher.count());
+        let anywhere = pattern.hosts.is_empty().then_some(None);
+        for host in pattern.hosts.iter().map(Some).chain(anywhere) {
+            let mut entry = Entry::new(matcher.rank, *slot, pattern.predicates.methods);
+            entry.matcher = *number as u32;
+            entry.demands = pattern.predicates.demands();
+            entry.port = host.and_then(|host| host.port);
+            each_path(matcher, places > MOST_PLACES, entry, |prefix, entry| {
+                visit(Place { host: host.map(|host| &host.name), prefix, entry })
+            });
+        }
+    }
+}
+
 /// Where an entry hangs.
 struct Place<'p> {
     host: Option<&'p HostName>,
@@ -128,27 +188,6 @@ fn keys(pattern: &Pattern, entry: &Entry, hashing: &Hashing) -> Keys {
         Some(expressed) => {
             let spot = expressed.spots.get(entry.path as usize);
             spot.map_or_else(Keys::default, |spot| spot.keys(hashing))
-        }
-    }
-}
-
-/// Visits every place of a pattern.
-fn each_place<'p>(slot: u32, pattern: &'p Pattern, mut visit: impl FnMut(Place<'p>)) {
-    if let Some(expressed) = &pattern.expressed {
-        return each_spot(slot, expressed, visit);
-    }
-    let anywhere = pattern.hosts.is_empty().then_some(None);
-    for (number, matcher) in (0..).zip(&pattern.matchers) {
-        for host in pattern.hosts.iter().map(Some).chain(anywhere) {
-            let mut entry = Entry::new(matcher.rank, slot, pattern.predicates.methods);
-            entry.matcher = number;
-            entry.demands = pattern.predicates.demands();
-            entry.port = host.and_then(|host| host.port);
-            let is_listed =
-                pattern.hosts.len().max(1).saturating_mul(matcher.count()) > MOST_PLACES;
-            each_path(matcher, is_listed, entry, |prefix, entry| {
-                visit(Place { host: host.map(|host| &host.name), prefix, entry })
-            });
         }
     }
 }

@@ -98,6 +98,20 @@ pub enum Unserved {
 }
 
 impl Unserved {
+    /// Whether all regular expressions of a revision are to blame, and this one was only the
+    /// last.
+    pub(crate) fn is_too_many(&self) -> bool {
+        let fault = match self {
+            Unserved::Regex { fault, .. } => fault,
+            Unserved::Expression(expression::Mistake {
+                problem: expression::Problem::Regex(fault),
+                ..
+            }) => fault,
+            _ => return false,
+        };
+        matches!(fault, RegexFault::TooMany(_) | RegexFault::TooManyLarge(_))
+    }
+
     /// The field that is to blame.
     pub fn field(&self) -> &'static str {
         match self {
@@ -173,6 +187,20 @@ impl Pattern {
     /// Whether its expression has a field that Kong will know no longer.
     pub fn is_dated(&self) -> bool {
         self.expressed.as_ref().is_some_and(|expressed| expressed.expression.is_dated())
+    }
+
+    /// Says that its regular expressions are not used for it any more.
+    pub(crate) fn give_back(&self, regexes: &Regexes) {
+        let mut give_back = |regex: &Regex| regexes.give_back(regex);
+        self.predicates.each_regex(&mut give_back);
+        for matcher in &self.matchers {
+            if let Paths::Regexes(regexes) = &matcher.paths {
+                regexes.iter().for_each(|regex| give_back(regex));
+            }
+        }
+        if let Some(expressed) = &self.expressed {
+            expressed.expression.give_back(regexes);
+        }
     }
 
     /// What the groups of its regular expressions match in a request that it serves; none

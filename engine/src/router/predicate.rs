@@ -110,6 +110,15 @@ impl Predicates {
         missing.map(|rule| &*rule.name)
     }
 
+    /// Visits its regular expressions, as often as they stand there.
+    pub(super) fn each_regex(&self, visit: &mut impl FnMut(&Regex)) {
+        for value in self.headers.iter().flat_map(|rule| &rule.values) {
+            if let HeaderValue::Regex(regex) = value {
+                visit(regex);
+            }
+        }
+    }
+
     fn accepts_method(&self, method: &[u8]) -> bool {
         match Methods::of(method) {
             Methods::RARE if self.methods != Methods::ANY => {

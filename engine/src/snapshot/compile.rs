@@ -9,7 +9,7 @@ use super::certificates::UNUSABLE;
 use super::remarks::Remarks;
 use super::upstream_tls::Sources;
 use super::{Certificates, CompiledRoute, CompiledService, GrpcOver, Snapshot, UpstreamDefaults};
-use crate::router::{Change, Pattern, RouterPriority, Unserved, expression_of};
+use crate::router::{Change, Pattern, Regexes, RouterPriority, Unserved, expression_of};
 use boring::error::ErrorStack;
 use model::config::Difference;
 use model::entities::{CaCertificate, Certificate, Route, Service};
@@ -17,6 +17,7 @@ use model::value::{Host, IpRange, Millis, Protocol};
 use model::vitals::Problem;
 use model::{Config, Entity, EntityKind, Flavor, Id, Listed, Revision};
 use std::collections::BTreeSet;
+use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,8 @@ pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec
         services: previous.services.clone(),
         touched: BTreeSet::new(),
         remarks: previous.remarks.clone(),
+        regexes: previous.regexes.clone(),
+        is_full: false,
         problems,
     };
     step.compile_services();
@@ -89,7 +92,7 @@ pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec
         config: revision.config.clone(),
         options: previous.options.clone(),
         remarks: step.remarks,
-        regexes: previous.regexes.clone(),
+        regexes: step.regexes,
         trusts: previous.trusts.clone(),
     })
 }
@@ -104,6 +107,9 @@ struct Step<'a> {
     /// Routes that may not be what they were.
     touched: BTreeSet<Id<Route>>,
     remarks: Remarks,
+    regexes: Regexes,
+    /// Whether it has been said that regular expressions are too many.
+    is_full: bool,
     problems: Vec<Problem>,
 }
 
@@ -163,7 +169,11 @@ impl Step<'_> {
 
     fn compile_routes(&mut self) -> Vec<Change> {
         self.touched.extend(changed::<Route>(self.config, &self.previous.config));
-        let touched = std::mem::take(&mut self.touched);
+        let touched = mem::take(&mut self.touched);
+        // What goes makes room for what comes.
+        for route in touched.iter().filter_map(|id| self.previous.routes.by_id(*id)) {
+            route.pattern.give_back(&self.regexes);
+        }
         touched.into_iter().filter_map(|id| self.compile_route(id)).collect()
     }
 
@@ -189,7 +199,10 @@ impl Step<'_> {
             Some(service) => match self.services.get(&service) {
                 Some(service) => Some(Arc::clone(service)),
                 // Its routes are not there while a service is not enabled.
-                None => return pattern.map(|_| Change::Remove(id)),
+                None => {
+                    pattern?.give_back(&self.regexes);
+                    return Some(Change::Remove(id));
+                }
             },
         };
         Some(Change::Put(Arc::new(compile_route(route, pattern?, service))))
@@ -197,8 +210,7 @@ impl Step<'_> {
 
     /// The pattern of a route, unless it cannot be served.
     fn pattern_of(&mut self, route: &Route) -> Option<Arc<Pattern>> {
-        let Snapshot { options, regexes, .. } = self.previous;
-        match Pattern::of(route, options.router, regexes) {
+        match Pattern::of(route, self.previous.options.router, &self.regexes) {
             Ok(pattern) => Some(Arc::new(pattern)),
             Err(unserved) => {
                 self.blame(route, &unserved);
@@ -209,15 +221,24 @@ impl Step<'_> {
 
     /// A route for streams is not served yet, but must be one that could be.
     fn check_stream(&mut self, route: &Route) {
-        let Snapshot { options, regexes, .. } = self.previous;
-        match expression_of(route, options.router.router_flavor, regexes) {
-            Ok(expression) => self.remarks.note_stream(route, expression.as_ref()),
+        let flavor = self.previous.options.router.router_flavor;
+        match expression_of(route, flavor, &self.regexes) {
+            Ok(expression) => {
+                self.remarks.note_stream(route, expression.as_ref());
+                if let Some(expression) = expression {
+                    expression.give_back(&self.regexes);
+                }
+            }
             Err(unserved) => self.blame(route, &unserved),
         }
     }
 
     fn blame(&mut self, route: &Route, unserved: &[Unserved]) {
-        self.problems.extend(unserved.iter().map(|unserved| {
+        // The first with which regular expressions are too many stands for all later ones.
+        let is_full = &mut self.is_full;
+        let is_news =
+            |unserved: &&Unserved| !unserved.is_too_many() || !mem::replace(is_full, true);
+        self.problems.extend(unserved.iter().filter(is_news).map(|unserved| {
             let code = match unserved {
                 Unserved::Regex { .. } => BAD_REGEX,
                 Unserved::LongPath(_) | Unserved::LongHost(_) => NOT_SERVED,
@@ -335,8 +356,8 @@ fn address_of(host: &Host) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::compile;
-    use model::testing::{revision, service};
+    use crate::router::Limits;
+    use model::testing::{revision, route, service};
 
     #[test]
     fn a_port_is_named_unless_it_is_the_protocols_own() {
@@ -357,5 +378,58 @@ mod tests {
             let found = &*snapshot.service(id).unwrap().authority;
             assert_eq!(found, expected, "{protocol} {host} {port}");
         }
+    }
+
+    /// Takes some 16 KB.
+    fn large(number: usize) -> String {
+        format!("~/{number}/([a-z]{{30}}|b){{2}}")
+    }
+
+    fn with_room(total: usize) -> Snapshot {
+        let regexes = Regexes::within(Limits { total, excess: usize::MAX });
+        Snapshot { regexes, ..Snapshot::default() }
+    }
+
+    fn config(paths: impl IntoIterator<Item = String>) -> Config {
+        let mut config = Config::default();
+        for (number, path) in (0..).zip(paths) {
+            let route = route(&format!("r{number}")).path(&path);
+            config.write(route.with("id", Uuid::from_u128(number).to_string()).build());
+        }
+        config
+    }
+
+    #[test]
+    fn regular_expressions_are_bounded_together() {
+        let one = compile(&revision(1, config([large(0)])), &with_room(1 << 20));
+        let one = one.expect("room").regex_weight();
+        let room = 10 * one + one / 2;
+        let problems = compile(&revision(1, config((0..50).map(large))), &with_room(room));
+        let [problem] = problems.expect_err("no room").try_into().expect("one says it all");
+        assert_eq!(problem.code, BAD_REGEX);
+        assert_eq!(problem.field.as_deref(), Some("paths"));
+        assert_eq!(problem.entity, Some(("routes".to_owned(), Uuid::from_u128(10))));
+        let expected = format!(
+            "the regular expression `/10/([a-z]{{30}}|b){{2}}` in `paths` is too much: with it, the \
+             regular expressions of all routes take more than {room} bytes once compiled, and later \
+             ones were not looked at; make counted repetitions smaller, write the same expression \
+             alike wherever it is meant, or have routes go by prefixes"
+        );
+        assert_eq!(problem.message, expected);
+    }
+
+    #[test]
+    fn what_goes_makes_room_for_what_comes() {
+        let numbers = |numbers: std::ops::Range<usize>| config(numbers.map(large));
+        let full = compile(&revision(1, numbers(0..10)), &with_room(1 << 20)).expect("room");
+        let room = full.regex_weight() + full.regex_weight() / 20;
+        let full = compile(&revision(1, numbers(0..10)), &with_room(room)).expect("room");
+        let other = compile(&revision(2, numbers(10..20)), &full).expect("room again");
+        assert!(compile(&revision(3, numbers(10..21)), &other).is_err());
+        let same = config(std::iter::repeat_n(large(7), 100));
+        let same = compile(&revision(4, same), &other).expect("it is one");
+        assert!(same.regex_weight() < room / 9);
+        let none = compile(&revision(5, Config::default()), &same).expect("nothing");
+        assert_eq!(none.regex_weight(), 0);
     }
 }

@@ -68,16 +68,12 @@ fn a_flood_of_mistakes_is_cut() {
 }
 
 #[test]
-fn regular_expressions_are_bounded_alone_and_together() {
-    let large = |times| format!(r##"http.path ~ r#"\w{{{times}}}"#"##);
-    compile(&large(50));
-    let one = Expression::compile(&large(2000), Traffic::Http, &Regexes::default());
+fn a_regular_expression_is_bounded() {
+    let large = |times| format!(r##"http.path ~ r#"(a|\w{{{times}}}){{1000}}"#"##);
+    compile(&large(2));
+    let one = Expression::compile(&large(1000), Traffic::Http, &Regexes::default());
     let one = one.expect_err("a mistake")[0].to_string();
     assert!(one.starts_with("line 1, column 13: this regular expression takes more than"), "{one}");
-    let many: Vec<_> = (40..60).map(large).collect();
-    let all = Expression::compile(&many.join(" || "), Traffic::Http, &Regexes::default());
-    let all = all.expect_err("mistakes")[0].problem.to_string();
-    assert!(all.starts_with("the regular expressions up to here take more than"), "{all}");
 }
 
 #[test]

@@ -82,6 +82,7 @@ proptest! {
                 if let Some(rebuilt) = &rebuilt {
                     prop_assert_eq!(find(&rebuilt.routes, &ask), expected, "rebuilt: {:?}", ask);
                     prop_assert_eq!(rebuilt.routes.len(), patched.routes.len());
+                    prop_assert_eq!(rebuilt.regex_weight(), patched.regex_weight());
                 }
             }
         }

@@ -6,14 +6,11 @@ use super::mistake::{Mistakes, Problem};
 use super::predicate::{AddressTest, NumberTest, Predicate, TextPredicate, TextTest};
 use super::syntax::{At, Comparison, Literal, Operator, Syntax};
 use super::tree::Tree;
-use crate::router::regex::{Regex, Regexes};
+use crate::router::regex::Regexes;
 use memchr::memmem::Finder;
-use std::sync::Arc;
 
 /// What `net.dst.port` was called.
 pub(super) const OLD_PORT: &str = "net.port";
-/// The most bytes the regular expressions of one expression may take together.
-const LARGEST: usize = 40 << 20;
 
 /// Checks all predicates; what is wrong with any of them goes to `mistakes`.
 pub(super) fn check(
@@ -22,7 +19,7 @@ pub(super) fn check(
     regexes: &Regexes,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Tree<Predicate>> {
-    let mut checker = Checker { traffic, regexes, weight: 0 };
+    let checker = Checker { traffic, regexes };
     syntax.map(&mut |comparison| {
         let checked = checker.predicate(comparison);
         checked.map_err(|wrong| mistakes.note(wrong.at, wrong.it)).ok()?
@@ -32,13 +29,11 @@ pub(super) fn check(
 struct Checker<'r> {
     traffic: Traffic,
     regexes: &'r Regexes,
-    /// Of all regular expressions so far.
-    weight: usize,
 }
 
 impl Checker<'_> {
     /// The predicate; none if its value was wrong in itself.
-    fn predicate(&mut self, comparison: Comparison<'_>) -> Result<Option<Predicate>, At<Problem>> {
+    fn predicate(&self, comparison: Comparison<'_>) -> Result<Option<Predicate>, At<Problem>> {
         let At { at, it: operator } = comparison.operator;
         let field = checked_field(&comparison, self.traffic)?;
         let (name, kind) = (comparison.field.it, field.kind());
@@ -68,26 +63,18 @@ impl Checker<'_> {
         })
     }
 
-    fn text_test(&mut self, operator: Operator, text: String) -> Result<Option<TextTest>, Problem> {
+    fn text_test(&self, operator: Operator, text: String) -> Result<Option<TextTest>, Problem> {
         Ok(Some(match operator {
             Operator::Equal => TextTest::Is(text.into()),
             Operator::NotEqual => TextTest::IsNot(text.into()),
             Operator::StartsWith => TextTest::StartsWith(text.into()),
             Operator::EndsWith => TextTest::EndsWith(text.into()),
             Operator::Contains => TextTest::Contains(Box::new(Finder::new(&text).into_owned())),
-            Operator::Matches => TextTest::Matches(self.regex(&text)?),
+            Operator::Matches => {
+                TextTest::Matches(self.regexes.for_expressions(&text).map_err(Problem::Regex)?)
+            }
             _ => return Ok(None),
         }))
-    }
-
-    fn regex(&mut self, text: &str) -> Result<Arc<Regex>, Problem> {
-        // Once they are too many, no more is compiled.
-        if self.weight > LARGEST {
-            return Err(Problem::Regexes(LARGEST));
-        }
-        let regex = self.regexes.for_expressions(text).map_err(Problem::Regex)?;
-        self.weight = self.weight.saturating_add(regex.weight());
-        if self.weight > LARGEST { Err(Problem::Regexes(LARGEST)) } else { Ok(regex) }
     }
 }
 

@@ -115,12 +115,6 @@ pub enum Problem {
     /// A regular expression that cannot be used.
     #[error("this regular expression {0}")]
     Regex(RegexFault),
-    /// Regular expressions that are small enough each, and too large together.
-    #[error(
-        "the regular expressions up to here take more than {0} bytes once compiled; give each \
-         group of alternatives a route of its own"
-    )]
-    Regexes(usize),
 }
 
 /// The most mistakes that are told of one expression.

@@ -15,6 +15,16 @@ pub(super) enum Predicate {
     Address(AddressField, AddressTest),
 }
 
+impl Predicate {
+    /// Its regular expression, if it has one.
+    pub(super) fn regex(&self) -> Option<&Regex> {
+        match self {
+            Predicate::Text(TextPredicate { test: TextTest::Matches(regex), .. }) => Some(regex),
+            _ => None,
+        }
+    }
+}
+
 /// What is asked of the values of a field, which may be several.
 #[derive(Clone, Debug)]
 pub(super) struct TextPredicate {

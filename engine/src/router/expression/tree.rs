@@ -40,6 +40,15 @@ impl<P> Tree<P> {
         }
     }
 
+    /// Visits all predicates.
+    pub(super) fn each<'t>(&'t self, visit: &mut impl FnMut(&'t P)) {
+        match self {
+            Tree::All(parts) | Tree::Any(parts) => parts.iter().for_each(|part| part.each(visit)),
+            Tree::Not(part) => part.each(visit),
+            Tree::Leaf(predicate) => visit(predicate),
+        }
+    }
+
     /// Whether there is such a predicate.
     pub(super) fn contains(&self, is: &impl Fn(&P) -> bool) -> bool {
         match self {

@@ -12,7 +12,7 @@ use crate::router::rank::{Reach, RouterPriority, priority};
 use model::Id;
 use model::entities::Route;
 use model::value::PathMatch;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 /// All routes that serve requests.
@@ -58,7 +58,7 @@ struct Shelf {
 type Buckets = BTreeMap<Box<[u8]>, Bucket>;
 
 /// Routes by a prefix, or by what a regular expression seems to start with.
-type Bucket = BTreeMap<Box<[u8]>, Vec<Id<Route>>>;
+type Bucket = BTreeMap<Box<[u8]>, BTreeSet<Id<Route>>>;
 
 /// The part of a route that has one shape.
 struct Spread<'r> {
@@ -92,7 +92,7 @@ impl Index {
                 let (buckets, key) = shelf.buckets(host.as_ref());
                 let bucket = buckets.entry(key).or_default();
                 for path in &paths {
-                    bucket.entry(path.as_bytes().into()).or_default().push(route.id);
+                    bucket.entry(path.as_bytes().into()).or_default().insert(route.id);
                 }
             }
         }
@@ -106,7 +106,7 @@ impl Index {
                 let Some(bucket) = buckets.get_mut(&key) else { continue };
                 for path in &paths {
                     let Some(routes) = bucket.get_mut(path.as_bytes()) else { continue };
-                    routes.retain(|id| *id != route.id);
+                    routes.remove(&route.id);
                     if routes.is_empty() {
                         bucket.remove(path.as_bytes());
                     }

@@ -5,7 +5,6 @@
 //! Whatever the expression matches passes there. Where marks tell all that it asks for, as
 //! here, nothing else does, and there is no more to be matched.
 
-use super::segments::{Segments, class_of_run};
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
@@ -115,38 +114,29 @@ pub(super) struct Skeleton {
 }
 
 impl Skeleton {
-    /// The skeleton of an expression, of which it may be known how it is told in segments.
-    pub(super) fn of(hir: &Hir, segments: Option<&Segments>) -> Skeleton {
-        let bones = skeleton(hir);
-        let is_complete = !bones.contains(&RUN)
-            && segments.is_some_and(|segments| segments.parts() == bones.len());
-        Skeleton { bones, is_complete }
+    pub(super) fn of(hir: &Hir) -> Skeleton {
+        let mut parts = Vec::new();
+        flatten(hir, &mut parts);
+        let is_anchored =
+            matches!(parts.first(), Some(Part::Other(first)) if is_look(first, Look::Start));
+        if is_anchored {
+            return bones(parts.get(1..).unwrap_or_default());
+        }
+        let is_anchored = hir.properties().look_set_prefix().contains(Look::Start);
+        let bones = if is_anchored { literal_prefix(hir).into() } else { Box::default() };
+        Skeleton { bones, is_complete: false }
     }
-}
-
-fn skeleton(hir: &Hir) -> Box<[u8]> {
-    let mut parts = Vec::new();
-    flatten(hir, &mut parts);
-    let is_anchored =
-        matches!(parts.first(), Some(Part::Other(first)) if is_look(first, Look::Start));
-    if is_anchored {
-        return bones(parts.get(1..).unwrap_or_default()).into();
-    }
-    if hir.properties().look_set_prefix().contains(Look::Start) {
-        return literal_prefix(hir).into();
-    }
-    Box::default()
 }
 
 /// A step of a concatenation.
 #[derive(Clone, Copy)]
-pub(super) enum Part<'h> {
+enum Part<'h> {
     Byte(u8),
     Other(&'h Hir),
 }
 
 /// Takes concatenations and groups apart, however deep.
-pub(super) fn flatten<'h>(hir: &'h Hir, parts: &mut Vec<Part<'h>>) {
+fn flatten<'h>(hir: &'h Hir, parts: &mut Vec<Part<'h>>) {
     match hir.kind() {
         HirKind::Literal(literal) => parts.extend(literal.0.iter().copied().map(Part::Byte)),
         HirKind::Capture(capture) => flatten(&capture.sub, parts),
@@ -155,25 +145,31 @@ pub(super) fn flatten<'h>(hir: &'h Hir, parts: &mut Vec<Part<'h>>) {
     }
 }
 
-fn bones(mut parts: &[Part<'_>]) -> Vec<u8> {
+fn bones(mut parts: &[Part<'_>]) -> Skeleton {
     let mut bones = Vec::new();
     let mut runs = 0;
+    let mut is_complete = true;
     while let Some((first, rest)) = parts.split_first() {
         match first {
             Part::Byte(byte) if is_mark(*byte) => break,
             Part::Byte(byte) => bones.push(*byte),
             Part::Other(hir) if is_look(hir, Look::End) => {
                 bones.push(END);
+                parts = rest;
                 break;
             }
-            Part::Other(hir) if matches!(hir.kind(), HirKind::Look(_) | HirKind::Empty) => {}
+            Part::Other(hir) if matches!(hir.kind(), HirKind::Look(_) | HirKind::Empty) => {
+                is_complete = false;
+            }
             Part::Other(hir) => {
                 let Some(after) = run(parts).filter(|_| runs < MOST_RUNS) else {
                     bones.extend(literal_prefix(hir));
                     break;
                 };
-                let is_alone = after.len() + 1 == parts.len();
-                bones.push(class_of_run(hir).filter(|_| is_alone).map_or(RUN, mark_of));
+                let is_alone = after.len() == rest.len();
+                let mark = class_of_run(hir).filter(|_| is_alone).map_or(RUN, mark_of);
+                is_complete &= mark != RUN;
+                bones.push(mark);
                 runs += 1;
                 parts = after;
                 continue;
@@ -181,8 +177,32 @@ fn bones(mut parts: &[Part<'_>]) -> Vec<u8> {
         }
         parts = rest;
     }
+    is_complete &= parts.is_empty();
     // The root of a tree has no mark before it.
-    if bones.first().is_some_and(|first| is_mark(*first)) { Vec::new() } else { bones }
+    if bones.first().is_some_and(|first| is_mark(*first)) {
+        return Skeleton { bones: Box::default(), is_complete: false };
+    }
+    Skeleton { bones: bones.into(), is_complete }
+}
+
+/// The characters of ASCII of which there may be one or more; none if `/` is among them.
+fn class_of_run(hir: &Hir) -> Option<u128> {
+    let HirKind::Repetition(repetition) = hir.kind() else { return None };
+    if repetition.min != 1 || repetition.max.is_some() {
+        return None;
+    }
+    let HirKind::Class(class) = repetition.sub.kind() else { return None };
+    let ranges: Vec<(u32, u32)> = match class {
+        Class::Unicode(class) => {
+            class.ranges().iter().map(|range| (range.start().into(), range.end().into())).collect()
+        }
+        Class::Bytes(class) => {
+            class.ranges().iter().map(|range| (range.start().into(), range.end().into())).collect()
+        }
+    };
+    let has = |byte: u32| ranges.iter().any(|(start, end)| (*start..=*end).contains(&byte));
+    let all = (0..0x80).filter(|byte| has(*byte)).fold(0, |all, byte| all | 1u128 << byte);
+    (!has(u32::from(b'/'))).then_some(all)
 }
 
 /// The mark of a run of these characters.
@@ -225,7 +245,7 @@ fn may_have_slash(hir: &Hir) -> bool {
     }
 }
 
-pub(super) fn is_look(hir: &Hir, expected: Look) -> bool {
+fn is_look(hir: &Hir, expected: Look) -> bool {
     matches!(hir.kind(), HirKind::Look(look) if *look == expected)
 }
 
@@ -239,7 +259,7 @@ fn literal_prefix(hir: &Hir) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::router::regex::{Kind, ascii, build};
+    use crate::router::regex::{Kind, build};
     use proptest::prelude::*;
 
     #[test]
@@ -304,7 +324,7 @@ mod tests {
             byte if is_mark(byte) => '+',
             byte => char::from(byte),
         };
-        let found: String = skeleton(&hir).iter().map(marks).collect();
+        let found: String = Skeleton::of(&hir).bones.iter().map(marks).collect();
         assert_eq!(found, expected, "{expression}");
     }
 
@@ -328,7 +348,7 @@ mod tests {
 
     fn skeleton_of(source: &str) -> Skeleton {
         let hir = Kind::Path.parse(source).expect("an expression");
-        Skeleton::of(&hir, Segments::of(&ascii::narrowed(&hir)).as_ref())
+        Skeleton::of(&hir)
     }
 
     fn sources() -> impl Strategy<Value = String> {
