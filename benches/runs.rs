@@ -34,13 +34,16 @@ fn main() {
                 black_box((view.host.first(), view.path.last())).1.is_some()
             };
             let [mut ours, mut reading, mut matchits, mut loads] = [const { Vec::new() }; 4];
-            for run in requests.chunks_exact(RUN).cycle().take(ROUNDS * requests.len() / RUN) {
-                ours.push(per_request(run, find));
-                reading.push(per_request(run, read));
+            for _ in 0..ROUNDS {
+                let runs = || requests.chunks_exact(RUN);
+                // Rounds of one kind, so that each has the caches to itself.
+                ours.extend(runs().map(|run| per_request(run, find)));
+                reading.extend(runs().map(|run| per_request(run, read)));
                 if let Some(paths) = &paths {
-                    matchits.push(per_request(run, |request| paths.at(&request.path).is_ok()));
+                    let find = |request: &Request| paths.at(&request.path).is_ok();
+                    matchits.extend(runs().map(|run| per_request(run, find)));
                 }
-                loads.push(memory.load());
+                loads.extend((0..8).map(|_| memory.load()));
             }
             report(&format!(
                 "{shape:?}/{traffic:?}/{count}: {} ns; reading the request alone {} ns; a load {} ns{}",
