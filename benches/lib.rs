@@ -152,6 +152,10 @@ impl Fields for Request {
     fn values<'f>(&'f self, name: &'f [u8]) -> impl Iterator<Item = &'f [u8]> {
         self.tenant.iter().filter(move |_| name == b"x_tenant").map(|value| value.as_bytes())
     }
+
+    fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.tenant.iter().map(|value| (&b"x-tenant"[..], value.as_bytes()))
+    }
 }
 
 /// [`REQUESTS`] requests to `count` routes.

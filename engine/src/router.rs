@@ -31,6 +31,7 @@ pub use rank::RouterPriority;
 #[cfg(test)]
 pub(crate) use regex::Limits;
 pub use regex::{RegexFault, Regexes};
+pub(crate) use request::folded_byte;
 pub use request::{Fields, NoFields, RequestView, Scheme, split_host};
 
 use crate::snapshot::CompiledRoute;
@@ -228,6 +229,15 @@ impl<F: Fields> Query for Asking<'_, F> {
 
     fn header_keys<'k>(&'k self, name: &'k [u8]) -> impl Iterator<Item = (u64, &'k [u8])> {
         let values = self.request.fields.values(name);
-        values.map(move |value| (header_key(&self.table.hashing, name, value), value))
+        values.map(move |value| (self.header_key(name, value), value))
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.request.fields.each()
+    }
+
+    #[inline]
+    fn header_key(&self, name: &[u8], value: &[u8]) -> u64 {
+        header_key(&self.table.hashing, name, value)
     }
 }

@@ -9,6 +9,8 @@ mod differential; // against Kong's matcher
 mod kong; // what that is given
 #[path = "router/world.rs"]
 mod world; // routes and requests made up
+#[path = "router/crowds.rs"]
+mod crowds; // at one path
 #[path = "router/expressions.rs"]
 mod expressions; // the same for routes that are expressions
 
@@ -408,6 +410,49 @@ fn an_expression_strips_and_captures_what_it_found_in_the_path() {
     assert_eq!(captures.named().collect::<Vec<_>>(), [("kind", &b"a"[..])]);
 }
 
+// A board that asked for each of its names would ask 3,000 times.
+#[test]
+fn very_many_names_of_headers_are_not_asked_for() {
+    let name = |number: u32| format!("x-name-{number}");
+    let routes = (1..=3_000)
+        .map(|number| format!("{number} paths=/ headers={{\"{}\":[\"a\"]}}", name(number)));
+    let table = table(&routes.collect::<Vec<_>>().join("\n"));
+    for number in [1, 77, 1_500, 3_000] {
+        let expected = Some(format!("{number:04}"));
+        let found = |name: String, value: &str| {
+            let asked = Default::default();
+            let fields = Sent { fields: vec![("accept", "*/*"), (&name, value)], asked: &asked };
+            let view = RequestView::new(b"", 80, b"/x", b"GET").with_fields(&fields);
+            let found = table.find(&view).map(|found| found.route.id.to_string().split_off(32));
+            assert!(asked.get() <= 1, "{} at {name}", asked.get());
+            found
+        };
+        assert_eq!(found(name(number), "a"), expected);
+        assert_eq!(found(name(number).to_uppercase().replace('-', "_"), "A"), expected);
+        assert_eq!(found(name(number), "b"), None);
+        assert_eq!(found(name(number + 3_000), "a"), None);
+    }
+}
+
+/// Fields that count how often they are asked for.
+struct Sent<'a> {
+    fields: Vec<(&'a str, &'a str)>,
+    asked: &'a std::cell::Cell<usize>,
+}
+
+impl Fields for Sent<'_> {
+    fn values<'f>(&'f self, name: &'f [u8]) -> impl Iterator<Item = &'f [u8]> {
+        self.asked.set(self.asked.get() + 1);
+        let fold = |name: &str| name.to_lowercase().replace('-', "_").into_bytes();
+        let of_name = self.fields.iter().filter(move |field| fold(field.0) == name);
+        of_name.map(|field| field.1.as_bytes())
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+    }
+}
+
 /// Counts how often it is asked for a field.
 struct Counting(std::cell::Cell<usize>);
 
@@ -415,6 +460,10 @@ impl Fields for Counting {
     fn values<'f>(&'f self, _: &'f [u8]) -> impl Iterator<Item = &'f [u8]> {
         self.0.set(self.0.get() + 1);
         std::iter::once(&b"probe"[..])
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        std::iter::empty()
     }
 }
 

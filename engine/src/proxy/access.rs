@@ -9,7 +9,7 @@ use super::head::{Head, Known, Version};
 use super::hygiene::Framing;
 use super::path;
 use super::reply::Reply;
-use crate::router::{Fields, RequestView, RouteIndex, Scheme, split_host};
+use crate::router::{Fields, RequestView, RouteIndex, Scheme, folded_byte, split_host};
 use crate::snapshot::GrpcOver;
 use model::value::path::normal_form;
 use std::net::SocketAddr;
@@ -75,12 +75,15 @@ impl Fields for Head {
         let fields = self.iter().filter(|(found, _)| is_folded(found.as_bytes(), name));
         fields.map(|(_, value)| value)
     }
+
+    fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.iter().map(|(name, value)| (name.as_bytes(), value))
+    }
 }
 
 /// Whether a field's name is this one, but for its case and `-` in place of `_`.
 fn is_folded(name: &[u8], folded: &[u8]) -> bool {
-    let fold = |byte: &u8| if *byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };
-    name.len() == folded.len() && name.iter().map(fold).eq(folded.iter().copied())
+    name.len() == folded.len() && name.iter().copied().map(folded_byte).eq(folded.iter().copied())
 }
 
 /// A route for https that is not for http as well is not served over http.

@@ -268,6 +268,10 @@ impl Fields for Headers {
         let fields = self.0.iter().filter(move |field| field.0.as_bytes() == name);
         fields.map(|field| field.1.as_bytes())
     }
+
+    fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+    }
 }
 
 /// Text in which every character stands for a byte.

@@ -8,6 +8,16 @@ pub trait Fields {
     /// The values of all fields of this name, in order. `name` is in lower case, with `_` for `-`;
     /// fields whose names differ in nothing but case and those two match it.
     fn values<'f>(&'f self, name: &'f [u8]) -> impl Iterator<Item = &'f [u8]>;
+
+    /// All names, spelled in any way, with their values, in order: for whoever would have to ask
+    /// for more names than a request has.
+    fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
+}
+
+/// A byte of a field's name as routes have it.
+#[inline]
+pub(crate) fn folded_byte(byte: u8) -> u8 {
+    if byte == b'-' { b'_' } else { byte.to_ascii_lowercase() }
 }
 
 /// No fields at all.
@@ -16,6 +26,10 @@ pub struct NoFields;
 
 impl Fields for NoFields {
     fn values<'f>(&'f self, _name: &'f [u8]) -> impl Iterator<Item = &'f [u8]> {
+        std::iter::empty()
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         std::iter::empty()
     }
 }

@@ -57,6 +57,10 @@ pub(super) trait Query {
     fn method_key(&self) -> (u64, &[u8]);
     /// The values of a header, and their hashes in boards.
     fn header_keys<'k>(&'k self, name: &'k [u8]) -> impl Iterator<Item = (u64, &'k [u8])>;
+    /// All names, spelled in any way, with their values.
+    fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
+    /// The hash in boards of a value of the header with this name, spelled as routes have it.
+    fn header_key(&self, name: &[u8], value: &[u8]) -> u64;
 }
 
 /// Where an entry was met.
@@ -256,11 +260,13 @@ mod tests {
 
     /// The route number says what the keys of its entries are.
     fn keys(slot: u32) -> Keys {
-        let (header, hashes): (Option<&str>, &[u64]) = match slot % 4 {
+        let (header, hashes): (Option<String>, &[u64]) = match slot % 5 {
             0 => (None, &[]),
             1 => (None, &[7, u64::from(slot)]),
-            2 => (Some("a"), &[u64::from(slot)]),
-            _ => (Some("b"), &[7, 8, u64::from(slot)]),
+            2 => (Some("a".to_owned()), &[u64::from(slot)]),
+            3 => (Some("b".to_owned()), &[7, 8, u64::from(slot)]),
+            // So many names that they are not told apart.
+            _ => (Some(format!("c{}", slot / 10)), &[u64::from(slot)]),
         };
         let key = |hash: &u64| Key { hash: *hash, text: hash.to_string().as_bytes().into() };
         let header = header.map(|name| name.as_bytes().into());

@@ -213,6 +213,12 @@ impl<'a> Asking<'a> {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        if let Err(refusal) = self.sent.inspected() {
+            let status = refusal.status();
+            notes.push(format!(
+                "the gateway answers {status} before it asks for a route: {refusal}"
+            ));
+        }
         if std::str::from_utf8(self.request.path).is_err() {
             notes.push("the path is not UTF-8 once it is decoded: no route matches it".to_owned());
         }

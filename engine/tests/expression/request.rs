@@ -27,6 +27,10 @@ impl Fields for Headers {
         let of_name = self.0.iter().filter(move |(known, _)| known.as_bytes() == name);
         of_name.map(|(_, value)| value.as_slice())
     }
+
+    fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()))
+    }
 }
 
 impl Default for Request {

@@ -141,14 +141,14 @@ impl Many {
 }
 
 /// The route, and how much of the path it matched.
-type Found = (Id<Route>, usize);
+pub(crate) type Found = (Id<Route>, usize);
 
-fn find(table: &RouteTable, ask: &Ask) -> Option<Found> {
+pub(crate) fn find(table: &RouteTable, ask: &Ask) -> Option<Found> {
     table.find(&ask.view()).map(|found| (found.route.id, found.prefix_len))
 }
 
 /// The rules, without any structure but what saves the test from doing things twice.
-struct Scanner {
+pub(crate) struct Scanner {
     flavor: Flavor,
     parts: HashMap<Uuid, (Route, Vec<Part>)>,
     regexes: HashMap<String, Regex>,
@@ -156,7 +156,7 @@ struct Scanner {
 }
 
 impl Scanner {
-    fn of(flavor: Flavor) -> Scanner {
+    pub(crate) fn of(flavor: Flavor) -> Scanner {
         Scanner {
             flavor,
             parts: HashMap::new(),
@@ -165,7 +165,7 @@ impl Scanner {
         }
     }
 
-    fn find(&mut self, config: &Config, ask: &Ask) -> Option<Found> {
+    pub(crate) fn find(&mut self, config: &Config, ask: &Ask) -> Option<Found> {
         let best = config.all::<Route>().iter().filter_map(|route| {
             let service = route.service.and_then(|service| config.get(service.id));
             let is_served = service.is_none_or(|service| service.enabled);

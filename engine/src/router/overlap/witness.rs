@@ -44,6 +44,10 @@ impl Fields for Witness {
         let fields = self.fields.iter().filter(move |field| field.0.as_bytes() == name);
         fields.map(|field| field.1.as_bytes())
     }
+
+    fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+    }
 }
 
 impl Witness {

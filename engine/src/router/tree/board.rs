@@ -10,6 +10,7 @@
 
 use super::node::First;
 use super::{At, Entry, Found, NONE, Query, Trees};
+use crate::router::request::folded_byte;
 use crate::router::shards::{Code, Hashed, is_without_case};
 use imbl::OrdMap;
 use smallvec::SmallVec;
@@ -18,6 +19,10 @@ use smallvec::SmallVec;
 const METHODS: u32 = u32::MAX - 1;
 /// The same for those found by nothing.
 const REST: u32 = u32::MAX - 2;
+/// The same for all that are found by headers, where they have many names.
+const MANY: u32 = u32::MAX - 3;
+/// A board with more names than this does not ask for each of them.
+const MOST_NAMES: usize = 16;
 
 /// A name, value or method; in place if it is short, as nearly all are.
 pub(in crate::router) type ShortText = SmallVec<[u8; 16]>;
@@ -43,7 +48,7 @@ pub(in crate::router) struct Key {
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(super) struct Board {
-    /// Headers that entries have keys of.
+    /// Headers that entries have keys of, or `MANY` alone.
     headers: SmallVec<[Header; 2]>,
     of_methods: u64,
     of_rest: u64,
@@ -55,7 +60,7 @@ pub(super) struct Board {
 
 #[derive(Clone, Debug)]
 struct Header {
-    /// The number of its name.
+    /// The number of its name, or `MANY`.
     name: u32,
     best: u64,
 }
@@ -114,8 +119,17 @@ impl Board {
         }
     }
 
-    fn has_header(&self, name: u32) -> bool {
-        self.headers.iter().any(|header| header.name == name)
+    /// Where the entries of a group are counted.
+    fn counted_in(&self, group: u32) -> u32 {
+        let has_many = self.headers.first().is_some_and(|header| header.name == MANY);
+        if group < MANY && has_many { MANY } else { group }
+    }
+
+    /// Whether there would be too many names with this one.
+    fn is_one_too_many(&self, group: u32) -> bool {
+        group < MANY
+            && self.headers.len() == MOST_NAMES
+            && self.headers.iter().all(|header| header.name != group)
     }
 
     /// The groups and their best priorities.
@@ -129,7 +143,8 @@ impl Board {
     fn first(&self) -> First {
         let best = self.groups().map(|(_, best)| best).fold(0, u64::max);
         let mut groups = self.groups().filter(|(_, of_group)| *of_group == best);
-        let group = groups.next().filter(|(group, _)| *group != REST && groups.next().is_none());
+        let is_direct = |group: u32| group < MANY || group == METHODS;
+        let group = groups.next().filter(|(group, _)| is_direct(*group) && groups.next().is_none());
         First { slot: group.map_or(NONE, |(group, _)| group), ..First::unknown(best) }
     }
 }
@@ -151,6 +166,19 @@ impl Counts {
     }
 }
 
+impl Counts {
+    /// Makes one group of all headers.
+    fn gather(&mut self) {
+        let mut all = Priorities::default();
+        for (_, of_header) in self.headers.drain(..) {
+            for (priority, count) in of_header {
+                *all.entry(priority).or_default() += count;
+            }
+        }
+        self.headers.push((MANY, all));
+    }
+}
+
 /// Looking.
 impl Trees {
     /// The best of a board that accepts the request, or `best` if that ranks before it.
@@ -164,7 +192,7 @@ impl Trees {
         query: &impl Query,
     ) -> Option<Found> {
         let likely = first.slot;
-        if likely < REST {
+        if likely < MANY {
             best = self.best_by_header(number, likely, at, best, query);
         } else if likely == METHODS {
             best = self.best_by_method(number, at, best, query);
@@ -176,7 +204,10 @@ impl Trees {
         let board = self.boards.get(number);
         for header in &board.headers {
             if may_win(header.best, best) && header.name != likely {
-                best = self.best_by_header(number, header.name, at, best, query);
+                best = match header.name {
+                    MANY => self.best_by_any_header(number, at, best, query),
+                    name => self.best_by_header(number, name, at, best, query),
+                };
             }
         }
         if may_win(board.of_methods, best) && likely != METHODS {
@@ -199,6 +230,25 @@ impl Trees {
     ) -> Option<Found> {
         for (hash, value) in query.header_keys(self.names.get(name)) {
             let head = self.head(board, name, hash, |text| is_without_case(text, value));
+            best = self.best_below(head, At { has_value: true, ..at }, best, query);
+        }
+        best
+    }
+
+    /// The same for all headers of a board, by those that the request has.
+    #[inline(never)]
+    fn best_by_any_header(
+        &self,
+        board: u32,
+        at: At,
+        mut best: Option<Found>,
+        query: &impl Query,
+    ) -> Option<Found> {
+        for (spelled, value) in query.fields() {
+            let name = folded(spelled);
+            let Some(number) = self.names.number(&name) else { continue };
+            let hash = query.header_key(&name, value);
+            let head = self.head(board, number, hash, |text| is_without_case(text, value));
             best = self.best_below(head, At { has_value: true, ..at }, best, query);
         }
         best
@@ -251,6 +301,11 @@ impl Trees {
     }
 }
 
+/// The name of a header as routes have it.
+fn folded(name: &[u8]) -> SmallVec<[u8; 64]> {
+    name.iter().copied().map(folded_byte).collect()
+}
+
 /// Whether one of the entries of which this is the best priority may rank before `best`.
 #[inline]
 fn may_win(priority: u64, best: Option<Found>) -> bool {
@@ -266,16 +321,12 @@ impl Trees {
     }
 
     pub(super) fn post(&mut self, number: u32, entry: Entry, keys: &Keys) {
-        let group = match (&keys.header, self.group(keys)) {
-            (Some(name), Some(group)) if self.boards.get(number).has_header(group) => group,
-            (Some(name), _) if !keys.keys.is_empty() => self.names.lend(name),
-            (_, group) => group.unwrap_or(REST),
+        let group = match &keys.header {
+            _ if keys.keys.is_empty() => REST,
+            None => METHODS,
+            Some(name) => self.names.lend(name),
         };
-        let board = self.boards.get_mut(number);
-        let best = board.best_mut(group);
-        *best = entry.rank.priority.max(*best);
-        let counts = self.counts.get_mut(board.counts).group_mut(group);
-        *counts.entry(entry.rank.priority).or_default() += 1;
+        self.count(number, group, entry.rank.priority);
         if group == REST {
             let rest = self.chain_in(self.boards.get(number).rest, entry);
             self.boards.get_mut(number).rest = rest;
@@ -308,9 +359,24 @@ impl Trees {
         is_empty
     }
 
-    fn uncount(&mut self, number: u32, group: u32, priority: u64) {
+    fn count(&mut self, number: u32, group: u32, priority: u64) {
         let board = self.boards.get_mut(number);
         let counts = self.counts.get_mut(board.counts);
+        if board.is_one_too_many(group) {
+            let best = board.headers.iter().map(|header| header.best).fold(0, u64::max);
+            board.headers = SmallVec::from_iter([Header { name: MANY, best }]);
+            counts.gather();
+        }
+        let group = board.counted_in(group);
+        let best = board.best_mut(group);
+        *best = priority.max(*best);
+        *counts.group_mut(group).entry(priority).or_default() += 1;
+    }
+
+    fn uncount(&mut self, number: u32, name: u32, priority: u64) {
+        let board = self.boards.get_mut(number);
+        let counts = self.counts.get_mut(board.counts);
+        let group = board.counted_in(name);
         let of_group = counts.group_mut(group);
         match of_group.get(&priority).copied() {
             Some(count) if count > 1 => drop(of_group.insert(priority, count - 1)),
@@ -321,7 +387,9 @@ impl Trees {
         if best == 0 && group < REST {
             board.headers.retain(|header| header.name != group);
             counts.headers.retain(|(name, _)| *name != group);
-            self.names.give_back(group);
+        }
+        if name < MANY {
+            self.names.give_back(name);
         }
     }
 

@@ -14,7 +14,7 @@ pub(super) struct Names {
 #[derive(Clone, Debug, Default)]
 struct Name {
     text: ShortText,
-    /// How many boards have it.
+    /// How many entries on boards are found by it.
     uses: u32,
 }
 
@@ -24,11 +24,11 @@ impl Names {
         &self.names.get(number).text
     }
 
-    pub(super) fn number(&self, text: &ShortText) -> Option<u32> {
+    pub(super) fn number(&self, text: &[u8]) -> Option<u32> {
         self.numbers.get(text).copied()
     }
 
-    /// The number of a name, for one more board.
+    /// The number of a name, for one more entry.
     pub(super) fn lend(&mut self, text: &ShortText) -> u32 {
         let number = self.number(text).unwrap_or_else(|| {
             let number = self.names.put(Name { text: text.clone(), uses: 0 });

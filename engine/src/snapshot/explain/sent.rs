@@ -1,5 +1,6 @@
 //! A request put together from a question, for the router to look at.
 
+use crate::proxy::hygiene::{self, Refusal};
 use crate::router::{Fields, RequestView, Scheme, split_host};
 use model::explain::Question;
 use model::value::{Protocol, path::normal_form};
@@ -48,6 +49,12 @@ impl<'q> Sent<'q> {
         host.map_or("", |(_, value)| value)
     }
 
+    /// Whether a client that sent this would be turned away before a route is looked for.
+    pub(super) fn inspected(&self) -> Result<(), Refusal> {
+        let Question { method, path, .. } = self.question;
+        hygiene::inspect_parts(method.as_str().as_bytes(), path.as_bytes(), self.host().as_bytes())
+    }
+
     /// Whether its body is of gRPC, by its own word.
     pub(super) fn names_grpc(&self) -> bool {
         let mut media = self.values(b"content_type");
@@ -91,5 +98,9 @@ impl Fields for Sent<'_> {
     fn values<'f>(&'f self, name: &'f [u8]) -> impl Iterator<Item = &'f [u8]> {
         let fields = self.fields.iter().filter(move |field| field.0.as_bytes() == name);
         fields.map(|field| field.1.as_bytes())
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
     }
 }
