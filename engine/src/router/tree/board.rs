@@ -267,7 +267,7 @@ impl Trees {
 
     pub(super) fn post(&mut self, number: u32, entry: Entry, keys: &Keys) {
         let group = match (&keys.header, self.group(keys)) {
-            (Some(name), Some(group)) if self.boards.get(number).has_header(group) => group,
+            (Some(_), Some(group)) if self.boards.get(number).has_header(group) => group,
             (Some(name), _) if !keys.keys.is_empty() => self.names.lend(name),
             (_, group) => group.unwrap_or(REST),
         };
