@@ -189,7 +189,7 @@ pub(crate) fn some_route(random: &mut Random, id: Uuid, variety: Variety) -> Rou
             }
         }
         Variety::Lists => {
-            set("paths", json!([random.pick(&["/", "/a"])]));
+            set("paths", json!(random.some(&["/", "/a", "~/[^/]+$"], 1, 2)));
         }
     }
     let is_likely = if variety == Variety::Lists { 2 } else { 4 };
