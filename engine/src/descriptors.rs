@@ -34,7 +34,7 @@ pub(crate) fn is_below(fd: RawFd, of: Use) -> bool {
 
 /// Whether there is room for another beside one that is held.
 pub(crate) fn is_room_beside(held: &impl AsFd, of: Use) -> bool {
-    rustix::io::dup(held).is_ok_and(|another| may_keep(&another, of))
+    rustix::io::fcntl_dupfd_cloexec(held, 0).is_ok_and(|another| may_keep(&another, of))
 }
 
 /// What is said where there is room for none.

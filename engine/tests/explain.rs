@@ -214,6 +214,20 @@ fn the_routes_of_a_service_that_is_not_enabled_are_near() {
     assert_eq!(explanation.near_misses[0].attribute, "service");
 }
 
+/// However often it is asked, the snapshot takes no more for it.
+#[test]
+fn what_is_compiled_only_to_be_asked_is_no_part_of_the_snapshot() {
+    let mut config = Config::default();
+    let off: Service = service("off").with("enabled", false).build();
+    config.write(off.clone());
+    config.write(route("r").path("~/(a|bc)x").to(&off).build());
+    let snapshot = compiled(&config, RouterPriority::KongEffective);
+    for _ in 0..2 {
+        assert_eq!(explain(&snapshot, &question("/ax")).near_misses_total, 1);
+        assert_eq!(snapshot.regex_weight(), 0);
+    }
+}
+
 #[test]
 fn a_judge_explains_a_configuration_it_has_not_seen() {
     let judge = engine::judge(RouterOptions::default());

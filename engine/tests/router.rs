@@ -329,6 +329,33 @@ fn a_route_found_by_a_value_is_still_asked_for_all_else() {
 }
 
 #[test]
+fn of_equals_found_by_different_headers_the_larger_id_wins() {
+    let of = |from: u32, name: &str| {
+        let route = |i| format!("{} headers={{\"{name}\":[\"{i}\"]}}", from + i);
+        (0..10).map(route).collect::<Vec<_>>()
+    };
+    let last = r#"3000 headers={"a":["x"]}"#.to_owned();
+    let routes = [of(1000, "a"), of(2000, "b"), vec![last]].concat().join("\n");
+    check_headers(&routes, "a: 1", "1001");
+    check_headers(&routes, "a: 1, b: 2", "2002");
+    check_headers(&routes, "a: x, b: 2", "3000");
+    check_headers(&routes, "a: 1, b: x, a: x", "3000");
+}
+
+#[test]
+fn regexes_in_a_list_that_is_split_know_what_is_no_digit() {
+    let methods = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "TRACE", "LINK"];
+    let routes = (1000..).zip(methods);
+    let routes = routes.map(|(id, method)| format!("{id} paths=~/[0-9]+$ methods={method}"));
+    let routes = routes.chain(["1 paths=/".to_owned()]).collect::<Vec<_>>().join("\n");
+    check(&routes, "PUT /42", "1002 /42");
+    check(&routes, "PUT /4/2", "1 /");
+    check(&routes, "PUT /%C3%A92", "1 /");
+    check(&routes, "LINK /42", "1008 /42");
+    check(&routes, "LINK /%C3%A92", "1 /");
+}
+
+#[test]
 fn many_hosts_times_many_prefixes_match_as_few_do() {
     let hosts: Vec<_> = (0..20).map(|i| format!("h{i}.com")).collect();
     let paths: Vec<_> = (0..20).map(|i| format!("/{i:02}")).collect();

@@ -3,7 +3,7 @@
 //! A header precedes whatever else a connection carries, TLS included, and not a byte beyond it
 //! is taken. [`Decoder`] keeps at most a line or two addresses of it: what a header says its
 //! length is bounds what is skipped, never what is held. Who may be believed is not decided here,
-//! but in [`crate::proxy::forwarded`].
+//! but in `proxy/forwarded.rs`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::TcpStream;

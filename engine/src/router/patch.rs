@@ -2,9 +2,8 @@
 //!
 //! A route is placed once per host and path, unless that is too many times: then once
 //! per host, and its paths are looked up when it is met. An expression is placed where its
-//! anchors are. What a patch gives is what
-//! building the same routes from nothing gives; `tests/router.rs` holds it to that over
-//! random histories.
+//! anchors are. What a patch gives is what building the same routes from nothing gives;
+//! `tests/router.rs` holds it to that over random histories.
 
 use super::RouteTable;
 use super::host::HostName;

@@ -93,7 +93,8 @@ impl<'a> Asking<'a> {
     /// Whether a route that the table leaves out, as its service is not enabled, would match.
     fn would_serve(&self, route: &Route) -> bool {
         let Snapshot { options, regexes, .. } = self.snapshot;
-        let pattern = || Pattern::of(route, options.router, regexes).ok();
+        // With an account of its own: what is compiled only to be asked is no part of the snapshot.
+        let pattern = || Pattern::of(route, options.router, &regexes.clone()).ok();
         Pattern::is_for_http(route)
             && pattern().is_some_and(|pattern| fare(&pattern, &self.request) == Fare::Serves)
     }

@@ -1,7 +1,7 @@
 //! How TLS is spoken with the upstream of a service: what is shown to it, and what it must show.
 //!
 //! Compiled with the snapshot, so that a connection only looks things up. Two services whose
-//! demands differ in anything have different [marks](UpstreamTls::mark): a connection that was
+//! demands differ in anything have different marks: a connection that was
 //! made for one is never used for the other, nor one of an old revision for a new one.
 
 use super::authorities::{Authorities, Authority};

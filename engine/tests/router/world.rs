@@ -51,6 +51,7 @@ const PREFIXES: &[&str] = &[
     "/a/7",
     "/a%2Fb",
     "/é",
+    "/é7",
     "/a/path/longer/than/any/node/holds",
     "/a/path/longer/than/other",
 ];
@@ -189,7 +190,7 @@ pub(crate) fn some_route(random: &mut Random, id: Uuid, variety: Variety) -> Rou
             }
         }
         Variety::Lists => {
-            set("paths", json!([random.pick(&["/", "/a"])]));
+            set("paths", json!(random.some(&["/", "/a", "~/[0-9]+$"], 1, 2)));
         }
     }
     let is_likely = if variety == Variety::Lists { 2 } else { 4 };

@@ -50,7 +50,7 @@ pub(super) fn written(head: &Head, terms: Terms) -> Result<RequestHeader> {
 
 /// Everything of a head but the framing fields.
 fn copied(head: &Head) -> Result<RequestHeader> {
-    /// What the terms add at most, to one that has a body or not.
+    /// What the terms add to most: `Connection`, and where the body ends.
     const FRAMING: usize = 2;
     let target = door::head::readable(head.target());
     let fields = head.iter().size_hint().1.unwrap_or_default();
