@@ -195,7 +195,7 @@ impl<'a> Said<'a> {
 /// believed and forwarded: one `Host`, a target in origin-form, no hop-by-hop
 /// fields but the framing ones, which lanes do not copy.
 pub fn inspect(head: &mut Head) -> Result<Terms, Refusal> {
-    refuse_method(head)?;
+    refuse_method(head.method())?;
     whom_for(head)?;
     // nginx refuses these, too: whoever decodes such a path next may read another one.
     if !is_well_escaped(split_target(head.target()).0) {
@@ -223,7 +223,7 @@ pub(crate) fn inspect_http2(
     empty: bool,
 ) -> Result<Terms, Refusal> {
     check_method(head.method())?;
-    refuse_method(head)?;
+    refuse_method(head.method())?;
     check_size(head, limits)?;
     check_target(head.target())?;
     whom_for(head)?;
@@ -242,8 +242,8 @@ pub(crate) fn inspect_http2(
 }
 
 /// What asks the gateway itself for something that it does not do.
-fn refuse_method(head: &Head) -> Result<(), Refusal> {
-    match head.method() {
+pub(crate) fn refuse_method(method: &[u8]) -> Result<(), Refusal> {
+    match method {
         b"TRACE" | b"CONNECT" => Err(Refusal::MethodNotAllowed),
         _ => Ok(()),
     }

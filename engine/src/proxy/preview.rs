@@ -1,16 +1,19 @@
 //! What would become of a request that a route serves: told to an operator, not done.
 //!
-//! The rules are those of [`super::access`] and [`super::request`], on what is known of a
-//! request that nobody has sent.
+//! The rules are those of [`super::hygiene`], [`super::access`] and [`super::request`], on
+//! what is known of a request that nobody has sent.
 
 use super::forwarded::host_name;
+use super::hygiene::refuse_method;
 use super::{Text, path};
 use crate::snapshot::{CompiledRoute, CompiledService, GrpcOver};
 use model::explain::{Answered, Upstream};
-use model::value::{HttpVersion, path::normal_form};
+use model::value::HttpVersion;
+use model::value::path::{is_well_escaped, normal_form};
 
 /// A request, as far as its way upstream depends on it.
 pub(crate) struct Preview<'a> {
+    pub(crate) method: &'a [u8],
     pub(crate) is_tls: bool,
     /// The `Host` as sent; empty if there is none.
     pub(crate) host: &'a [u8],
@@ -30,8 +33,26 @@ impl Preview<'_> {
         Some(self.prefix_len).filter(|length| route.strip_path && *length > 0)
     }
 
+    /// What the client is answered before a route is looked for, if the request cannot be
+    /// served by any.
+    pub(crate) fn refused(&self) -> Option<Answered> {
+        let answered = |status, message: &str| {
+            Some(Answered { status, message: message.to_owned(), location: None })
+        };
+        if refuse_method(self.method).is_err() {
+            return answered(405, "TRACE and CONNECT are not served");
+        }
+        if !is_well_escaped(path::split_target(self.target).0) {
+            return answered(400, "the path has a % that starts no escape, or %00");
+        }
+        None
+    }
+
     /// What goes upstream, or what the client is answered instead.
     pub(crate) fn outcome(&self, route: &CompiledRoute) -> Result<Upstream, Answered> {
+        if let Some(refused) = self.refused() {
+            return Err(refused);
+        }
         if let Some(status) = route.https_only.filter(|_| !self.is_tls) {
             return Err(self.wrong_scheme(status));
         }
