@@ -125,7 +125,7 @@ impl Sources {
             .filter(|(name, _)| VARIABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
             .collect();
         let arguments = prefix
-            .map(|p| ("prefix", p.to_string_lossy().into_owned(), "--prefix"))
+            .map(|p| ("prefix", whole(p).to_string_lossy().into_owned(), "--prefix"))
             .into_iter()
             .collect();
         Self { file, variables, arguments, said: OnceCell::new() }
@@ -263,6 +263,11 @@ impl Display for Origin {
 
 fn found() -> Option<PathBuf> {
     SEARCH.iter().map(PathBuf::from).find(|path| path.is_file())
+}
+
+/// From the root: a node is told of its prefix from wherever its operator is.
+fn whole(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn read(path: &Path) -> Result<Layer, ConfError> {

@@ -1,16 +1,19 @@
 //! What would become of a request that a route serves: told to an operator, not done.
 //!
-//! The rules are those of [`super::access`] and [`super::request`], on what is known of a
-//! request that nobody has sent.
+//! The rules are those of [`super::hygiene`], [`super::access`] and [`super::request`], on
+//! what is known of a request that nobody has sent.
 
 use super::forwarded::host_name;
+use super::hygiene::inspect_parts;
 use super::{Text, path};
 use crate::snapshot::{CompiledRoute, CompiledService, GrpcOver};
 use model::explain::{Answered, Upstream};
-use model::value::{HttpVersion, path::normal_form};
+use model::value::HttpVersion;
+use model::value::path::normal_form;
 
 /// A request, as far as its way upstream depends on it.
 pub(crate) struct Preview<'a> {
+    pub(crate) method: &'a [u8],
     pub(crate) is_tls: bool,
     /// The `Host` as sent; empty if there is none.
     pub(crate) host: &'a [u8],
@@ -30,8 +33,19 @@ impl Preview<'_> {
         Some(self.prefix_len).filter(|length| route.strip_path && *length > 0)
     }
 
+    /// What the client is answered before a route is looked for, if the request cannot be
+    /// served by any.
+    pub(crate) fn refused(&self) -> Option<Answered> {
+        let refusal = inspect_parts(self.method, self.target, self.host).err()?;
+        let (status, message) = (refusal.status(), refusal.to_string());
+        Some(Answered { status, message, location: None })
+    }
+
     /// What goes upstream, or what the client is answered instead.
     pub(crate) fn outcome(&self, route: &CompiledRoute) -> Result<Upstream, Answered> {
+        if let Some(refused) = self.refused() {
+            return Err(refused);
+        }
         if let Some(status) = route.https_only.filter(|_| !self.is_tls) {
             return Err(self.wrong_scheme(status));
         }

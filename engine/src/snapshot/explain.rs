@@ -14,7 +14,8 @@ use crate::router::explain::{
 use crate::router::{Pattern, RequestView, RouterPriority};
 use model::entities::{Route, Service};
 use model::explain::{
-    Asked, Explanation, Matched, MatchedPath, Named, NearMiss, OtherOrder, Outranked, Question,
+    Answered, Asked, Explanation, Matched, MatchedPath, Named, NearMiss, OtherOrder, Outranked,
+    Question,
 };
 use sent::Sent;
 use std::cmp::Reverse;
@@ -65,7 +66,7 @@ impl<'a> Asking<'a> {
             outranked_total: standings.len(),
             near_misses_total: missing.len(),
             near_misses: self.nearest(missing, limit),
-            notes: self.notes(),
+            notes: self.notes(winner.is_some()),
         }
     }
 
@@ -128,14 +129,7 @@ impl<'a> Asking<'a> {
 
     fn matched(&self, winner: &Standing<'a>) -> Option<Matched> {
         let route = self.compiled(winner.route)?;
-        let preview = Preview {
-            is_tls: self.sent.is_tls,
-            host: self.sent.host().as_bytes(),
-            target: self.sent.question.path.as_bytes(),
-            names_grpc: self.sent.names_grpc(),
-            version: self.sent.question.http_version,
-            prefix_len: winner.part.prefix_len,
-        };
+        let preview = self.preview(winner.part.prefix_len);
         let path = self.request.path;
         let entry = matched_by(winner.route, &route.pattern, &winner.part, path);
         let matched = text(path.get(..winner.part.prefix_len).unwrap_or_default());
@@ -155,6 +149,20 @@ impl<'a> Asking<'a> {
             upstream,
             answer,
         })
+    }
+
+    /// The request, of whose path a route matched so many bytes.
+    fn preview(&self, prefix_len: usize) -> Preview<'_> {
+        let Sent { question, is_tls, .. } = self.sent;
+        Preview {
+            method: self.request.method,
+            is_tls: *is_tls,
+            host: self.sent.host().as_bytes(),
+            target: question.path.as_bytes(),
+            names_grpc: self.sent.names_grpc(),
+            version: question.http_version,
+            prefix_len,
+        }
     }
 
     /// What goes first of all in the other order, if it is another route.
@@ -212,13 +220,11 @@ impl<'a> Asking<'a> {
         Some(Named { id: id.uuid(), name: name.map(|name| name.as_str().to_owned()) })
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self, is_matched: bool) -> Vec<String> {
         let mut notes = Vec::new();
-        if let Err(refusal) = self.sent.inspected() {
-            let status = refusal.status();
-            notes.push(format!(
-                "the gateway answers {status} before it asks for a route: {refusal}"
-            ));
+        if let Some(refused) = self.preview(0).refused().filter(|_| !is_matched) {
+            let Answered { status, message, .. } = refused;
+            notes.push(format!("the answer is {status}, before a route is looked for: {message}"));
         }
         if std::str::from_utf8(self.request.path).is_err() {
             notes.push("the path is not UTF-8 once it is decoded: no route matches it".to_owned());

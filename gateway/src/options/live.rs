@@ -25,12 +25,14 @@ fn is_live(name: &str, wanted: &Texts) -> bool {
     }
 }
 
-/// The properties that a process running with `running` does not take up, each once.
+/// The properties that a process running with `running` does not take up, each once. Not its prefix,
+/// however it is spelled: both have been read from there.
 pub fn waiting<'a>(running: &'a Texts, wanted: &'a Texts) -> impl Iterator<Item = &'a str> {
     let names: BTreeSet<_> = running.keys().chain(wanted.keys()).map(String::as_str).collect();
     names
         .into_iter()
-        .filter(|name| !is_live(name, wanted) && running.get(*name) != wanted.get(*name))
+        .filter(|name| *name != "prefix" && !is_live(name, wanted))
+        .filter(|name| running.get(*name) != wanted.get(*name))
 }
 
 /// What it runs with after the reload.

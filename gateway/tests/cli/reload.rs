@@ -1,6 +1,7 @@
 //! `gateway reload`: all or nothing, and what waits for a restart is named.
 
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::*;
@@ -43,6 +44,21 @@ fn a_reload_names_what_waits_until_it_is_as_it_was() {
     node.configure("");
     let said = node.run(&["reload"]);
     assert_eq!(said.err, "", "{said:?}");
+    node.run(&["stop"]).well();
+}
+
+/// Its prefix is the same from wherever it is named.
+#[test]
+fn a_prefix_may_be_named_from_another_directory() {
+    let node = Node::new();
+    node.run(&["start", "--daemon"]).well();
+    for (directory, name) in [("prefix/pids", ".."), ("prefix", "."), (".", "prefix")] {
+        let mut reload = program(Path::new(GATEWAY));
+        reload.current_dir(node.path(directory)).args(["reload", "--prefix", name]);
+        let said = said(&mut reload);
+        assert_eq!(said.err, "", "{said:?}");
+        assert_eq!(said.well(), "Gateway reloaded\n");
+    }
     node.run(&["stop"]).well();
 }
 

@@ -1,6 +1,5 @@
 //! A request put together from a question, for the router to look at.
 
-use crate::proxy::hygiene::{self, Refusal};
 use crate::router::{Fields, RequestView, Scheme, split_host};
 use model::explain::Question;
 use model::value::{Protocol, path::normal_form};
@@ -47,12 +46,6 @@ impl<'q> Sent<'q> {
     pub(super) fn host(&self) -> &'q str {
         let host = self.fields.iter().find(|(name, _)| name == "host");
         host.map_or("", |(_, value)| value)
-    }
-
-    /// Whether a client that sent this would be turned away before a route is looked for.
-    pub(super) fn inspected(&self) -> Result<(), Refusal> {
-        let Question { method, path, .. } = self.question;
-        hygiene::inspect_parts(method.as_str().as_bytes(), path.as_bytes(), self.host().as_bytes())
     }
 
     /// Whether its body is of gRPC, by its own word.
