@@ -38,6 +38,8 @@ impl Http2 {
         // Many small answers at once are what it asked for.
         let mut client = h2::client::Builder::new();
         client.data_frame_budget(1 << 20);
+        // As clients do: before the other end's settings are here, not every stream at once.
+        client.initial_max_send_streams(100);
         let (requests, connection) = within(client.handshake(io)).await.unwrap();
         Http2 { requests, connection: tokio::spawn(connection) }
     }
