@@ -37,6 +37,11 @@ pub(crate) fn is_room_beside(held: &impl AsFd, of: Use) -> bool {
     rustix::io::fcntl_dupfd_cloexec(held, 0).is_ok_and(|another| may_keep(&another, of))
 }
 
+/// How many there may be.
+pub(crate) fn limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// What is said where there is room for none.
 pub(crate) fn exhausted() -> io::Error {
     Errno::MFILE.into()

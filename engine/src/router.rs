@@ -200,7 +200,7 @@ impl<F: Fields> Query for Asking<'_, F> {
         } && !entry.methods.is_vague_on(self.methods);
         let is_matched = match entry.how {
             How::Placed => true,
-            How::Spelled => self.is_ascii,
+            How::PlacedRegex => self.is_ascii,
             _ => false,
         };
         if is_matched && is_settled {
@@ -215,7 +215,7 @@ impl<F: Fields> Query for Asking<'_, F> {
         }
         let matcher = pattern.matchers.get(entry.matcher as usize)?;
         let length = match (entry.how, &matcher.paths) {
-            (How::Regex | How::Spelled, Paths::Regexes(regexes)) => {
+            (How::Regex | How::PlacedRegex, Paths::Regexes(regexes)) => {
                 regexes.get(entry.path as usize)?.match_len(self.request.path)?
             }
             _ => matcher.match_len(self.request.path)?,

@@ -4,6 +4,7 @@
 //! runtimes and lanes built. Workers own their threads; a small runtime beside
 //! them, pinned nowhere, compiles revisions and resolves names.
 
+use crate::descriptors::{self, Use};
 use crate::lanes::pingora::{Pingora, Trust, start_timers};
 use crate::metrics::{Counters, WorkerStats};
 use crate::options::{Listen, Options};
@@ -43,6 +44,15 @@ pub enum StartError {
     /// What upstreams are to be shown, or to show, cannot be used.
     #[error("cannot speak TLS with upstreams: {0}")]
     UpstreamTls(String),
+    /// With what the process has open already, no client would ever be accepted.
+    #[error(
+        "the limit of open files, {limit}, leaves none for clients: raise it (`ulimit -n`, or \
+         `LimitNOFILE=` in the unit)"
+    )]
+    Descriptors {
+        /// How many there may be.
+        limit: u64,
+    },
     /// Threads or descriptors are not to be had.
     #[error("cannot start {what}")]
     System {
@@ -74,6 +84,8 @@ impl Engine {
         let plan = cores::plan(&options.workers);
         let sockets = listen::bind_all(&options.listen, plan.len())?;
         let addresses = addresses(&sockets);
+        let one = sockets.iter().flatten().next().map(TcpListener::try_clone).transpose();
+        let one = one.map_err(StartError::system("a listener"))?;
         let tls = terminator(&options)?;
         let background = background()?;
 
@@ -128,6 +140,9 @@ impl Engine {
             let runtime = runtime.map_err(StartError::system("a worker's runtime"))?;
             let (orders, post) = (ordered.clone(), Arc::new(post));
             handle.begin(Worker { core, runtime, listeners, inbox, orders, post })?;
+        }
+        if one.is_some_and(|one| !descriptors::is_room_beside(&one, Use::Client)) {
+            return Err(StartError::Descriptors { limit: descriptors::limit() });
         }
         Ok(handle)
     }

@@ -5,6 +5,7 @@
 
 use super::forwarded::host_name;
 use super::hygiene::inspect_parts;
+use super::reply::Reply;
 use super::{Text, path};
 use crate::snapshot::{CompiledRoute, CompiledService, GrpcOver};
 use model::explain::{Answered, Upstream};
@@ -49,30 +50,32 @@ impl Preview<'_> {
         if let Some(status) = route.https_only.filter(|_| !self.is_tls) {
             return Err(self.wrong_scheme(status));
         }
-        let answered = |status, message: &str| {
-            Err(Answered { status, message: message.to_owned(), location: None })
+        let answered = |reply: Reply, why: &str| {
+            Err(Answered { status: reply.status(), message: why.to_owned(), location: None })
         };
         match route.grpc {
             Some(_) if !self.names_grpc => {
                 return answered(
-                    415,
+                    Reply::not_grpc(),
                     "the route is for gRPC: content-type is not application/grpc",
                 );
             }
             Some(_) if self.version.is_some_and(|version| version != HttpVersion::Http2) => {
-                return answered(426, "the route is for gRPC, which there is over HTTP/2 only");
+                let reply = Reply::http2_required();
+                return answered(reply, "the route is for gRPC, which there is over HTTP/2 only");
             }
             Some(GrpcOver::Tls) if !self.is_tls => {
-                return answered(200, "the route is for gRPC over TLS only: grpc-status is 1");
+                let reply = Reply::grpcs_required();
+                return answered(reply, "the route is for gRPC over TLS only: grpc-status is 1");
             }
             _ => {}
         }
         let Some(service) = &route.service else {
-            return answered(503, "the route has no service");
+            return answered(Reply::no_service(), "the route has no service");
         };
         if service.is_grpc() && self.version == Some(HttpVersion::Http10) {
             return answered(
-                426,
+                Reply::http2_required(),
                 "the service is for gRPC, which HTTP/1.0 cannot be told the end of",
             );
         }
@@ -98,7 +101,8 @@ impl Preview<'_> {
 
     fn wrong_scheme(&self, status: u16) -> Answered {
         let message = "the route is for https only".to_owned();
-        let location = (status != 426).then(|| {
+        let is_told_where = status != Reply::https_required().status();
+        let location = is_told_where.then(|| {
             let host = host_name(self.host).to_ascii_lowercase();
             format!("https://{}{}", text(&host), text(self.target))
         });

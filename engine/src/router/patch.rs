@@ -218,7 +218,7 @@ fn each_path<'p>(
         }
         Paths::Regexes(regexes) => {
             for (path, regex) in (0..).zip(regexes) {
-                let how = if regex.is_spelled() { How::Spelled } else { How::Regex };
+                let how = if regex.is_told_by_place() { How::PlacedRegex } else { How::Regex };
                 visit(regex.skeleton(), entry.with_path(how, path, 0));
             }
         }

@@ -128,7 +128,7 @@ impl Regex {
     }
 
     /// Whether it matches all texts that pass there and are ASCII, up to there.
-    pub(super) fn is_spelled(&self) -> bool {
+    pub(super) fn is_told_by_place(&self) -> bool {
         self.skeleton.is_complete
     }
 

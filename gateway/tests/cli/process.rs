@@ -104,6 +104,31 @@ fn a_start_that_fails_after_leaving_the_terminal_says_why() {
     assert_eq!(gateway(&["health", "-p", &node.prefix()]).code, Some(1));
 }
 
+#[test]
+fn a_limit_that_leaves_no_descriptor_for_clients_is_said_at_the_start() {
+    let node = Node::new();
+    fs::write(
+        node.path("g.conf"),
+        format!(
+            "role = traditional\ndatabase = off\nprefix = {}\nnginx_worker_processes = 4\n\
+             proxy_listen = 127.0.0.1:0\nadmin_listen = off\nstatus_listen = off\n",
+            node.prefix()
+        ),
+    )
+    .unwrap();
+    let start = |limit: u32| {
+        let limited = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        let mut shell = program(Path::new("sh"));
+        shell.args(["-c", &limited, GATEWAY, "start", "--daemon", "-c", &node.at("g.conf")]);
+        said(&mut shell)
+    };
+    let error = start(40).badly();
+    let expected = "the limit of open files, 40, leaves none for clients: raise it";
+    assert!(error.contains(expected), "{error}");
+    assert_eq!(start(256).well(), "Gateway started\n");
+    node.run(&["stop"]).well();
+}
+
 /// A directory stands where the file would be written, as a full disk would.
 #[test]
 fn a_prefix_that_takes_no_files_keeps_no_node_from_starting() {

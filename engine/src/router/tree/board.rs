@@ -164,9 +164,7 @@ impl Counts {
             }
         }
     }
-}
 
-impl Counts {
     /// Makes one group of all headers.
     fn gather(&mut self) {
         let mut all = Priorities::default();

@@ -42,7 +42,7 @@ pub(in crate::router) enum How {
     /// All there is to it.
     Placed,
     /// All there is to a regular expression, if the path is ASCII.
-    Spelled,
+    PlacedRegex,
     /// Not more than what a regular expression starts with.
     Regex,
     /// Nothing: all prefixes of the matcher remain to be looked at.
@@ -111,11 +111,11 @@ impl Entry {
             Demands::More => false,
         };
         match self.how {
-            How::Placed | How::Spelled if is_settled && self.port.is_none() => First {
+            How::Placed | How::PlacedRegex if is_settled && self.port.is_none() => First {
                 priority: self.rank.priority,
                 slot: self.slot,
                 methods: self.methods,
-                is_spelled: self.how == How::Spelled,
+                is_regex: self.how == How::PlacedRegex,
             },
             _ => First::unknown(self.rank.priority),
         }

@@ -17,7 +17,7 @@ const LENGTH: u8 = 0x0f;
 const FORKS: u8 = 0x80;
 /// The bit that says that the first entry is a regular expression of which the walk here has
 /// matched all, if the path is ASCII.
-const SPELLED: u8 = 0x40;
+const REGEX: u8 = 0x40;
 
 /// The bits of the first so many bytes of 16.
 static FIRST_BYTES: [u128; MOST_PREFIX + 1] = {
@@ -67,13 +67,13 @@ pub(super) struct First {
     /// ask.
     pub(super) methods: Methods,
     /// Whether it is a regular expression of which that holds if the path is ASCII.
-    pub(super) is_spelled: bool,
+    pub(super) is_regex: bool,
 }
 
 impl First {
     /// Of no entry that a node could speak for.
     pub(super) fn unknown(priority: u64) -> First {
-        First { priority, slot: NONE, methods: Methods::NONE, is_spelled: false }
+        First { priority, slot: NONE, methods: Methods::NONE, is_regex: false }
     }
 
     /// Whether it accepts the request, whatever else that has.
@@ -82,14 +82,14 @@ impl First {
         let method = query.methods();
         self.methods.meets(method)
             && !self.methods.is_vague_on(method)
-            && (!self.is_spelled || query.is_ascii())
+            && (!self.is_regex || query.is_ascii())
     }
 
     /// What is found if it does: the entry, whose number the list has, this far down the path.
     #[inline]
     pub(super) fn found(&self, entry: u32, depth: u32) -> Found {
-        let First { priority, slot, is_spelled, .. } = *self;
-        Found { priority, entry, slot, length: depth, by_regex: is_spelled }
+        let First { priority, slot, is_regex, .. } = *self;
+        Found { priority, entry, slot, length: depth, by_regex: is_regex }
     }
 }
 
@@ -156,14 +156,14 @@ impl Node {
     /// What is first in its list.
     #[inline]
     pub(super) fn first(&self) -> First {
-        let is_spelled = self.prefix_len & SPELLED != 0;
-        First { priority: self.first, slot: self.slot, methods: self.methods, is_spelled }
+        let is_regex = self.prefix_len & REGEX != 0;
+        First { priority: self.first, slot: self.slot, methods: self.methods, is_regex }
     }
 
     /// Takes over what is first in its list.
     pub(super) fn set_first(&mut self, first: First) {
         (self.first, self.slot, self.methods) = (first.priority, first.slot, first.methods);
-        self.prefix_len = self.prefix_len & !SPELLED | if first.is_spelled { SPELLED } else { 0 };
+        self.prefix_len = self.prefix_len & !REGEX | if first.is_regex { REGEX } else { 0 };
     }
 
     pub(super) fn keys(&self) -> &[u8] {
