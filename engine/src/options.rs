@@ -45,6 +45,8 @@ pub struct Options {
     /// descriptors. Beyond it, they wait where the kernel has them wait to be accepted, but for
     /// one that a listener was about to accept when the last place was taken.
     pub connections: Option<u64>,
+    /// What carries requests.
+    pub lanes: Lanes,
     /// Idle connections to upstreams.
     pub keepalive: Keepalive,
     /// How TLS is spoken with upstreams whose service does not say.
@@ -315,6 +317,20 @@ impl Forwarding {
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.trusted.iter().any(|net| net.contains(&peer))
+    }
+}
+
+/// What carries requests to their upstreams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lanes {
+    /// Whether HTTP/1.1 in cleartext to an upstream takes the express lane. Without it Pingora carries
+    /// everything; answers are the same.
+    pub express: bool,
+}
+
+impl Default for Lanes {
+    fn default() -> Lanes {
+        Lanes { express: true }
     }
 }
 

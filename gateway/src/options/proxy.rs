@@ -35,6 +35,8 @@ pub struct Proxy {
     pub forwarding: Forwarding,
     /// How clients are treated before anything is known of their requests.
     pub door: Door,
+    /// Whether the express lane is taken where it can be.
+    pub express_lane: bool,
     /// Idle connections to upstreams.
     pub keepalive: Keepalive,
     /// How TLS is spoken with upstreams.
@@ -137,6 +139,7 @@ impl Reader<'_> {
             errors: self.errors(),
             forwarding,
             door: self.door(prefix),
+            express_lane: self.flag("express_lane"),
             keepalive: self.keepalive(),
             upstream_tls: self.upstream_tls(),
             max_body: self.size("nginx_http_client_max_body_size"),

@@ -71,6 +71,8 @@ pub static GROUPS: &[Group] = &[
             effective("workers", Text, "auto", PROXY, "Worker threads: a number from 1 to 1024, or `auto` for the CPUs and the quota this process has.")
                 .more("nginx_worker_processes leads here. Each is pinned to a CPU."),
             effective("worker_cores", List, "", PROXY, "CPUs the workers are pinned to, such as `2-7,9`; unset, those the process may use (ours)."),
+            effective("express_lane", Flag, "on", PROXY, "Whether requests by HTTP/1.1 to upstreams in cleartext take the express lane (ours).")
+                .more("Everything else, and with `off` all of them, is carried by Pingora; answers are the same."),
             mapped("nginx_worker_processes", Text, "auto", "workers"),
             mapped("nginx_main_worker_processes", Text, "auto", "workers"),
             inert("nginx_main_worker_rlimit_nofile", Text, "auto", "Limit of open files.", "the limit of the process counts; say `LimitNOFILE=` in the unit"),

@@ -71,6 +71,7 @@ pub(super) fn engine(options: &Options, proxy: &Proxy, telemetry: &Telemetry) ->
         headers: headers(proxy),
         errors: proxy.errors.clone(),
         forwarding: forwarding(&proxy.forwarding),
+        lanes: engine::options::Lanes { express: proxy.express_lane },
         keepalive: engine::options::Keepalive { pool_size, idle_timeout, max_requests },
         upstream_tls: upstream_tls(&proxy.upstream_tls),
         door: door(&proxy.door),
