@@ -135,9 +135,8 @@ pub async fn serve<T: Transport, C: Carry<T>>(
 ) -> Ending<T> {
     let home = Home::new();
     let mut conn = Box::new(Conn::new(io, digest));
-    let mut alarm = Alarm::default();
     for number in 1..=options.requests.max(1) {
-        let mut request = match next_request(&mut conn, &mut alarm, options, number).await {
+        let mut request = match next_request(&mut conn, options, number).await {
             Ok(request) => request,
             Err(Stop::Gone) => return Ending::Closed,
             Err(Stop::Preface) => return Ending::Http2(BoundedStream::transparent(conn)),
@@ -147,7 +146,7 @@ pub async fn serve<T: Transport, C: Carry<T>>(
                 tracing::debug!(%refusal, "request refused");
                 let mut reply = BytesMut::new();
                 carrier.refuse(refusal, said, &mut reply);
-                close::refuse(conn, alarm, options.send_timeout, reply).await;
+                close::refuse(conn, options.send_timeout, reply).await;
                 return Ending::Closed;
             }
         };
@@ -160,11 +159,10 @@ pub async fn serve<T: Transport, C: Carry<T>>(
         // A lane that has not let go of it yet keeps it, and closes it in the end.
         let Some(returned) = home.take() else { return Ending::Closed };
         conn = returned;
-        let settled = keeps
-            && next == Next::Keep
-            && close::settle(&mut conn, &mut alarm, options.send_timeout).await;
+        let settled =
+            keeps && next == Next::Keep && close::settle(&mut conn, options.send_timeout).await;
         if !settled {
-            close::part(conn, alarm, options.send_timeout).await;
+            close::part(conn, options.send_timeout).await;
             return Ending::Closed;
         }
         conn.release();
@@ -185,14 +183,14 @@ pub async fn turn_away<T: Transport, C: Carry<T>>(
     let mut reply = BytesMut::new();
     carrier.refuse(refusal, Said::Line(b""), &mut reply);
     let conn = Box::new(Conn::new(io, digest));
-    close::refuse(conn, Alarm::default(), patience, reply).await;
+    close::refuse(conn, patience, reply).await;
 }
 
 /// Parts with a client whose connection was given away whole and let go of again. It may take
 /// `patience` to read something of what is left.
 pub async fn see_off<T: Transport>(homecoming: Homecoming<T>, patience: Duration) {
     if let Some(conn) = homecoming.take() {
-        close::see_off(conn, Alarm::default(), patience).await;
+        close::see_off(conn, patience).await;
     }
 }
 
@@ -209,11 +207,10 @@ enum Stop {
 /// Waits for a request, reads its head and decides its terms.
 async fn next_request<T: Transport>(
     conn: &mut Conn<T>,
-    alarm: &mut Alarm,
     options: &Options,
     number: u32,
 ) -> Result<Request, Stop> {
-    let (mut head, started) = next_head(conn, alarm, options, number).await?;
+    let (mut head, started) = next_head(conn, options, number).await?;
     match hygiene::inspect(&mut head) {
         Ok(terms) => Ok(Request { head, terms, started, number }),
         Err(refusal) => Err(Stop::Refused(refusal, Some(head))),
@@ -222,7 +219,6 @@ async fn next_request<T: Transport>(
 
 async fn next_head<T: Transport>(
     conn: &mut Conn<T>,
-    alarm: &mut Alarm,
     options: &Options,
     number: u32,
 ) -> Result<(Box<Head>, Instant), Stop> {
@@ -246,7 +242,7 @@ async fn next_head<T: Transport>(
             started = Some(came);
             deadline = came + options.head_timeout;
         }
-        match more(conn, alarm, deadline).await {
+        match more(conn, deadline).await {
             More::Came => came = Instant::now(),
             More::TooLate if started.is_some() => return Err(refused(Refusal::HeadTimeout)),
             More::TooLate | More::Gone => return Err(Stop::Gone),
@@ -268,7 +264,7 @@ enum More {
 
 /// Reads something into the connection's buffer, which exists only while there is
 /// something in it.
-async fn more<T: Transport>(conn: &mut Conn<T>, alarm: &mut Alarm, deadline: Instant) -> More {
+async fn more<T: Transport>(conn: &mut Conn<T>, deadline: Instant) -> More {
     poll_fn(|cx| {
         if conn.eof || !conn.rd.is_empty() || conn.io.poll_readable(cx).is_ready() {
             match conn.poll_fill(cx) {
@@ -278,7 +274,7 @@ async fn more<T: Transport>(conn: &mut Conn<T>, alarm: &mut Alarm, deadline: Ins
                 Poll::Pending => {}
             }
         }
-        alarm.poll(deadline, cx).map(|()| More::TooLate)
+        conn.alarm.poll(deadline, cx).map(|()| More::TooLate)
     })
     .await
 }

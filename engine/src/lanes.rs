@@ -2,10 +2,11 @@
 //!
 //! A [`Carrier`] carries a connection's requests: each becomes an exchange, about which the
 //! pipeline decides, whether it came by HTTP/1 or HTTP/2; what differs between them is a
-//! [`Way`]. Then either the pipeline's own reply is sent, or a lane has the request. There is
-//! one lane so far.
+//! [`Way`]. Then either the pipeline's own reply is sent, or a lane has the request: the express
+//! lane what it can carry, Pingora everything else, request by request.
 
-pub(crate) mod pingora;
+pub(crate) mod express; // most requests
+pub(crate) mod pingora; // all of them
 mod http2; // requests that come many at a time
 
 use crate::door::{BoundedStream, Carry, Next, Patience, Request, Transport, Ungathered};
@@ -16,19 +17,36 @@ use crate::proxy::log::Outcome;
 use crate::proxy::reply::Reply;
 use crate::proxy::{buffering, request, response};
 use bytes::BytesMut;
+use express::Express;
 use pingora::Pingora;
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt as _;
 
+/// One worker's lanes.
+pub(crate) struct Lanes {
+    pub(crate) pingora: Pingora,
+    /// Not there where it is switched off.
+    pub(crate) express: Option<Express>,
+}
+
+impl Lanes {
+    /// Looks after what lanes keep between requests. Runs as long as its worker.
+    pub(crate) async fn tend(&self) {
+        if let Some(express) = &self.express {
+            express.tend().await;
+        }
+    }
+}
+
 /// Carries the requests of one connection.
 pub(crate) struct Carrier {
     client: Arc<Client>,
-    pingora: Arc<Pingora>,
+    lanes: Arc<Lanes>,
 }
 
 impl Carrier {
-    pub(crate) fn new(client: Arc<Client>, pingora: Arc<Pingora>) -> Carrier {
-        Carrier { client, pingora }
+    pub(crate) fn new(client: Arc<Client>, lanes: Arc<Lanes>) -> Carrier {
+        Carrier { client, lanes }
     }
 
     /// Carries all requests of an HTTP/2 connection.
@@ -39,7 +57,7 @@ impl Carrier {
 
 impl<T: Transport> Carry<T> for Carrier {
     async fn carry(&self, request: Request, stream: BoundedStream<T>) -> Next {
-        conduct(Exchange::begin(&self.client, request), stream, &self.pingora).await
+        conduct(Exchange::begin(&self.client, request), stream, &self.lanes).await
     }
 
     fn refuse(&self, refusal: Refusal, said: Said<'_>, out: &mut BytesMut) {
@@ -75,12 +93,12 @@ trait Way: Sized + Send {
     fn pass_on(
         self,
         exchange: Box<Exchange>,
-        lane: &Pingora,
+        lanes: &Lanes,
     ) -> impl Future<Output = Self::End> + Send;
 }
 
 /// The pipeline, up to where a lane takes over.
-async fn conduct<W: Way>(mut exchange: Box<Exchange>, mut way: W, lane: &Pingora) -> W::End {
+async fn conduct<W: Way>(mut exchange: Box<Exchange>, mut way: W, lanes: &Lanes) -> W::End {
     if let Flow::Reply(reply) = access::decide(&mut exchange) {
         return way.answer(exchange, &reply).await;
     }
@@ -93,7 +111,7 @@ async fn conduct<W: Way>(mut exchange: Box<Exchange>, mut way: W, lane: &Pingora
         }
     }
     request::prepare(&mut exchange);
-    way.pass_on(exchange, lane).await
+    way.pass_on(exchange, lanes).await
 }
 
 impl<T: Transport> Way for BoundedStream<T> {
@@ -123,9 +141,13 @@ impl<T: Transport> Way for BoundedStream<T> {
         if keeps { Next::Keep } else { Next::Close }
     }
 
-    async fn pass_on(mut self, exchange: Box<Exchange>, lane: &Pingora) -> Next {
+    async fn pass_on(mut self, exchange: Box<Exchange>, lanes: &Lanes) -> Next {
         self.hold_response(buffering::holds(&exchange));
+        if let Some(express) = lanes.express.as_ref().filter(|_| express::takes(&exchange)) {
+            return express.carry(exchange, self).await;
+        }
         pingora::show(&exchange, &mut self);
-        lane.carry(exchange, self).await
+        // Boxed: its future is large, and waits with most connections for nothing.
+        Box::pin(lanes.pingora.carry(exchange, self)).await
     }
 }

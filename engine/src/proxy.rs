@@ -13,12 +13,13 @@ pub(crate) mod request; // what goes upstream
 pub(crate) mod response; // what comes back
 pub(crate) mod log; // counted, and logged
 pub(crate) mod restraint; // how much of it is logged when there is too much
+pub(crate) mod date; // what time it is, as messages say it
 pub(crate) mod reply; // responses the gateway writes itself
 pub(crate) mod preview; // what would become of a request, without one
 
 mod forwarded; // where a request comes from, as upstreams are told
 mod path; // the upstream's path
-mod printed; // numbers and addresses as text
+pub(crate) mod printed; // numbers and addresses as text
 
 #[cfg(test)]
 mod conformance; // what Kong answers, case by case

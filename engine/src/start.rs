@@ -5,6 +5,8 @@
 //! them, pinned nowhere, compiles revisions and resolves names.
 
 use crate::descriptors::{self, Use};
+use crate::lanes::Lanes;
+use crate::lanes::express::{Express, Tokio};
 use crate::lanes::pingora::{Pingora, Trust, start_timers};
 use crate::metrics::{Counters, WorkerStats};
 use crate::options::{Listen, Options};
@@ -122,12 +124,12 @@ impl Engine {
             orders: Some(orders),
             background: Some(background),
         };
-        for (index, ((((core, listeners), inbox), station), pingora)) in parts.enumerate() {
+        for (index, ((((core, listeners), inbox), station), lanes)) in parts.enumerate() {
             let post = Post {
                 index,
                 board: board.clone(),
                 station,
-                pingora: Arc::new(pingora),
+                lanes: Arc::new(lanes),
                 listen: listen.clone(),
                 tls: tls.clone(),
                 pace: Arc::default(),
@@ -180,14 +182,12 @@ fn background() -> Result<Runtime, StartError> {
         .map_err(StartError::system("the background runtime"))
 }
 
-/// Each worker's lane, built side by side: it takes a while.
-fn lanes(
-    options: &Options,
-    draining: &[watch::Receiver<bool>],
-) -> Result<Vec<Pingora>, StartError> {
+/// Each worker's lanes, built side by side: it takes a while.
+fn lanes(options: &Options, draining: &[watch::Receiver<bool>]) -> Result<Vec<Lanes>, StartError> {
     start_timers();
     let trust = Trust::nobody().map_err(StartError::system("the upstream connectors"))?;
     let keepalive = options.keepalive;
+    let express = || options.lanes.express.then(|| Express::new(Tokio, keepalive));
     Ok(thread::scope(|scope| {
         let trust = &trust;
         let build = |draining: &watch::Receiver<bool>| {
@@ -199,6 +199,7 @@ fn lanes(
         building
             .into_iter()
             .map(|lane| lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .map(|pingora| Lanes { pingora, express: express() })
             .collect()
     }))
 }

@@ -12,8 +12,7 @@ pub(crate) mod drain; // leaving
 
 use crate::door::proxy_protocol::{self, Failed, Relayed};
 use crate::door::{self, BoundedStream, Ending, Transport};
-use crate::lanes::Carrier;
-use crate::lanes::pingora::Pingora;
+use crate::lanes::{Carrier, Lanes};
 use crate::metrics::Connection;
 use crate::options::Listen;
 use crate::proxy::exchange::{Client, Ends, Secured, Station};
@@ -48,7 +47,7 @@ pub(crate) struct Post {
     pub(crate) index: usize,
     pub(crate) board: Arc<Board>,
     pub(crate) station: Arc<Station>,
-    pub(crate) pingora: Arc<Pingora>,
+    pub(crate) lanes: Arc<Lanes>,
     /// The listeners, in order, with the ports they have.
     pub(crate) listen: Vec<Listen>,
     /// There if any of them speaks TLS.
@@ -103,6 +102,8 @@ impl Post {
             }
         });
         let pacing = tokio::spawn(self.pace.clone().keep());
+        let lanes = self.lanes.clone();
+        let tending = tokio::spawn(async move { lanes.tend().await });
         let mut accepting = JoinSet::new();
         for (listener, socket) in listeners.into_iter().enumerate() {
             let (post, orders, guest) = (self.clone(), orders.clone(), guests.welcome());
@@ -125,6 +126,7 @@ impl Post {
         guests.until_gone(by).await;
         refreshing.abort();
         pacing.abort();
+        tending.abort();
     }
 
     async fn accept(
@@ -290,7 +292,7 @@ impl Post {
 
     fn carrier(&self, caller: &Caller<'_>, secured: Option<Secured>) -> Carrier {
         let client = Client::new(self.station.clone(), caller.ends, secured);
-        Carrier::new(client, self.pingora.clone())
+        Carrier::new(client, self.lanes.clone())
     }
 }
 

@@ -4,7 +4,6 @@
 //! answer. So what a client still sends is read and thrown away, for a while: to
 //! keep the connection if it is little, to let the client finish if not.
 
-use super::alarm::Alarm;
 use super::conn::Conn;
 use super::transport::Transport;
 use super::{More, more};
@@ -24,12 +23,11 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// Sends the reply to a request that goes no further, and parts.
 pub(super) async fn refuse<T: Transport>(
     mut conn: Box<Conn<T>>,
-    mut alarm: Alarm,
     patience: Duration,
     mut reply: BytesMut,
 ) {
     conn.rd = BytesMut::new();
-    let sent = in_time(&mut conn, &mut alarm, patience, |conn, cx| {
+    let sent = in_time(&mut conn, patience, |conn, cx| {
         while !reply.is_empty() {
             let count = ready!(conn.poll_write(cx, &reply))?;
             reply.advance(count);
@@ -37,57 +35,45 @@ pub(super) async fn refuse<T: Transport>(
         conn.poll_shutdown(cx)
     });
     if sent.await.is_ok() {
-        linger(conn, alarm).await;
+        linger(conn).await;
     }
 }
 
 /// Parts after the last request, whose response may still be in the buffer.
-pub(super) async fn part<T: Transport>(
-    mut conn: Box<Conn<T>>,
-    mut alarm: Alarm,
-    patience: Duration,
-) {
+pub(super) async fn part<T: Transport>(mut conn: Box<Conn<T>>, patience: Duration) {
     let passage = &conn.passage;
     let read = passage.body.is_done() && passage.poison.is_none() && conn.rd.is_empty();
     let quiet = read || passage.transparent;
-    let sent = in_time(&mut conn, &mut alarm, patience, Conn::poll_shutdown);
+    let sent = in_time(&mut conn, patience, Conn::poll_shutdown);
     if sent.await.is_ok() && !quiet {
-        linger(conn, alarm).await;
+        linger(conn).await;
     }
 }
 
 /// Parts after the last byte of another protocol than HTTP/1, of which the client may still
 /// have something to say.
-pub(super) async fn see_off<T: Transport>(
-    mut conn: Box<Conn<T>>,
-    mut alarm: Alarm,
-    patience: Duration,
-) {
-    let sent = in_time(&mut conn, &mut alarm, patience, Conn::poll_shutdown);
+pub(super) async fn see_off<T: Transport>(mut conn: Box<Conn<T>>, patience: Duration) {
+    let sent = in_time(&mut conn, patience, Conn::poll_shutdown);
     if sent.await.is_ok() {
-        linger(conn, alarm).await;
+        linger(conn).await;
     }
 }
 
 /// Makes ready for another request: everything sent, and the body gone. False if
 /// that is not to be had.
-pub(super) async fn settle<T: Transport>(
-    conn: &mut Conn<T>,
-    alarm: &mut Alarm,
-    patience: Duration,
-) -> bool {
+pub(super) async fn settle<T: Transport>(conn: &mut Conn<T>, patience: Duration) -> bool {
     if conn.shut || conn.passage.transparent || conn.passage.poison.is_some() {
         return false;
     }
-    if in_time(conn, alarm, patience, Conn::poll_drain).await.is_err() {
+    if in_time(conn, patience, Conn::poll_drain).await.is_err() {
         conn.shut = true; // who has taken nothing for so long is not waited for again
         return false;
     }
-    waste(conn, alarm).await
+    waste(conn).await
 }
 
 /// Reads away what is left of a body nobody wanted.
-async fn waste<T: Transport>(conn: &mut Conn<T>, alarm: &mut Alarm) -> bool {
+async fn waste<T: Transport>(conn: &mut Conn<T>) -> bool {
     if conn.passage.body.is_done() {
         return true;
     }
@@ -109,19 +95,19 @@ async fn waste<T: Transport>(conn: &mut Conn<T>, alarm: &mut Alarm) -> bool {
         if conn.passage.body.is_done() {
             return true;
         }
-        if wasted > Terms::WASTE || !matches!(more(conn, alarm, deadline).await, More::Came) {
+        if wasted > Terms::WASTE || !matches!(more(conn, deadline).await, More::Came) {
             return false;
         }
     }
 }
 
 /// Listens until the client has left, or long enough.
-async fn linger<T: Transport>(mut conn: Box<Conn<T>>, mut alarm: Alarm) {
+async fn linger<T: Transport>(mut conn: Box<Conn<T>>) {
     let end = Instant::now() + LINGER;
     loop {
         conn.rd.clear();
         let deadline = end.min(Instant::now() + SILENCE);
-        if !matches!(more(&mut conn, &mut alarm, deadline).await, More::Came) {
+        if !matches!(more(&mut conn, deadline).await, More::Came) {
             return;
         }
     }
@@ -130,7 +116,6 @@ async fn linger<T: Transport>(mut conn: Box<Conn<T>>, mut alarm: Alarm) {
 /// Polls `step` until it is ready, or the client has taken nothing for too long.
 async fn in_time<T: Transport>(
     conn: &mut Conn<T>,
-    alarm: &mut Alarm,
     patience: Duration,
     mut step: impl FnMut(&mut Conn<T>, &mut Context<'_>) -> Poll<io::Result<()>>,
 ) -> io::Result<()> {
@@ -145,7 +130,7 @@ async fn in_time<T: Transport>(
             deadline = Some(Instant::now() + patience);
         }
         let deadline = deadline.unwrap_or_else(Instant::now);
-        alarm.poll(deadline, cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        conn.alarm.poll(deadline, cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     })
     .await
 }

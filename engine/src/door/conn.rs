@@ -5,6 +5,7 @@
 //! request ends where its framing says, writes so that small ones share a system
 //! call. While nothing is happening it holds no buffer.
 
+use super::alarm::Alarm;
 use super::framing::{Body, ChunkError};
 use super::spool::Spool;
 use super::status::StatusWatch;
@@ -36,6 +37,8 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub(super) struct Conn<T> {
     pub(super) io: T,
     pub(super) digest: Arc<SocketDigest>,
+    /// Whatever is waited for.
+    pub(super) alarm: Alarm,
     /// Read, and not yet anyone's.
     pub(super) rd: BytesMut,
     /// Written, and not yet sent.
@@ -116,7 +119,8 @@ impl Passage {
 impl<T: Transport> Conn<T> {
     pub(super) fn new(io: T, digest: Arc<SocketDigest>) -> Conn<T> {
         let (rd, wr) = (BytesMut::new(), BytesMut::new());
-        Conn { io, digest, rd, wr, eof: false, shut: false, passage: Passage::none() }
+        let alarm = Alarm::default();
+        Conn { io, digest, alarm, rd, wr, eof: false, shut: false, passage: Passage::none() }
     }
 
     /// Begins the request whose head was just taken from the read buffer.
@@ -358,7 +362,7 @@ impl<T: Transport> Conn<T> {
     /// After the last byte there is nothing to read; but whether the client is still
     /// there is of interest, and only the end of its stream tells. A client that sends
     /// further requests meanwhile is there.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.send_what_waits(cx)?;
         while !self.eof && self.rd.len() < READ_AHEAD {
             // Asked before reading, so that watching needs no buffer.

@@ -77,7 +77,7 @@ impl Body {
     }
 
     /// The same, and gives `data` what it carries, without its framing.
-    pub(super) fn decode(
+    pub(crate) fn decode(
         &mut self,
         input: &[u8],
         mut data: impl FnMut(&[u8]),

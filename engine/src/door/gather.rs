@@ -4,7 +4,6 @@
 //! last byte is here, and a body of unknown length has a length. What fits the read buffer
 //! stays there; a [`Spool`] takes the rest.
 
-use super::alarm::Alarm;
 use super::conn::Conn;
 use super::framing::{Body, ChunkError};
 use super::spool::{Buffering, PIECE, Spool};
@@ -61,16 +60,15 @@ impl<T: Transport> Conn<T> {
 
     /// Waits until all of the body has come, and says how long it is.
     pub(super) async fn gather(&mut self, patience: Patience<'_>) -> Result<u64, Ungathered> {
-        let mut alarm = Alarm::default();
         let length = match self.passage.body {
             Body::Length(length) if length <= patience.buffering.memory as u64 => {
                 while !self.has_body() {
-                    self.await_more(&mut alarm, patience.pause, ROOM).await?;
+                    self.await_more(patience.pause, ROOM).await?;
                 }
                 length
             }
             _ => {
-                let spool = self.spool(&mut alarm, patience).await?;
+                let spool = self.spool(patience).await?;
                 let length = spool.len();
                 self.passage.kept = Some(Box::new(spool));
                 length
@@ -79,11 +77,7 @@ impl<T: Transport> Conn<T> {
         Ok(length)
     }
 
-    async fn spool(
-        &mut self,
-        alarm: &mut Alarm,
-        patience: Patience<'_>,
-    ) -> Result<Spool, Ungathered> {
+    async fn spool(&mut self, patience: Patience<'_>) -> Result<Spool, Ungathered> {
         let mut spool = Spool::default();
         loop {
             let ours = self.passage.body.decode(&self.rd, |data| spool.push(data));
@@ -96,19 +90,14 @@ impl<T: Transport> Conn<T> {
             if self.passage.body.is_done() {
                 break;
             }
-            self.await_more(alarm, patience.pause, PIECE).await?;
+            self.await_more(patience.pause, PIECE).await?;
         }
         spool.rewind().await.map_err(Ungathered::Disk)?;
         Ok(spool)
     }
 
     /// Reads something, after telling the client to send it if it wants to be told.
-    async fn await_more(
-        &mut self,
-        alarm: &mut Alarm,
-        pause: Duration,
-        room: usize,
-    ) -> Result<(), Ungathered> {
+    async fn await_more(&mut self, pause: Duration, room: usize) -> Result<(), Ungathered> {
         let deadline = Instant::now() + pause;
         poll_fn(|cx| {
             let gone = |_| Ungathered::Gone;
@@ -125,7 +114,7 @@ impl<T: Transport> Conn<T> {
             if self.rd.is_empty() {
                 self.rd = BytesMut::new();
             }
-            alarm.poll(deadline, cx).map(|()| Err(Ungathered::TooLate(pause)))
+            self.alarm.poll(deadline, cx).map(|()| Err(Ungathered::TooLate(pause)))
         })
         .await
     }

@@ -8,9 +8,10 @@
 //! What the fields mean for the message is [`hygiene`](crate::proxy::hygiene)'s to say.
 
 use crate::proxy::head::{
-    Fields, Head, Known, RequestLine, Span, Version, is_field_value, is_token,
+    Fields, Head, Known, RequestLine, ResponseHead, Span, Version, is_field_value, is_token,
 };
 use crate::proxy::hygiene::{Framing, Refusal, Terms};
+use crate::proxy::printed::Printed;
 use bytes::{BufMut, BytesMut};
 use memchr::{memchr, memchr2};
 use std::borrow::Cow;
@@ -248,6 +249,41 @@ pub fn write_frame(head: &Head, terms: &Terms, out: &mut BytesMut) {
     out.put_slice(b"\r\n");
 }
 
+/// Writes the head of a request as it goes upstream over HTTP/1.1: as [`write()`] does, but for a
+/// connection that stays unless it becomes a tunnel.
+pub(crate) fn write_upstream(head: &Head, terms: &Terms, out: &mut BytesMut) {
+    out.reserve(head.wire().len() + 512);
+    out.put_slice(head.method());
+    out.put_u8(b' ');
+    out.put_slice(&readable(head.target()));
+    out.put_slice(b" HTTP/1.1\r\n");
+    for (name, value) in head.iter() {
+        if !name.known().is_some_and(Known::is_framing) {
+            write_field(name.as_bytes(), value, out);
+        }
+    }
+    write_framing(terms, out);
+    let connection: &[u8] = if terms.websocket { b"keep-alive, Upgrade" } else { b"keep-alive" };
+    write_field(b"Connection", connection, out);
+    write_wishes(terms, out);
+    out.put_slice(b"\r\n");
+}
+
+/// Writes the head of a response as it goes to an HTTP/1 client, with every field it has: those of
+/// framing and of the connection, too, must have been settled.
+pub(crate) fn write_answer(head: &ResponseHead, out: &mut BytesMut) {
+    out.reserve(head.wire().len() + 512);
+    out.put_slice(b"HTTP/1.1 ");
+    out.put_slice(Printed::new().number(head.status()));
+    out.put_u8(b' ');
+    out.put_slice(head.reason());
+    out.put_slice(b"\r\n");
+    for (name, value) in head.iter() {
+        write_field(name.as_bytes(), value, out);
+    }
+    out.put_slice(b"\r\n");
+}
+
 fn write_version(head: &Head, out: &mut BytesMut) {
     out.put_u8(b' ');
     out.put_slice(head.version().as_str().as_bytes());
@@ -267,19 +303,27 @@ pub(crate) fn readable(target: &[u8]) -> Cow<'_, [u8]> {
 }
 
 fn write_terms(terms: &Terms, out: &mut BytesMut) {
-    match terms.framing {
-        Framing::Empty => {}
-        Framing::Length(length) => {
-            write_field(b"Content-Length", length.to_string().as_bytes(), out);
-        }
-        Framing::Chunked => write_field(b"Transfer-Encoding", b"chunked", out),
-    }
+    write_framing(terms, out);
     let connection: &[u8] = match terms {
         Terms { websocket: true, .. } => b"Upgrade",
         Terms { keep_alive: true, .. } => b"keep-alive",
         _ => b"close",
     };
     write_field(b"Connection", connection, out);
+    write_wishes(terms, out);
+}
+
+fn write_framing(terms: &Terms, out: &mut BytesMut) {
+    match terms.framing {
+        Framing::Empty => {}
+        Framing::Length(length) => {
+            write_field(b"Content-Length", Printed::new().number(length), out);
+        }
+        Framing::Chunked => write_field(b"Transfer-Encoding", b"chunked", out),
+    }
+}
+
+fn write_wishes(terms: &Terms, out: &mut BytesMut) {
     if terms.websocket {
         write_field(b"Upgrade", b"websocket", out);
     }

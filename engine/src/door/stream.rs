@@ -27,6 +27,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 /// Where a connection goes when nobody holds it any more.
 #[derive(Debug)]
@@ -131,6 +132,21 @@ impl<T: Transport> BoundedStream<T> {
     /// Whether the body's last byte has been read.
     pub fn is_body_read(&self) -> bool {
         self.conn.as_ref().is_some_and(|conn| conn.passage.body.is_done())
+    }
+
+    /// Ready when a client that has said everything leaves: it would not read the answer. A client that
+    /// sends further requests meanwhile stays.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Ok(conn) = self.conn() else { return Poll::Ready(()) };
+        conn.poll_gone(cx).map(|_gone_or_error| ())
+    }
+
+    /// Ready once `deadline` has passed: the connection's one timer, for whoever has it.
+    pub fn poll_alarm(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        match self.conn() {
+            Ok(conn) => conn.alarm.poll(deadline, cx),
+            Err(_) => Poll::Ready(()),
+        }
     }
 
     fn conn(&mut self) -> io::Result<&mut Conn<T>> {

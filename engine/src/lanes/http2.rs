@@ -8,7 +8,7 @@ mod guard; // between the client and the library
 mod meter; // frames that carry nothing, counted
 mod visit; // requests, counted
 
-use super::pingora::Pingora;
+use super::Lanes;
 use super::{Carrier, Way, conduct};
 use crate::door::{self, BoundedStream, Patience, Request, Spool, Transport, Ungathered};
 use crate::options::Options;
@@ -171,7 +171,7 @@ async fn exchange(carrier: Arc<Carrier>, mut session: HttpSession) -> bool {
     };
     let request = Request { head, terms, started, number: 1 };
     let way = Stream { session, body: None };
-    conduct(Exchange::begin(&carrier.client, request), way, &carrier.pingora).await
+    conduct(Exchange::begin(&carrier.client, request), way, &carrier.lanes).await
 }
 
 /// A request's stream, and its body once that was waited for.
@@ -219,8 +219,8 @@ impl Way for Stream {
         answered
     }
 
-    async fn pass_on(self, exchange: Box<Exchange>, lane: &Pingora) -> bool {
-        lane.carry_http2(exchange, self.session, self.body).await
+    async fn pass_on(self, exchange: Box<Exchange>, lanes: &Lanes) -> bool {
+        lanes.pingora.carry_http2(exchange, self.session, self.body).await
     }
 }
 

@@ -233,6 +233,11 @@ impl Exchange {
         survives && self.terms.keep_alive && !*self.client.station.draining.borrow()
     }
 
+    /// Whether the connection goes on behind the answer that has been decided about.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.terms.keep_alive
+    }
+
     pub(crate) fn id(&self) -> &RequestId {
         &self.id
     }
@@ -280,6 +285,11 @@ impl Exchange {
             *received = 0;
         }
         self.balanced.get_or_insert_with(Instant::now);
+    }
+
+    /// When the upstream had been chosen, the first time.
+    pub(crate) fn balanced(&self) -> Option<Instant> {
+        self.balanced
     }
 
     /// Tries so far that count against the service's retries.

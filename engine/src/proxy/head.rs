@@ -239,7 +239,26 @@ impl Head<RequestLine> {
     }
 }
 
+impl StatusLine {
+    /// What a status line says; `reason` is a place in the head's text.
+    pub(crate) fn new(version: Version, status: u16, reason: Span) -> StatusLine {
+        StatusLine { version, status, reason }
+    }
+}
+
 impl Head<StatusLine> {
+    /// A response head that was read in place: `text` holds it, and values are free of control
+    /// characters.
+    pub(crate) fn received(text: BytesMut, line: StatusLine, fields: Fields) -> ResponseHead {
+        let wire = text.len();
+        Head { text, wire, line, fields, edits: SmallVec::new() }
+    }
+
+    /// Has it be of another version, as whoever sends it on will write it.
+    pub(crate) fn speak(&mut self, version: Version) {
+        self.line.version = version;
+    }
+
     /// A response head from the parts a lane has decoded.
     pub fn response<'a>(
         version: Version,

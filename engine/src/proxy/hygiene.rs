@@ -365,7 +365,7 @@ fn framing(head: &Head) -> Result<Framing, Refusal> {
 }
 
 /// Digits only (RFC 9110 §8.6): no sign, no list, no white space inside.
-pub(super) fn length_of(text: &[u8]) -> Result<u64, Refusal> {
+pub(crate) fn length_of(text: &[u8]) -> Result<u64, Refusal> {
     // 18 digits cannot overflow and are more than any body.
     if text.is_empty() || text.len() > 18 || !text.iter().all(u8::is_ascii_digit) {
         return Err(Refusal::LengthMalformed);
@@ -433,7 +433,7 @@ fn strip<L>(head: &mut Head<L>, options: &Options) {
 }
 
 /// The elements of a comma-separated value, trimmed, empty ones left out.
-pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|item| !item.is_empty())
 }
 

@@ -147,7 +147,7 @@ pub(crate) fn retries(exchange: &mut Exchange, failure: Failure, replayable: boo
     if !replayable {
         return false;
     }
-    let once_only = !is_idempotent(exchange.head().method());
+    let once_only = !is_repeatable(exchange);
     match failure {
         Failure::Connect | Failure::ConnectTimeout | Failure::Untrusted => may_go_on(exchange),
         Failure::Retired | Failure::Untouched { reused: true } => {
@@ -163,6 +163,11 @@ pub(crate) fn retries(exchange: &mut Exchange, failure: Failure, replayable: boo
         Failure::Broken { .. } | Failure::Timeout if !once_only => may_go_on(exchange),
         _ => false,
     }
+}
+
+/// Whether the request may be sent again though it may have had its effect.
+pub(crate) fn is_repeatable(exchange: &Exchange) -> bool {
+    is_idempotent(exchange.head().method())
 }
 
 /// Whether a request that may have had its effect may be sent again: RFC 9110 §9.2.2 leaves that

@@ -19,6 +19,12 @@ impl Span {
         Span { at, len }
     }
 
+    /// The bytes themselves, to be changed in place.
+    pub(crate) fn of_mut(self, text: &mut [u8]) -> &mut [u8] {
+        let at = self.at as usize;
+        text.get_mut(at..at + self.len as usize).unwrap_or_default()
+    }
+
     pub(super) fn of(self, text: &[u8]) -> &[u8] {
         let at = self.at as usize;
         text.get(at..at + self.len as usize).unwrap_or_default()

@@ -1,0 +1,152 @@
+//! The express lane: HTTP/1.1 to an upstream in cleartext, with nothing between the sockets and the pipeline.
+//!
+//! It carries what most requests are, and gives the answers that the other lane gives. Where a request ends
+//! is the door's to say, what goes either way the pipeline's; here are the upstream's connections, the order
+//! of reading and writing, and the times they may take.
+
+mod answer; // an upstream's answer: its head, and where its body ends
+mod io; // what is needed of a runtime
+mod pool; // connections that nobody uses just now
+mod talk; // one try, both directions
+mod tunnel; // what is left when HTTP has given way
+mod upload; // a request's body on its way
+mod upstream; // a connection while it carries a request
+
+use super::Way as _;
+use crate::descriptors::{self, Use};
+use crate::door::{self, BoundedStream, Next, Transport};
+use crate::options::Keepalive;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::log::Outcome;
+use crate::proxy::upstream as pipeline;
+use crate::proxy::upstream::Failure;
+use io::Io;
+use pool::{Pool, Pooled};
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
+use talk::{Cause, Done, Talk, Trouble};
+use tokio::time::Instant;
+use upload::Upload;
+use upstream::Upstream;
+
+pub(crate) use io::Tokio;
+
+/// `101 Switching Protocols`.
+const SWITCHING: u16 = 101;
+
+/// Whether the lane can carry the request.
+pub(crate) fn takes(exchange: &Exchange) -> bool {
+    exchange.service().is_some_and(|service| service.tls.is_none() && !service.is_grpc())
+}
+
+/// One worker's instance: its upstream connections are its own.
+pub(crate) struct Express<N: Io = Tokio> {
+    io: N,
+    pool: Pool<N::Stream>,
+}
+
+impl<N: Io> Express<N> {
+    pub(crate) fn new(io: N, keepalive: Keepalive) -> Express<N> {
+        Express { io, pool: Pool::new(keepalive) }
+    }
+
+    /// Looks after idle connections. Runs as long as its worker.
+    pub(crate) async fn tend(&self) {
+        self.pool.tend().await;
+    }
+
+    /// Carries one request.
+    pub(crate) async fn carry<T: Transport>(
+        &self,
+        mut exchange: Box<Exchange>,
+        mut stream: BoundedStream<T>,
+    ) -> Next {
+        let mut upload = Upload::new(&exchange);
+        loop {
+            let trouble = match self.attempt(&mut exchange, &mut stream, &mut upload).await {
+                Ok(Done { client_stays: true, .. }) => return Next::Keep,
+                Ok(_) => return Next::Close,
+                Err(trouble) => trouble,
+            };
+            let replayable = trouble.begun.is_none() && upload.is_replayable();
+            if !pipeline::retries(&mut exchange, trouble.failure, replayable) {
+                return give_up(exchange, stream, trouble).await;
+            }
+            tracing::debug!(cause = %trouble.cause, "another try: {}", trouble.failure);
+        }
+    }
+
+    async fn attempt<T: Transport>(
+        &self,
+        exchange: &mut Exchange,
+        stream: &mut BoundedStream<T>,
+        upload: &mut Upload,
+    ) -> Result<Done, Trouble> {
+        let address = pipeline::choose(exchange).await?;
+        let mut up = match self.pool.take(address) {
+            Some(idle) => Upstream::new(idle),
+            None => Upstream::new(self.connect(address, exchange, stream).await?),
+        };
+        door::head::write_upstream(exchange.head(), &exchange.terms(), &mut up.wr);
+        upload.begin(exchange, &mut up.wr);
+        let done = Talk::new(stream, exchange, &mut up, upload).hold().await?;
+        if let Some(rest) = up.rest().filter(|_| done.upstream_stays) {
+            self.pool.keep(address, rest, done.at);
+        }
+        Ok(done)
+    }
+
+    async fn connect<T: Transport>(
+        &self,
+        address: SocketAddr,
+        exchange: &Exchange,
+        stream: &mut BoundedStream<T>,
+    ) -> Result<Pooled<N::Stream>, Trouble> {
+        let patience = exchange.service().map(|service| service.connect_timeout);
+        let deadline = Instant::now() + patience.unwrap_or_default();
+        // Boxed: most requests do without.
+        let mut connecting = Box::pin(self.io.connect(address));
+        let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+            Poll::Ready(connected) => Poll::Ready(Some(connected)),
+            Poll::Pending => stream.poll_alarm(deadline, cx).map(|()| None),
+        });
+        let why = |failure, cause| Err(Trouble::of(failure, cause));
+        match pin!(connected).await {
+            Some(Ok(io)) if descriptors::is_below(io.fd(), Use::Upstream) => {
+                Ok(Pooled { io, uses: 0 })
+            }
+            Some(Ok(_)) => why(Failure::Exhausted, Cause::Io(descriptors::exhausted())),
+            Some(Err(error)) if descriptors::is_exhaustion(&error) => {
+                why(Failure::Exhausted, Cause::Io(error))
+            }
+            Some(Err(error)) => why(Failure::Connect, Cause::Io(error)),
+            None => why(Failure::ConnectTimeout, Cause::Plain("nothing came in time")),
+        }
+    }
+}
+
+/// No try is left: answers, if there is still someone and something to say.
+async fn give_up<T: Transport>(
+    mut exchange: Box<Exchange>,
+    stream: BoundedStream<T>,
+    trouble: Trouble,
+) -> Next {
+    let failure = match trouble.failure {
+        Failure::Timeout if trouble.begun == Some(SWITCHING) => Failure::TunnelSilent,
+        failure => failure,
+    };
+    pipeline::report(&exchange, failure, &trouble.cause);
+    if failure.parts() {
+        exchange.part();
+    }
+    match (failure.reply(), trouble.begun) {
+        (Some(reply), None) => stream.answer(exchange, &reply).await,
+        (_, Some(status)) => {
+            exchange.end(Outcome { status, sent: trouble.sent });
+            Next::Close
+        }
+        (None, None) => Next::Close,
+    }
+}

@@ -1,0 +1,346 @@
+//! An upstream's answer: its head as it is read, and where its body ends.
+//!
+//! The parser and what it forgives are those of the other lane, so that both take the same answers for
+//! one. What the head means for the client is the pipeline's to say.
+
+use super::upload;
+use crate::door::framing::{Body, ChunkError, Chunks};
+use crate::proxy::head::{Fields, Known, ResponseHead, Span, StatusLine, Version};
+use crate::proxy::hygiene;
+use bytes::{Buf as _, BytesMut};
+use httparse::{ParserConfig, Response, Status};
+use memchr::memchr_iter;
+use std::mem::MaybeUninit;
+
+/// Largest head of an answer.
+const HEAD: usize = 1024 * 1024;
+/// Most fields of one.
+const FIELDS: usize = 256;
+/// Room behind a head for what the pipeline adds.
+const EDITS: usize = 512;
+
+/// It is no HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Garbage {
+    /// It cannot be read.
+    #[error("a malformed head: {0}")]
+    Malformed(httparse::Error),
+    /// It goes on and on.
+    #[error("a head of more than {HEAD} bytes")]
+    TooLarge,
+    /// There is no such status.
+    #[error("status {0}")]
+    Status(u16),
+}
+
+/// Finds heads in what is read.
+#[derive(Debug, Default)]
+pub(super) struct HeadReader {
+    /// Up to here no head ends.
+    scanned: usize,
+}
+
+impl HeadReader {
+    /// Takes the head that `rd` begins with, once all of it is there.
+    pub(super) fn take(&mut self, rd: &mut BytesMut) -> Result<Option<ResponseHead>, Garbage> {
+        if self.scanned > 0 && !self.may_end(rd) {
+            self.scanned = rd.len();
+            return if rd.len() > HEAD { Err(Garbage::TooLarge) } else { Ok(None) };
+        }
+        self.scanned = rd.len();
+        let mut room = [const { MaybeUninit::uninit() }; FIELDS];
+        let mut parsed = Response::new(&mut []);
+        let read = config().parse_response_with_uninit_headers(&mut parsed, rd, &mut room);
+        match read.map_err(Garbage::Malformed)? {
+            Status::Partial if rd.len() > HEAD => Err(Garbage::TooLarge),
+            Status::Partial => Ok(None),
+            Status::Complete(len) => {
+                let head = copied(rd, len, &parsed)?;
+                rd.advance(len);
+                self.scanned = 0;
+                Ok(Some(head))
+            }
+        }
+    }
+
+    /// Whether what was read since the last time may end a head: with an empty line, of which a part may have
+    /// come before. So that a head that comes byte by byte is not read as often.
+    fn may_end(&self, rd: &[u8]) -> bool {
+        let from = self.scanned.saturating_sub(3);
+        let new = rd.get(from..).unwrap_or_default();
+        memchr_iter(b'\n', new).any(|at| {
+            let after = new.get(at + 1..).unwrap_or_default();
+            after.starts_with(b"\n") || after.starts_with(b"\r\n")
+        })
+    }
+}
+
+fn config() -> ParserConfig {
+    let mut config = ParserConfig::default();
+    config.allow_spaces_after_header_name_in_responses(true);
+    config.allow_obsolete_multiline_headers_in_responses(true);
+    config
+}
+
+/// A head of its own: what is behind it in the buffer stays there.
+fn copied(rd: &[u8], len: usize, parsed: &Response<'_, '_>) -> Result<ResponseHead, Garbage> {
+    let status = parsed.code.unwrap_or_default();
+    if !(100..1000).contains(&status) {
+        return Err(Garbage::Status(status));
+    }
+    let version = if parsed.version == Some(1) { Version::Http11 } else { Version::Http10 };
+    let base = rd.as_ptr() as usize;
+    let span = |text: &[u8]| {
+        let at = (text.as_ptr() as usize).wrapping_sub(base);
+        Span::new(at, at.saturating_add(text.len()))
+    };
+    let mut text = BytesMut::with_capacity(len + EDITS);
+    text.extend_from_slice(rd.get(..len).unwrap_or_default());
+    let mut fields = Fields::new();
+    for field in parsed.headers.iter() {
+        let name = field.name.as_bytes();
+        let value = span(field.value);
+        unfold(&mut text, value);
+        fields.push(Known::of(name), span(name), value);
+    }
+    let reason = match parsed.reason.unwrap_or_default() {
+        "" => Span::default(),
+        reason => span(reason.as_bytes()),
+    };
+    Ok(ResponseHead::received(text, StatusLine::new(version, status, reason), fields))
+}
+
+/// Line ends within a value become spaces (RFC 9112 §5.2).
+fn unfold(text: &mut BytesMut, value: Span) {
+    let value = value.of_mut(text);
+    if memchr::memchr2(b'\r', b'\n', value).is_some() {
+        for byte in value.iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n')) {
+            *byte = b' ';
+        }
+    }
+}
+
+/// Where an answer's body ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Where its framing says.
+    Framed(Body),
+    /// With the connection.
+    Connection,
+}
+
+impl End {
+    /// There is no body.
+    pub(super) const NOTHING: End = End::Framed(Body::Length(0));
+}
+
+/// Whether a final answer does not say where it ends.
+pub(super) fn is_open(head: &ResponseHead, is_head: bool) -> bool {
+    let is_framed = |known| head.get(known).is_some();
+    let may_have_body = !is_head && head.status() >= 200 && !matches!(head.status(), 204 | 304);
+    may_have_body && !is_framed(Known::TransferEncoding) && !is_framed(Known::ContentLength)
+}
+
+/// Of the final answer to a request, `is_head` if that was a `HEAD` (RFC 9112 §6.3). Its fields must be of one
+/// meaning already.
+pub(super) fn end_of(head: &ResponseHead, is_head: bool) -> End {
+    if is_head || matches!(head.status(), 204 | 304) {
+        return End::NOTHING;
+    }
+    if head.get(Known::TransferEncoding).is_some() {
+        return End::Framed(Body::Chunked(Chunks::default()));
+    }
+    let length = head.get(Known::ContentLength).and_then(|length| hygiene::length_of(length).ok());
+    length.map_or(End::Connection, |length| End::Framed(Body::Length(length)))
+}
+
+/// Whether an upstream that answered so goes on with the connection.
+pub(super) fn keeps_alive(head: &ResponseHead) -> bool {
+    let mut options = head.get_all(Known::Connection).flat_map(hygiene::list).peekable();
+    let mut says = |wanted: &[u8]| options.any(|option| option.eq_ignore_ascii_case(wanted));
+    match head.version() {
+        Version::Http10 => says(b"keep-alive"),
+        _ => !says(b"close"),
+    }
+}
+
+/// An answer's body on its way to the client.
+#[derive(Debug)]
+pub(super) struct Download {
+    end: End,
+    /// Its chunks are written anew; what ends with the connection is put into some.
+    chunked: bool,
+    /// Written anew, and not taken by the client yet.
+    out: BytesMut,
+    /// Bytes of body so far, without their framing.
+    pub(super) sent: u64,
+    /// Everything has been read and is in `out`, or gone.
+    done: bool,
+}
+
+impl Download {
+    /// `chunked`: the client is sent chunks, where the body's length is not known.
+    pub(super) fn new(end: End, chunked: bool) -> Download {
+        let done = matches!(&end, End::Framed(Body::Length(0)));
+        Download { end, chunked, out: BytesMut::new(), sent: 0, done }
+    }
+
+    /// Whether there is nothing more to read.
+    pub(super) fn is_read(&self) -> bool {
+        self.done
+    }
+
+    /// Whether the upstream may say the end with its connection's.
+    pub(super) fn ends_with_connection(&self) -> bool {
+        matches!(self.end, End::Connection)
+    }
+
+    /// How much is to come at least, where that is known.
+    pub(super) fn expected(&self) -> usize {
+        match self.end {
+            End::Framed(Body::Length(left)) => usize::try_from(left).unwrap_or(usize::MAX),
+            End::Framed(Body::Chunked(_)) | End::Connection => 16 * 1024,
+        }
+    }
+
+    /// What of `rd` is the client's as it is; otherwise it is in [`Download::written`].
+    pub(super) fn look_at(&mut self, rd: &mut BytesMut) -> Result<(), ChunkError> {
+        if self.done || !self.out.is_empty() || rd.is_empty() || self.is_plain() {
+            return Ok(());
+        }
+        let Download { end, chunked, out, sent, .. } = self;
+        let mut write = |data: &[u8]| {
+            *sent += data.len() as u64;
+            upload::write(*chunked, data, out);
+        };
+        match end {
+            End::Framed(body) => {
+                let ours = body.decode(rd, &mut write)?;
+                rd.advance(ours);
+                if body.is_done() {
+                    self.finish();
+                }
+            }
+            End::Connection => {
+                write(rd);
+                rd.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// The body passes as it comes.
+    fn is_plain(&self) -> bool {
+        matches!(self.end, End::Framed(Body::Length(_)))
+    }
+
+    /// What the client is to be sent next.
+    pub(super) fn pending<'a>(&'a self, rd: &'a [u8]) -> &'a [u8] {
+        match self.end {
+            End::Framed(Body::Length(left)) => {
+                rd.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(rd)
+            }
+            _ => &self.out,
+        }
+    }
+
+    /// The client has taken so much of it.
+    pub(super) fn took(&mut self, count: usize, rd: &mut BytesMut) {
+        match &mut self.end {
+            End::Framed(Body::Length(left)) => {
+                rd.advance(count.min(rd.len()));
+                *left = left.saturating_sub(count as u64);
+                self.sent += count as u64;
+                self.done = *left == 0;
+            }
+            _ => self.out.advance(count.min(self.out.len())),
+        }
+    }
+
+    /// The last byte has been read.
+    pub(super) fn finish(&mut self) {
+        self.done = true;
+        if self.chunked {
+            self.out.extend_from_slice(b"0\r\n\r\n");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heads(text: &str, step: usize) -> Result<Vec<ResponseHead>, Garbage> {
+        let (mut reader, mut rd, mut found) = (HeadReader::default(), BytesMut::new(), Vec::new());
+        for piece in text.as_bytes().chunks(step) {
+            rd.extend_from_slice(piece);
+            while let Some(head) = reader.take(&mut rd)? {
+                found.push(head);
+                if rd.is_empty() {
+                    break;
+                }
+            }
+        }
+        assert!(rd.is_empty(), "{:?} is left", rd);
+        Ok(found)
+    }
+
+    #[track_caller]
+    fn reads(text: &str, expected: &[(u16, &str, &[(&str, &str)])]) {
+        for step in [1, 2, 7, text.len()] {
+            let found = heads(text, step).unwrap();
+            assert_eq!(found.len(), expected.len(), "{step} at a time");
+            for (head, (status, reason, fields)) in found.iter().zip(expected) {
+                assert_eq!((head.status(), head.reason()), (*status, reason.as_bytes()));
+                let read: Vec<_> =
+                    head.iter().map(|(name, value)| (name.as_bytes(), value)).collect();
+                let fields: Vec<_> = fields
+                    .iter()
+                    .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+                    .collect();
+                assert_eq!(read, fields, "{step} at a time");
+            }
+        }
+    }
+
+    #[test]
+    fn heads_are_found_however_they_are_cut() {
+        reads(
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nA: 1\r\nb:2 \r\na: 3\r\n\r\n",
+            &[(100, "Continue", &[]), (200, "OK", &[("A", "1"), ("b", "2"), ("a", "3")])],
+        );
+        reads("HTTP/1.0 404\r\n\r\n", &[(404, "", &[])]);
+        reads("HTTP/1.1 200 OK\nA: 1\n\n", &[(200, "OK", &[("A", "1")])]);
+        reads(
+            "HTTP/1.1 200 OK\r\nFolded: a\r\n b\r\nSpaced : c\r\n\r\n",
+            &[(200, "OK", &[("Folded", "a   b"), ("Spaced", "c")])],
+        );
+    }
+
+    #[test]
+    fn what_is_no_head_is_refused() {
+        for text in
+            ["HTTP/2.0 200 OK\r\n\r\n", "nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\na b: 1\r\n\r\n"]
+        {
+            assert!(matches!(heads(text, text.len()), Err(Garbage::Malformed(_))), "{text}");
+        }
+        assert_eq!(heads("HTTP/1.1 099 x\r\n\r\n", 99).unwrap_err(), Garbage::Status(99));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(FIELDS + 1));
+        let too_many = Garbage::Malformed(httparse::Error::TooManyHeaders);
+        assert_eq!(heads(&many, many.len()).unwrap_err(), too_many);
+        let long = format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(HEAD));
+        assert_eq!(heads(&long, 64 * 1024).unwrap_err(), Garbage::TooLarge);
+    }
+
+    #[test]
+    fn an_upstream_that_goes_on_says_so() {
+        for (text, expected) in [
+            ("HTTP/1.1 200 OK\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\nConnection: x, Close\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n\r\n", true),
+        ] {
+            assert_eq!(keeps_alive(&heads(text, text.len()).unwrap()[0]), expected, "{text}");
+        }
+    }
+}
