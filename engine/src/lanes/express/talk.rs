@@ -102,7 +102,9 @@ impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
         up: &'a mut Upstream<S>,
         upload: &'a mut Upload,
     ) -> Self {
-        let moved = exchange.balanced();
+        // The clock was looked at when the upstream was chosen, unless that was before another try, or a
+        // connection had to be made since.
+        let moved = exchange.balanced().filter(|_| exchange.tries() == 1 && up.is_reused());
         Talk { stream, exchange, up, upload, heads: HeadReader::default(), interim: 0, moved }
     }
 
