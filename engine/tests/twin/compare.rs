@@ -23,7 +23,7 @@ pub(crate) struct Shown {
 impl Shown {
     pub(crate) fn of(message: &Message, ports: Ports) -> Shown {
         let mut fields: Vec<_> = message.fields.iter().collect();
-        fields.sort_by_key(|(name, _)| name.to_ascii_lowercase());
+        fields.sort_by_cached_key(|(name, _)| name.to_ascii_lowercase());
         let mut head = format!("{}\n", message.line.escape_ascii());
         for (name, value) in fields {
             let name = name.escape_ascii().to_string();

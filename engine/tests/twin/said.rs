@@ -5,12 +5,13 @@
 
 use super::act::Act;
 use super::dice::Dice;
+use std::sync::LazyLock;
 
 /// A whole connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub(crate) requests: Vec<Request>,
-    /// No write is longer than this; where below that it ends, the seed says.
+    /// No piece is longer than this where it is cut; where that is, the seed says.
     pub(crate) most: usize,
     pub(crate) seed: u64,
 }
@@ -39,6 +40,9 @@ pub(crate) enum Body {
     Chunked(Vec<usize>),
 }
 
+/// More system calls than these would not tell more.
+const CUTS: usize = 30;
+
 /// The field that says for whom a request is meant: the run's number, the request's, the act.
 pub(crate) const TAG: &str = "X-Twin";
 
@@ -58,12 +62,19 @@ impl Stream {
         bursts
     }
 
-    /// Where this is cut.
+    /// Where this is cut: somewhere in it, up to [`CUTS`] times.
     pub(crate) fn pieces<'b>(&self, burst: &'b [u8]) -> impl Iterator<Item = &'b [u8]> + use<'b> {
         let (most, mut dice) = (self.most, Dice(self.seed));
-        let mut rest = burst;
+        let (mut rest, mut cuts) = (burst, 0);
+        let whole = if dice.one_in(2) { 0 } else { dice.below(burst.len()) };
         std::iter::from_fn(move || {
-            let length = if most < rest.len() { 1 + dice.below(most) } else { rest.len() };
+            let length = match cuts {
+                0 if whole > 0 => whole,
+                CUTS.. => rest.len(),
+                _ if most < rest.len() => 1 + dice.below(most),
+                _ => rest.len(),
+            };
+            cuts += 1;
             let (piece, after) = rest.split_at(length);
             rest = after;
             (!piece.is_empty()).then_some(piece)
@@ -99,7 +110,11 @@ impl Request {
 
 /// Content of this length: no two places of it look alike from near.
 pub(crate) fn filling(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at * 31 + at / 251) as u8).collect()
+    static PATTERN: LazyLock<Vec<u8>> =
+        LazyLock::new(|| (0..1 << 16).map(|at| (at * 31 + at / 251) as u8).collect());
+    let mut content = PATTERN.repeat(length / PATTERN.len());
+    content.extend(&PATTERN[..length % PATTERN.len()]);
+    content
 }
 
 /// The same content in chunks.

@@ -158,5 +158,5 @@ fn trailers_end(bytes: &[u8]) -> Option<usize> {
 }
 
 pub(crate) fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
+    memchr::memmem::find(bytes, what)
 }
