@@ -1,0 +1,82 @@
+//! What is different between what two engines did, the things aside that may be.
+//!
+//! These are: when it was and how long it took, the id of a request, the order of fields of
+//! different names (Pingora groups fields by name), how a body is cut into chunks.
+
+use super::wire::Message;
+use std::fmt::Write as _;
+
+/// What is different because no two may listen at one port.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ports {
+    pub(crate) gateway: u16,
+    pub(crate) origin: u16,
+}
+
+/// A message as it is compared.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Shown {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Shown {
+    pub(crate) fn of(message: &Message, ports: Ports) -> Shown {
+        let mut fields: Vec<_> = message.fields.iter().collect();
+        fields.sort_by_cached_key(|(name, _)| name.to_ascii_lowercase());
+        let mut head = format!("{}\n", message.line.escape_ascii());
+        for (name, value) in fields {
+            let name = name.escape_ascii().to_string();
+            let value = masked(&name, value.escape_ascii().to_string(), ports);
+            writeln!(head, "  {name}: {value}").unwrap();
+        }
+        let framing = message.framing;
+        let whole = if message.whole { "whole" } else { "cut short" };
+        writeln!(head, "  ({framing:?}, {whole})").unwrap();
+        if !message.trailers.is_empty() {
+            writeln!(head, "  trailers {}", message.trailers.escape_ascii()).unwrap();
+        }
+        Shown { head, body: without_id(message) }
+    }
+
+    fn print(&self) -> String {
+        let length = self.body.len();
+        let some = self.body.get(..length.min(200)).unwrap_or_default();
+        format!("{}  {length} bytes: {}\n", self.head, some.escape_ascii())
+    }
+}
+
+fn masked(name: &str, value: String, ports: Ports) -> String {
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    match name.to_ascii_lowercase().as_str() {
+        "x-kong-proxy-latency" | "x-kong-upstream-latency" | "x-kong-response-latency"
+            if is_number =>
+        {
+            "(some)".to_owned()
+        }
+        "x-kong-request-id" if is_id(&value) => "(some)".to_owned(),
+        "date" if value.contains(" 20") => "(now)".to_owned(),
+        "host" => value.replace(&format!(":{}", ports.origin), ":(port)"),
+        "x-forwarded-port" if value == ports.gateway.to_string() => "(port)".to_owned(),
+        _ => value,
+    }
+}
+
+fn is_id(value: &str) -> bool {
+    value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The body, in which errors of the gateway's own repeat the id that the head has.
+fn without_id(message: &Message) -> Vec<u8> {
+    let Some(id) = message.all("X-Kong-Request-Id").next() else { return message.body.clone() };
+    let Ok(text) = std::str::from_utf8(&message.body) else { return message.body.clone() };
+    text.replace(&String::from_utf8_lossy(id).into_owned(), "(id)").into_bytes()
+}
+
+/// What is told of the first difference.
+pub(crate) fn difference(what: &str, first: &[Shown], second: &[Shown]) -> Option<String> {
+    let at = (0..first.len().max(second.len())).find(|&at| first.get(at) != second.get(at))?;
+    let print = |shown: Option<&Shown>| shown.map_or("nothing\n".to_owned(), Shown::print);
+    let (one, other) = (print(first.get(at)), print(second.get(at)));
+    Some(format!("{what} {at}, on: {one}{what} {at}, off: {other}"))
+}

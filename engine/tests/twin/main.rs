@@ -1,0 +1,125 @@
+//! The same streams of requests, at random, to two engines of which one has the express lane and
+//! the other has not: what clients and origins see must be the same.
+//!
+//! `TWIN_STREAMS=1000000 cargo test --release -p engine --test twin alike -- --nocapture` for
+//! more of them, `TWIN_SEED` for others. A stream that fails is made smaller and printed with the
+//! seed that gives it again: `TWIN_SEED=<that> TWIN_STREAMS=1`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../proxy/support.rs"]
+mod support;
+
+mod dice;
+mod act; // what an origin is told to do
+mod said; // what a client says
+mod generate; // streams from seeds
+mod wire; // reading messages
+mod origin;
+mod client;
+mod twins; // two engines
+mod compare; // what they did
+mod shrink; // the least that shows a difference
+
+use engine::options::Lanes;
+use generate::some_stream;
+use shrink::shrink;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+use tokio::task::JoinSet;
+use twins::Twins;
+
+/// So many connections at a time.
+const SLOTS: usize = 32;
+/// Of more failures, the rest would say the same.
+const ENOUGH: usize = 5;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_lanes_do_alike() {
+    let twins = Twins::start(
+        SLOTS,
+        |o| o.lanes = Lanes { express: true },
+        |o| o.lanes = Lanes { express: false },
+    );
+    let (seed, streams) = (number("TWIN_SEED").unwrap_or(1), number("TWIN_STREAMS"));
+    let failures = compare(twins.await, seed, streams.unwrap_or(10_000)).await;
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_alike_is_found_and_made_small() {
+    let twins = Twins::start(SLOTS, |_| {}, |options| options.headers.via = false).await;
+    let failures = compare(twins, 1, 20).await;
+    let failure = failures.first().expect("a difference");
+    assert!(failure.contains("Via: 1.1 gateway/"), "{failure}");
+    let asked = failure.lines().filter(|line| line.contains(" HTTP/1.1\\r\\n")).count();
+    assert_eq!(asked, 1, "{failure}");
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Sends so many streams, the first of this seed and each of the next one; what is different.
+async fn compare(twins: Twins, seed: u64, streams: u64) -> Vec<String> {
+    let work = Arc::new(Work { twins, next: AtomicU64::new(0), failures: Mutex::default() });
+    let (mut playing, begun) = (JoinSet::new(), Instant::now());
+    for slot in 0..SLOTS {
+        let work = work.clone();
+        playing.spawn(async move {
+            while let Some(at) = work.next(streams) {
+                if at > 0 && at.is_multiple_of(10_000) {
+                    progress(at, begun);
+                }
+                work.compare(slot, seed.wrapping_add(at)).await;
+            }
+        });
+    }
+    playing.join_all().await;
+    std::mem::take(&mut work.failures.lock().unwrap())
+}
+
+/// What there is to do, and what came of it.
+struct Work {
+    twins: Twins,
+    next: AtomicU64,
+    failures: Mutex<Vec<String>>,
+}
+
+impl Work {
+    fn next(&self, streams: u64) -> Option<u64> {
+        let is_enough = self.failures.lock().unwrap().len() >= ENOUGH;
+        let at = self.next.fetch_add(1, Relaxed);
+        (at < streams && !is_enough).then_some(at)
+    }
+
+    async fn compare(&self, slot: usize, seed: u64) {
+        let stream = some_stream(seed);
+        if let Some(difference) = self.twins.difference(slot, &stream).await {
+            let (stream, difference) = shrink(&self.twins, slot, stream, difference).await;
+            self.failures.lock().unwrap().push(told(seed, &stream, &difference));
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "many streams take a while")]
+fn progress(streams: u64, begun: Instant) {
+    println!("{streams} streams, {:.0} s", begun.elapsed().as_secs_f64());
+}
+
+/// A failure, such that it can be read, and had again.
+fn told(seed: u64, stream: &said::Stream, difference: &str) -> String {
+    let mut text = format!("TWIN_SEED={seed} TWIN_STREAMS=1 is different; the least of it is\n");
+    for (burst, answers) in stream.bursts("/slot", 0) {
+        let pieces: Vec<_> = stream.pieces(&burst).collect();
+        for piece in pieces.iter().take(100) {
+            writeln!(text, "> {}", piece.get(..piece.len().min(2000)).unwrap().escape_ascii())
+                .unwrap();
+        }
+        writeln!(text, "({} pieces; on until {answers} answers)", pieces.len()).unwrap();
+    }
+    text + difference
+}
