@@ -23,7 +23,7 @@ pub use gather::{Patience, Ungathered};
 pub use spool::Buffering;
 pub(crate) use spool::{Lost, Spool};
 pub use stream::{BoundedStream, Homecoming};
-pub use transport::Transport;
+pub use transport::{Portable, Transport};
 
 use crate::proxy::head::Head;
 use crate::proxy::hygiene::{self, Refusal, Said, Terms};
@@ -98,14 +98,10 @@ pub enum Next {
 
 /// What happens to requests: the pipeline and its lanes. One per connection, or
 /// shared; it knows the client's address, the door does not.
-pub trait Carry<T: Transport>: Sync {
+pub trait Carry<T: Transport> {
     /// Answers one request. `stream` yields its body and takes the response; it need
     /// not be given back, nor the body read, nor the response flushed.
-    fn carry(
-        &self,
-        request: Request,
-        stream: BoundedStream<T>,
-    ) -> impl Future<Output = Next> + Send;
+    fn carry(&self, request: Request, stream: BoundedStream<T>) -> impl Future<Output = Next>;
 
     /// Writes a complete response, `Connection: close` included, to a request that is
     /// not carried.

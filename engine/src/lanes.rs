@@ -9,7 +9,7 @@ pub(crate) mod express; // most requests
 pub(crate) mod pingora; // all of them
 mod http2; // requests that come many at a time
 
-use crate::door::{BoundedStream, Carry, Next, Patience, Request, Transport, Ungathered};
+use crate::door::{BoundedStream, Carry, Next, Patience, Portable, Request, Transport, Ungathered};
 use crate::proxy::access::{self, Flow};
 use crate::proxy::exchange::{Client, Exchange};
 use crate::proxy::hygiene::{Refusal, Said};
@@ -50,12 +50,12 @@ impl Carrier {
     }
 
     /// Carries all requests of an HTTP/2 connection.
-    pub(crate) async fn carry_http2<T: Transport>(self, stream: BoundedStream<T>) {
+    pub(crate) async fn carry_http2<T: Portable>(self, stream: BoundedStream<T>) {
         http2::serve(Arc::new(self), stream).await;
     }
 }
 
-impl<T: Transport> Carry<T> for Carrier {
+impl<T: Portable> Carry<T> for Carrier {
     async fn carry(&self, request: Request, stream: BoundedStream<T>) -> Next {
         conduct(Exchange::begin(&self.client, request), stream, &self.lanes).await
     }
@@ -67,9 +67,9 @@ impl<T: Transport> Carry<T> for Carrier {
 }
 
 /// One request's way from its client and back, whichever version of HTTP it came by.
-trait Way: Sized + Send {
+trait Way: Sized {
     /// What its connection is to know when it is over.
-    type End: Send;
+    type End;
     /// Nobody was there any more to be answered.
     const GONE: Self::End;
 
@@ -77,24 +77,13 @@ trait Way: Sized + Send {
     fn has_body(&self) -> bool;
 
     /// Waits until it is, and says how long it is.
-    fn gather(
-        &mut self,
-        patience: Patience<'_>,
-    ) -> impl Future<Output = Result<u64, Ungathered>> + Send;
+    fn gather(&mut self, patience: Patience<'_>) -> impl Future<Output = Result<u64, Ungathered>>;
 
     /// Sends a reply of the pipeline's.
-    fn answer(
-        self,
-        exchange: Box<Exchange>,
-        reply: &Reply,
-    ) -> impl Future<Output = Self::End> + Send;
+    fn answer(self, exchange: Box<Exchange>, reply: &Reply) -> impl Future<Output = Self::End>;
 
     /// Gives the request to a lane.
-    fn pass_on(
-        self,
-        exchange: Box<Exchange>,
-        lanes: &Lanes,
-    ) -> impl Future<Output = Self::End> + Send;
+    fn pass_on(self, exchange: Box<Exchange>, lanes: &Lanes) -> impl Future<Output = Self::End>;
 }
 
 /// The pipeline, up to where a lane takes over.
@@ -114,7 +103,7 @@ async fn conduct<W: Way>(mut exchange: Box<Exchange>, mut way: W, lanes: &Lanes)
     way.pass_on(exchange, lanes).await
 }
 
-impl<T: Transport> Way for BoundedStream<T> {
+impl<T: Portable> Way for BoundedStream<T> {
     type End = Next;
     const GONE: Next = Next::Close;
 
@@ -126,19 +115,8 @@ impl<T: Transport> Way for BoundedStream<T> {
         BoundedStream::gather(self, patience).await
     }
 
-    /// The door reads away a body nobody wanted.
-    async fn answer(mut self, mut exchange: Box<Exchange>, reply: &Reply) -> Next {
-        let keeps = exchange.keeps_alive();
-        let rendered = response::own(&exchange, reply);
-        let mut out = BytesMut::new();
-        let is_head = exchange.head().method() == b"HEAD";
-        rendered.write(keeps, is_head, &mut out);
-        let sent = if is_head { 0 } else { rendered.body.len() as u64 };
-        if self.write_all(&out).await.is_err() {
-            return Next::Close;
-        }
-        exchange.end(Outcome { status: reply.status(), sent });
-        if keeps { Next::Keep } else { Next::Close }
+    async fn answer(self, exchange: Box<Exchange>, reply: &Reply) -> Next {
+        answer(self, exchange, reply).await
     }
 
     async fn pass_on(mut self, exchange: Box<Exchange>, lanes: &Lanes) -> Next {
@@ -150,4 +128,23 @@ impl<T: Transport> Way for BoundedStream<T> {
         // Boxed: its future is large, and waits with most connections for nothing.
         Box::pin(lanes.pingora.carry(exchange, self)).await
     }
+}
+
+/// Sends a reply of the pipeline's over HTTP/1. The door reads away a body nobody wanted.
+async fn answer<T: Transport>(
+    mut stream: BoundedStream<T>,
+    mut exchange: Box<Exchange>,
+    reply: &Reply,
+) -> Next {
+    let keeps = exchange.keeps_alive();
+    let rendered = response::own(&exchange, reply);
+    let mut out = BytesMut::new();
+    let is_head = exchange.head().method() == b"HEAD";
+    rendered.write(keeps, is_head, &mut out);
+    let sent = if is_head { 0 } else { rendered.body.len() as u64 };
+    if stream.write_all(&out).await.is_err() {
+        return Next::Close;
+    }
+    exchange.end(Outcome { status: reply.status(), sent });
+    if keeps { Next::Keep } else { Next::Close }
 }

@@ -11,7 +11,7 @@ mod pace; // how many handshakes go on at a time
 pub(crate) mod drain; // leaving
 
 use crate::door::proxy_protocol::{self, Failed, Relayed};
-use crate::door::{self, BoundedStream, Ending, Transport};
+use crate::door::{self, BoundedStream, Ending, Portable};
 use crate::lanes::{Carrier, Lanes};
 use crate::metrics::Connection;
 use crate::options::Listen;
@@ -280,7 +280,7 @@ impl Post {
     }
 
     /// One connection, once both sides understand each other's bytes.
-    async fn speak<T: Transport>(&self, io: T, caller: Caller<'_>, secured: Option<Secured>) {
+    async fn speak<T: Portable>(&self, io: T, caller: Caller<'_>, secured: Option<Secured>) {
         let carrier = self.carrier(&caller, secured);
         let options = door::Options { http2: caller.listen.http2, ..self.station.options.door };
         let draining = &self.station.draining;

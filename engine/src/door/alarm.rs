@@ -4,29 +4,35 @@
 //! the timer is left where it is and only when it goes off is it moved to what the
 //! deadline has become: a request costs no registration.
 
-use std::future::Future as _;
+use super::transport::Timer;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
 
-#[derive(Debug, Default)]
-pub(crate) struct Alarm {
-    sleep: Option<Pin<Box<Sleep>>>,
+#[derive(Debug)]
+pub(crate) struct Alarm<S = Sleep> {
+    sleep: Option<Pin<Box<S>>>,
 }
 
-impl Alarm {
+impl<S> Default for Alarm<S> {
+    fn default() -> Alarm<S> {
+        Alarm { sleep: None }
+    }
+}
+
+impl<S: Timer> Alarm<S> {
     /// Ready once `deadline` has passed.
     pub(crate) fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(S::until(deadline)));
         // Moved earlier, or found to have gone off for an earlier deadline.
-        if deadline < sleep.deadline() || sleep.is_elapsed() {
-            sleep.as_mut().reset(deadline);
+        if deadline < sleep.deadline() || sleep.is_over() {
+            sleep.as_mut().move_to(deadline);
         }
         while sleep.as_mut().poll(cx).is_ready() {
             if sleep.deadline() >= deadline {
                 return Poll::Ready(());
             }
-            sleep.as_mut().reset(deadline);
+            sleep.as_mut().move_to(deadline);
         }
         Poll::Pending
     }
@@ -40,7 +46,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn goes_off_at_the_deadline_whichever_way_it_moved() {
-        let (mut alarm, start) = (Alarm::default(), Instant::now());
+        let (mut alarm, start) = (Alarm::<Sleep>::default(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
         let pending = poll_fn(|cx| Poll::Ready(alarm.poll(after(10), cx).is_pending())).await;
         assert!(pending);

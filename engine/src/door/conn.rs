@@ -34,11 +34,11 @@ const READ_AHEAD: usize = 64 * 1024;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 #[derive(Debug)]
-pub(super) struct Conn<T> {
+pub(super) struct Conn<T: Transport> {
     pub(super) io: T,
     pub(super) digest: Arc<SocketDigest>,
     /// Whatever is waited for.
-    pub(super) alarm: Alarm,
+    pub(super) alarm: Alarm<T::Timer>,
     /// Read, and not yet anyone's.
     pub(super) rd: BytesMut,
     /// Written, and not yet sent.

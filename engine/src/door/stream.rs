@@ -10,7 +10,7 @@
 use super::conn::Conn;
 use super::gather::{Patience, Ungathered};
 use super::head;
-use super::transport::Transport;
+use super::transport::{Portable, Transport};
 use crate::proxy::head::Head;
 use crate::proxy::hygiene::Terms;
 use async_trait::async_trait;
@@ -31,9 +31,9 @@ use tokio::time::Instant;
 
 /// Where a connection goes when nobody holds it any more.
 #[derive(Debug)]
-pub(super) struct Home<T>(Mutex<Option<Box<Conn<T>>>>);
+pub(super) struct Home<T: Transport>(Mutex<Option<Box<Conn<T>>>>);
 
-impl<T> Home<T> {
+impl<T: Transport> Home<T> {
     pub(super) fn new() -> Arc<Home<T>> {
         Arc::new(Home(Mutex::new(None)))
     }
@@ -50,9 +50,9 @@ impl<T> Home<T> {
 
 /// A way back to a connection that was given away whole: see [`super::see_off`].
 #[derive(Debug)]
-pub struct Homecoming<T>(Arc<Home<T>>);
+pub struct Homecoming<T: Transport>(Arc<Home<T>>);
 
-impl<T> Homecoming<T> {
+impl<T: Transport> Homecoming<T> {
     pub(super) fn take(self) -> Option<Box<Conn<T>>> {
         self.0.take()
     }
@@ -191,7 +191,7 @@ impl<T: Transport> AsyncWrite for BoundedStream<T> {
 }
 
 #[async_trait]
-impl<T: Transport> Shutdown for BoundedStream<T> {
+impl<T: Portable> Shutdown for BoundedStream<T> {
     async fn shutdown(&mut self) {
         let whole = self.http2;
         let Ok(conn) = self.conn() else { return };
@@ -223,7 +223,7 @@ impl<T: Transport> Ssl for BoundedStream<T> {
 }
 
 #[async_trait]
-impl<T: Transport> Peek for BoundedStream<T> {}
+impl<T: Portable> Peek for BoundedStream<T> {}
 
 impl<T: Transport> GetTimingDigest for BoundedStream<T> {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {

@@ -12,7 +12,6 @@ mod tunnel; // what is left when HTTP has given way
 mod upload; // a request's body on its way
 mod upstream; // a connection while it carries a request
 
-use super::Way as _;
 use crate::descriptors::{self, Use};
 use crate::door::{self, BoundedStream, Next, Transport};
 use crate::options::Keepalive;
@@ -142,7 +141,7 @@ async fn give_up<T: Transport>(
         exchange.part();
     }
     match (failure.reply(), trouble.begun) {
-        (Some(reply), None) => stream.answer(exchange, &reply).await,
+        (Some(reply), None) => super::answer(stream, exchange, &reply).await,
         (_, Some(status)) => {
             exchange.end(Outcome { status, sent: trouble.sent });
             Next::Close

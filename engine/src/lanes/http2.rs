@@ -10,7 +10,7 @@ mod visit; // requests, counted
 
 use super::Lanes;
 use super::{Carrier, Way, conduct};
-use crate::door::{self, BoundedStream, Patience, Request, Spool, Transport, Ungathered};
+use crate::door::{self, BoundedStream, Patience, Portable, Request, Spool, Ungathered};
 use crate::options::Options;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::head::{Head, Version};
@@ -55,7 +55,7 @@ const REMEMBERED: usize = 50;
 const SEEING_OFF: Duration = Duration::from_secs(1);
 
 /// Serves one client that speaks HTTP/2.
-pub(super) async fn serve<T: Transport>(carrier: Arc<Carrier>, stream: BoundedStream<T>) {
+pub(super) async fn serve<T: Portable>(carrier: Arc<Carrier>, stream: BoundedStream<T>) {
     let station = carrier.client.station.clone();
     let door = &station.options.door;
     let digest =

@@ -14,7 +14,7 @@ mod relay;
 mod stall; // calls that stream, and no longer do
 mod uses; // of upstream connections
 
-use crate::door::{BoundedStream, Next, Spool, Transport};
+use crate::door::{BoundedStream, Next, Portable, Spool, Transport};
 use crate::options::Keepalive;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::log::Outcome;
@@ -71,7 +71,7 @@ impl Pingora {
     }
 
     /// Carries one request of an HTTP/1 connection.
-    pub(crate) async fn carry<T: Transport>(
+    pub(crate) async fn carry<T: Portable>(
         &self,
         exchange: Box<Exchange>,
         stream: BoundedStream<T>,

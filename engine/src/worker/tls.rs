@@ -189,6 +189,8 @@ pub(super) fn is_http2(stream: &TlsStream) -> bool {
 }
 
 impl Transport for TlsStream {
+    type Timer = tokio::time::Sleep;
+
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.ssl().pending() > 0 {
             return Poll::Ready(Ok(())); // deciphered already, nothing more may come

@@ -28,6 +28,8 @@ pub(crate) fn pipe(capacity: usize) -> (DuplexStream, Pipe) {
 }
 
 impl Transport for Pipe {
+    type Timer = tokio::time::Sleep;
+
     fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

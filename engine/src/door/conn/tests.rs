@@ -7,6 +7,8 @@ use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 
 /// As good as a TCP stream but for readiness, which it cannot tell.
 impl Transport for DuplexStream {
+    type Timer = tokio::time::Sleep;
+
     fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

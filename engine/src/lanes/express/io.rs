@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 /// A runtime's way to upstreams.
-pub(crate) trait Io: Send + Sync + 'static {
+pub(crate) trait Io: 'static {
     /// A connection to one.
     type Stream: Transport;
 

@@ -5,7 +5,7 @@
 //! longer to be borne. What becomes of the connection then is the [lane](super)'s to say.
 
 use super::meter::Meter;
-use crate::door::{Alarm, BoundedStream, Transport};
+use crate::door::{Alarm, BoundedStream, Portable};
 use async_trait::async_trait;
 use h2::Reason;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -86,7 +86,7 @@ struct Seen {
 
 impl Guard {
     /// Stands before `stream` from now on.
-    pub(super) fn before<T: Transport>(
+    pub(super) fn before<T: Portable>(
         stream: BoundedStream<T>,
         patience: Deadlines,
     ) -> (Guard, Guarded<T>) {
@@ -169,12 +169,12 @@ impl Seen {
 
 /// A client's connection, seen through.
 #[derive(Debug)]
-pub(super) struct Guarded<T: Transport> {
+pub(super) struct Guarded<T: Portable> {
     stream: BoundedStream<T>,
     seen: Arc<Mutex<Seen>>,
 }
 
-impl<T: Transport> AsyncRead for Guarded<T> {
+impl<T: Portable> AsyncRead for Guarded<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -192,7 +192,7 @@ impl<T: Transport> AsyncRead for Guarded<T> {
     }
 }
 
-impl<T: Transport> AsyncWrite for Guarded<T> {
+impl<T: Portable> AsyncWrite for Guarded<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -243,19 +243,19 @@ impl<T: Transport> AsyncWrite for Guarded<T> {
 }
 
 #[async_trait]
-impl<T: Transport> Shutdown for Guarded<T> {
+impl<T: Portable> Shutdown for Guarded<T> {
     async fn shutdown(&mut self) {
         self.stream.shutdown().await;
     }
 }
 
-impl<T: Transport> UniqueID for Guarded<T> {
+impl<T: Portable> UniqueID for Guarded<T> {
     fn id(&self) -> UniqueIDType {
         self.stream.id()
     }
 }
 
-impl<T: Transport> Ssl for Guarded<T> {
+impl<T: Portable> Ssl for Guarded<T> {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         self.stream.get_ssl_digest()
     }
@@ -266,21 +266,21 @@ impl<T: Transport> Ssl for Guarded<T> {
 }
 
 #[async_trait]
-impl<T: Transport> Peek for Guarded<T> {}
+impl<T: Portable> Peek for Guarded<T> {}
 
-impl<T: Transport> GetTimingDigest for Guarded<T> {
+impl<T: Portable> GetTimingDigest for Guarded<T> {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         self.stream.get_timing_digest()
     }
 }
 
-impl<T: Transport> GetProxyDigest for Guarded<T> {
+impl<T: Portable> GetProxyDigest for Guarded<T> {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         self.stream.get_proxy_digest()
     }
 }
 
-impl<T: Transport> GetSocketDigest for Guarded<T> {
+impl<T: Portable> GetSocketDigest for Guarded<T> {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         self.stream.get_socket_digest()
     }
