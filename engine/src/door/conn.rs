@@ -31,6 +31,8 @@ const WRITE: usize = 8 * 1024;
 const HOLD: usize = 64 * 1024;
 /// Read ahead of the next requests while watching for the client to leave.
 const READ_AHEAD: usize = 64 * 1024;
+/// `101 Switching Protocols`.
+const SWITCHING: u16 = 101;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 #[derive(Debug)]
@@ -202,10 +204,20 @@ impl<T: Transport> Conn<T> {
     ) -> Poll<io::Result<usize>> {
         let taken = ready!(self.poll_take(cx, bytes))?;
         let status = self.passage.status.saw(bytes.get(..taken).unwrap_or_default());
-        if status == Some(101) && self.passage.may_switch {
+        if status == Some(SWITCHING) && self.passage.may_switch {
             self.passage.transparent = true;
         }
         Poll::Ready(Ok(taken))
+    }
+
+    /// Takes a final head as a lane writes it.
+    pub(super) fn begin_answer(&mut self, status: u16, write: impl FnOnce(&mut BytesMut)) {
+        if self.wr.capacity() == 0 {
+            self.wr = BytesMut::with_capacity(FIRST_WRITE);
+        }
+        write(&mut self.wr);
+        self.passage.status.note_final();
+        self.passage.transparent |= status == SWITCHING && self.passage.may_switch;
     }
 
     fn poll_take(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

@@ -39,6 +39,11 @@ impl StatusWatch {
         matches!(self.state, Watch::Line { len: 0, .. })
     }
 
+    /// What was written last is the final response's head: nobody needs to find it.
+    pub(super) fn note_final(&mut self) {
+        self.state = Watch::Final;
+    }
+
     /// Takes what was written next. Says the status when it becomes known.
     pub(super) fn saw(&mut self, bytes: &[u8]) -> Option<u16> {
         if matches!(self.state, Watch::Final) {

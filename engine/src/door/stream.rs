@@ -134,6 +134,14 @@ impl<T: Transport> BoundedStream<T> {
         self.conn.as_ref().is_some_and(|conn| conn.passage.body.is_done())
     }
 
+    /// Begins the answer with a final head, which waits for what comes with it: `write` writes it behind what
+    /// is to be sent already. Its bytes are not looked at to learn the status.
+    pub fn begin_answer(&mut self, status: u16, write: impl FnOnce(&mut BytesMut)) {
+        if let Some(conn) = &mut self.conn {
+            conn.begin_answer(status, write);
+        }
+    }
+
     /// Ready when a client that has said everything leaves: it would not read the answer. A client that
     /// sends further requests meanwhile stays.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {

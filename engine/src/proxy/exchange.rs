@@ -149,6 +149,8 @@ pub(crate) struct Exchange {
     started: Instant,
     /// When the upstream had been chosen, the first time.
     balanced: Option<Instant>,
+    /// When the upstream's final answer had begun, if a lane has looked at the clock then.
+    answered: Option<Instant>,
     taken: Option<Taken>,
     source: SocketAddr,
     /// Which of several addresses is the first to be tried.
@@ -191,6 +193,7 @@ impl Exchange {
             id: station.ids.next(),
             started: request.started,
             balanced: None,
+            answered: None,
             taken: None,
             source,
             turn: station.ids.turn(),
@@ -337,9 +340,15 @@ impl Exchange {
         self.balanced.map_or(Duration::ZERO, |at| at.saturating_duration_since(self.started))
     }
 
-    /// From then until now.
+    /// The upstream's final answer has begun.
+    pub(crate) fn note_answer(&mut self, at: Instant) {
+        self.answered = Some(at);
+    }
+
+    /// From then until the upstream's answer began.
     pub(crate) fn upstream_latency(&self) -> Duration {
-        self.balanced.map_or(Duration::ZERO, |at| at.elapsed())
+        let until = self.answered.unwrap_or_else(Instant::now);
+        self.balanced.map_or(Duration::ZERO, |at| until.saturating_duration_since(at))
     }
 
     /// From the request's first byte until now.

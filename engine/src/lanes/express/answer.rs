@@ -41,8 +41,9 @@ pub(super) struct HeadReader {
 }
 
 impl HeadReader {
-    /// Takes the head that `rd` begins with, once all of it is there.
-    pub(super) fn take(&mut self, rd: &mut BytesMut) -> Result<Option<ResponseHead>, Garbage> {
+    /// Takes the head that `rd` begins with, once all of it is there. Boxed: it is large, and handed on
+    /// a few times.
+    pub(super) fn take(&mut self, rd: &mut BytesMut) -> Result<Option<Box<ResponseHead>>, Garbage> {
         if self.scanned > 0 && !self.may_end(rd) {
             self.scanned = rd.len();
             return if rd.len() > HEAD { Err(Garbage::TooLarge) } else { Ok(None) };
@@ -83,7 +84,7 @@ fn config() -> ParserConfig {
 }
 
 /// A head of its own: what is behind it in the buffer stays there.
-fn copied(rd: &[u8], len: usize, parsed: &Response<'_, '_>) -> Result<ResponseHead, Garbage> {
+fn copied(rd: &[u8], len: usize, parsed: &Response<'_, '_>) -> Result<Box<ResponseHead>, Garbage> {
     let status = parsed.code.unwrap_or_default();
     if !(100..1000).contains(&status) {
         return Err(Garbage::Status(status));
@@ -107,7 +108,8 @@ fn copied(rd: &[u8], len: usize, parsed: &Response<'_, '_>) -> Result<ResponseHe
         "" => Span::default(),
         reason => span(reason.as_bytes()),
     };
-    Ok(ResponseHead::received(text, StatusLine::new(version, status, reason), fields))
+    let line = StatusLine::new(version, status, reason);
+    Ok(Box::new(ResponseHead::received(text, line, fields)))
 }
 
 /// Line ends within a value become spaces (RFC 9112 §5.2).
@@ -270,7 +272,7 @@ impl Download {
 mod tests {
     use super::*;
 
-    fn heads(text: &str, step: usize) -> Result<Vec<ResponseHead>, Garbage> {
+    fn heads(text: &str, step: usize) -> Result<Vec<Box<ResponseHead>>, Garbage> {
         let (mut reader, mut rd, mut found) = (HeadReader::default(), BytesMut::new(), Vec::new());
         for piece in text.as_bytes().chunks(step) {
             rd.extend_from_slice(piece);

@@ -14,7 +14,6 @@ use crate::proxy::head::{Known, ResponseHead, Version};
 use crate::proxy::log::Outcome;
 use crate::proxy::response;
 use crate::proxy::upstream::Failure;
-use bytes::BytesMut;
 use std::fmt::Display;
 use std::future::poll_fn;
 use std::io;
@@ -116,7 +115,9 @@ impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
         let upstream_stays = answer::keeps_alive(&head);
         let mut download = self.prepare(&mut head, at)?;
         let status = head.status();
-        self.send_head(&head, status).await?;
+        // It waits for what comes with it.
+        self.stream.begin_answer(status, |out| door::head::write_answer(&head, out));
+        drop(head);
         if status == SWITCHING {
             return self.tunnel(at).await;
         }
@@ -137,7 +138,7 @@ impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
     }
 
     /// Sends the request until the head of its final answer is there.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Trouble>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<ResponseHead>, Trouble>> {
         let sending = self.poll_request(cx)?;
         loop {
             match self.heads.take(&mut self.up.rd) {
@@ -255,6 +256,7 @@ impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
             head.speak(Version::Http11);
             head.set(Known::TransferEncoding, b"chunked");
         }
+        self.exchange.note_answer(now);
         response::prepare(self.exchange, head)?;
         if head.status() == SWITCHING {
             return Ok(Download::new(End::NOTHING, false));
@@ -274,25 +276,6 @@ impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
         let stays = self.exchange.is_kept();
         head.set(Known::Connection, if stays { b"keep-alive" } else { b"close" });
         Ok(Download::new(end, chunked))
-    }
-
-    /// Sends the head, or rather has it wait for what comes with it.
-    async fn send_head(&mut self, head: &ResponseHead, status: u16) -> Result<(), Trouble> {
-        let mut written = BytesMut::new();
-        door::head::write_answer(head, &mut written);
-        let mut rest = written.as_ref();
-        poll_fn(|cx| {
-            while !rest.is_empty() {
-                match Pin::new(&mut *self.stream).poll_write(cx, rest) {
-                    Poll::Ready(Ok(taken)) => rest = rest.get(taken..).unwrap_or_default(),
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(gone(error))),
-                    Poll::Pending => return self.poll_client_patience(cx),
-                }
-            }
-            Poll::Ready(Ok(()))
-        })
-        .await
-        .map_err(|trouble: Trouble| Trouble { begun: Some(status), ..trouble })
     }
 
     fn poll_client_patience<R>(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, Trouble>> {
