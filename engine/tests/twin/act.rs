@@ -202,6 +202,12 @@ impl Act {
         Act { interim, version, status, body, lines, most: usize::MAX, after: After::Closes }
     }
 
+    /// Whether the connection ends and the head does not say so: then it is a matter of chance
+    /// whether who asks again at once does so on that connection, in vain.
+    pub(crate) fn leaves_unsaid(&self) -> bool {
+        self.after != After::Keeps && !self.lines.contains(&"Connection: close")
+    }
+
     /// Acts that are a little less.
     pub(crate) fn simpler(&self) -> Vec<Act> {
         let mut all = Vec::new();

@@ -11,7 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 
 /// Whatever takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Asked last, for which a connection that is kept has an answer.
 const LAST: &[u8] = b"GET /nowhere HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
 

@@ -97,7 +97,8 @@ impl Stream {
         let (mut steps, mut burst) = (Vec::new(), Vec::new());
         let last = self.requests.len() - 1;
         for (number, request) in self.requests.iter().enumerate() {
-            if !request.follows && number > 0 {
+            let before = number.checked_sub(1).map(|before| &self.requests[before].act);
+            if before.is_some_and(|before| !request.follows || before.leaves_unsaid()) {
                 steps.push(Step::Say(std::mem::take(&mut burst)));
                 steps.push(Step::Await(number));
             }

@@ -4,7 +4,7 @@ use super::said::{Body, Ending, Expects, Request, Stream};
 use super::twins::Twins;
 
 /// How often a smaller one is tried.
-const TRIES: usize = 60;
+const TRIES: usize = 200;
 
 /// The smallest stream found, and what is different about it.
 pub(crate) async fn shrink(
