@@ -1,26 +1,67 @@
-//! What an origin is told to do with a request, in words that fit into a header field.
+//! What an origin does with a request.
 
 use super::dice::Dice;
 use super::said::{chunked, filling};
 use std::fmt;
-use std::str::FromStr;
 
+/// An answer, and what comes before and after it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Act {
+    /// Interim answers before the one that counts.
+    pub(crate) interim: Vec<u16>,
+    pub(crate) version: &'static str,
     pub(crate) status: u16,
     pub(crate) body: Answered,
-    /// Which of [`LINES`] the head has, one bit each.
-    pub(crate) lines: u32,
+    pub(crate) lines: Vec<&'static str>,
+    /// No piece that is sent is longer than this.
+    pub(crate) most: usize,
+    pub(crate) after: After,
 }
 
 /// How an answer says where it ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answered {
     Length(usize),
-    /// In chunks of so many bytes, but for a last one.
-    Chunked(usize, usize),
+    /// In chunks of so many bytes, but for a last one, and with these lines behind it.
+    Chunked {
+        size: usize,
+        chunk: usize,
+        extension: &'static str,
+        trailers: &'static str,
+    },
+    /// With the connection.
+    ToEnd(usize),
     /// Not at all: there is none.
     None,
+    /// Another protocol, in which so much is read, and so much said then.
+    Switched {
+        reads: usize,
+        says: usize,
+    },
+    /// One of [`ODD`], whole.
+    Odd(Bytes),
+}
+
+/// Readable bytes.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct Bytes(&'static [u8]);
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum After {
+    Keeps,
+    /// Ends it, in the same breath.
+    Closes,
+    /// Ends it after so many thousandths of the answer.
+    Cuts(usize),
+    /// Ends it without an answer.
+    HangsUp,
 }
 
 /// Lines that heads of answers may have.
@@ -38,70 +79,202 @@ const LINES: &[&str] = &[
     "X-Hop: 1",
     "X-Odd: a\tb",
     "X-Empty:",
+    "X-Spaces:  \t both \t ",
     "x-LoWeR: Value",
+    "X_Under: 1",
     "Keep-Alive: timeout=5",
+    "Upgrade: h2c",
+    "Trailer: X-Sum",
+    "Location: /elsewhere",
     "X-Accel-Buffering: no",
+    "X-Accel-Redirect: /internal",
+    "X-Kong-Upstream-Status: 7",
+    "X-Kong-Request-Id: theirs",
 ];
 
+/// Answers that are not as they should be.
+const ODD: &[&[u8]] = &[
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
+    b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2x\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n",
+    b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n",
+    b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 Two  Words \xe9\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1  200 OK\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 999 OK\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 000 OK\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 abc OK\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nab",
+    b"http/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
+    b"ICY 200 OK\r\nContent-Length: 2\r\n\r\nab",
+    b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\nContent-Length: 2\n\nab",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Folded: a\r\n b\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\n Folded: a\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nX-A : 2\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nNo colon\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\n: no name\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nX(Y): 1\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nX-Nul: a\0b\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nX-Bell: a\x07b\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nX-High: \xff\xe9\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nX-Cr: a\rb\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nX-NoSpace:a\r\nContent-Length:2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n02\r\nab\r\n000\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\ncd",
+    b"SSH-2.0-OpenSSH_9.6\r\n",
+    b"\x15\x03\x01\x00\x02\x02\x46",
+];
+
+const TRAILERS: &[&str] =
+    &["", "", "", "X-Sum: 1\r\n", "X-A: 1\r\nX-B: 2\r\n", "Content-Length: 3\r\n"];
+const EXTENSIONS: &[&str] = &["", "", "", ";a=b", ";a=\"b;c\"", " ;x"];
+
 impl Act {
-    pub(crate) fn some(dice: &mut Dice) -> Act {
+    /// Of a request that may switch to another protocol or not.
+    pub(crate) fn some(dice: &mut Dice, may_switch: bool) -> Act {
+        if may_switch && !dice.one_in(3) {
+            return Act::switches(dice);
+        }
         let size = some_size(dice);
-        let body = match dice.below(8) {
-            0..4 => Answered::Length(size),
-            4..7 => Answered::Chunked(size, 1 + dice.below(size + 1)),
+        let body = match dice.below(20) {
+            0..9 => Answered::Length(size),
+            9..16 => Answered::Chunked {
+                size,
+                chunk: 1 + dice.below(size + 1),
+                extension: dice.pick(EXTENSIONS),
+                trailers: dice.pick(TRAILERS),
+            },
+            16..18 => Answered::ToEnd(size),
+            18 => Answered::Odd(Bytes(dice.pick(ODD))),
             _ => Answered::Length(0),
         };
-        let status = dice.pick(&[200, 200, 200, 201, 204, 301, 304, 404, 500]);
+        let version = if dice.one_in(12) { "HTTP/1.0" } else { "HTTP/1.1" };
+        let status = dice.pick(&[200, 200, 200, 200, 201, 204, 206, 301, 304, 404, 500, 503, 599]);
         let body = if status == 204 || status == 304 { Answered::None } else { body };
-        let lines = (0..LINES.len()).filter(|_| dice.one_in(6)).fold(0, |bits, at| bits | 1 << at);
-        Act { status, body, lines }
+        let body = match body {
+            Answered::Chunked { .. } if version == "HTTP/1.0" => Answered::ToEnd(size),
+            body => body,
+        };
+        let after = match dice.below(24) {
+            _ if matches!(body, Answered::ToEnd(_) | Answered::Odd(_)) => After::Closes,
+            0..3 => After::Closes,
+            3 => After::Cuts(dice.below(1000)),
+            4 => After::HangsUp,
+            _ => After::Keeps,
+        };
+        let mut lines: Vec<_> = LINES.iter().copied().filter(|_| dice.one_in(8)).collect();
+        if after == After::Closes && dice.one_in(2) {
+            lines.push("Connection: close");
+        }
+        let interim = dice.below(8).saturating_sub(5);
+        let interim = (0..interim).map(|_| dice.pick(&[100, 102, 103, 199])).collect();
+        let most = dice.pick(&[usize::MAX, usize::MAX, usize::MAX, 10_000, 1000, 30]);
+        Act { interim, version, status, body, lines, most, after }
+    }
+
+    fn switches(dice: &mut Dice) -> Act {
+        let body = Answered::Switched { reads: 7, says: some_size(dice) };
+        let lines = vec!["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Accept: x"];
+        let (version, status, interim) = ("HTTP/1.1", 101, Vec::new());
+        Act { interim, version, status, body, lines, most: usize::MAX, after: After::Closes }
+    }
+
+    /// Whether the connection ends and the head does not say so: then it is a matter of chance
+    /// whether who asks again at once does so on that connection, in vain.
+    pub(crate) fn leaves_unsaid(&self) -> bool {
+        self.after != After::Keeps && !self.lines.contains(&"Connection: close")
     }
 
     /// Acts that are a little less.
     pub(crate) fn simpler(&self) -> Vec<Act> {
         let mut all = Vec::new();
-        for at in (0..LINES.len()).filter(|at| self.lines & 1 << at != 0) {
-            all.push(Act { lines: self.lines & !(1 << at), ..self.clone() });
+        for at in 0..self.lines.len() {
+            let mut lines = self.lines.clone();
+            lines.remove(at);
+            all.push(Act { lines, ..self.clone() });
+        }
+        if !self.interim.is_empty() {
+            all.push(Act { interim: self.interim[1..].to_vec(), ..self.clone() });
+        }
+        all.push(Act { status: if self.status < 200 { self.status } else { 200 }, ..self.clone() });
+        all.push(Act { version: "HTTP/1.1", ..self.clone() });
+        all.push(Act { most: usize::MAX, ..self.clone() });
+        if self.after != After::Keeps && !matches!(self.body, Answered::ToEnd(_)) {
+            all.push(Act { after: After::Keeps, ..self.clone() });
         }
         let body = match self.body {
-            Answered::Length(1..) => Answered::Length(0),
-            Answered::Chunked(size, chunk) if size > 1 && chunk > 1 => {
-                Answered::Chunked(size / 2, chunk / 2)
+            Answered::Length(size) => Answered::Length(size / 2),
+            Answered::ToEnd(size) => Answered::ToEnd(size / 2),
+            Answered::Chunked { size, chunk, .. } if size > 1 => {
+                let chunk = chunk.div_ceil(2);
+                Answered::Chunked { size: size / 2, chunk, extension: "", trailers: "" }
             }
-            Answered::Chunked(..) => Answered::Length(0),
-            body => body,
+            Answered::Chunked { .. } => Answered::Length(0),
+            ref body => body.clone(),
         };
-        if body != self.body {
-            all.push(Act { body, ..self.clone() });
-        }
+        all.push(Act { body, ..self.clone() });
+        all.retain(|act| act != self);
         all
     }
 
     /// What it says, to a request that is HEAD or not.
     pub(crate) fn says(&self, is_head: bool) -> Vec<u8> {
-        let mut bytes = format!("HTTP/1.1 {} As Asked\r\n", self.status).into_bytes();
-        for (at, line) in LINES.iter().enumerate() {
-            if self.lines & 1 << at != 0 {
-                bytes.extend(line.bytes());
-                bytes.extend(b"\r\n");
-            }
+        let mut bytes = Vec::new();
+        for status in &self.interim {
+            bytes.extend(format!("HTTP/1.1 {status} Interim\r\nX-Early: {status}\r\n\r\n").bytes());
+        }
+        if let Answered::Odd(Bytes(odd)) = self.body {
+            bytes.extend(odd);
+            return bytes;
+        }
+        bytes.extend(format!("{} {} As Asked\r\n", self.version, self.status).bytes());
+        for line in &self.lines {
+            bytes.extend(line.bytes());
+            bytes.extend(b"\r\n");
         }
         let body = match self.body {
-            Answered::None => Vec::new(),
+            Answered::None | Answered::Odd(_) | Answered::Switched { .. } => Vec::new(),
+            Answered::ToEnd(length) => filling(length),
             Answered::Length(length) => {
                 bytes.extend(format!("Content-Length: {length}\r\n").bytes());
                 filling(length)
             }
-            Answered::Chunked(size, chunk) => {
+            Answered::Chunked { size, chunk, extension, trailers } => {
                 bytes.extend(b"Transfer-Encoding: chunked\r\n");
                 let mut sizes = vec![chunk; size / chunk];
                 sizes.extend((size % chunk != 0).then_some(size % chunk));
-                chunked(&sizes)
+                chunked(&sizes, extension, trailers)
             }
         };
         bytes.extend(b"\r\n");
         if !is_head {
             bytes.extend(body);
+        }
+        if let After::Cuts(part) = self.after {
+            bytes.truncate(bytes.len() * part / 1000);
         }
         bytes
     }
@@ -111,35 +284,4 @@ impl Act {
 pub(crate) fn some_size(dice: &mut Dice) -> usize {
     let most = dice.pick(&[1, 10, 100, 1000, 5000, 9000, 20_000, 80_000]);
     dice.below(most + 1)
-}
-
-impl fmt::Display for Act {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Act { status, body, lines } = self;
-        write!(f, "{status} {lines} ")?;
-        match body {
-            Answered::None => write!(f, "none"),
-            Answered::Length(length) => write!(f, "length {length}"),
-            Answered::Chunked(size, chunk) => write!(f, "chunked {size} {chunk}"),
-        }
-    }
-}
-
-impl FromStr for Act {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Act, ()> {
-        let mut words = text.split(' ');
-        let number = |words: &mut std::str::Split<'_, char>| words.next()?.parse::<usize>().ok();
-        let (status, lines) = (number(&mut words).ok_or(())?, number(&mut words).ok_or(())?);
-        let body = match words.next().ok_or(())? {
-            "length" => Answered::Length(number(&mut words).ok_or(())?),
-            "chunked" => {
-                Answered::Chunked(number(&mut words).ok_or(())?, number(&mut words).ok_or(())?)
-            }
-            "none" => Answered::None,
-            _ => return Err(()),
-        };
-        Ok(Act { status: status as u16, body, lines: lines as u32 })
-    }
 }

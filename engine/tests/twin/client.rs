@@ -1,7 +1,8 @@
 //! Says a stream to an engine, and reads all that comes of it.
 
-use super::said::Stream;
+use super::said::{Step, Stream};
 use super::wire::{Kind, Message};
+use socket2::SockRef;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,67 +13,83 @@ use tokio::sync::watch;
 /// Whatever takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Asked last, for which a connection that is kept has an answer.
-pub(crate) const LAST: &str = "GET /nowhere HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+const LAST: &[u8] = b"GET /nowhere HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
 
 /// What a client got.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default)]
 pub(crate) struct Got {
-    pub(crate) answers: Vec<Message>,
+    /// Each with the number of the request it was to.
+    pub(crate) answers: Vec<(usize, Message)>,
     pub(crate) end: End,
+    answered: usize,
 }
 
 /// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum End {
+    /// By the client.
+    #[default]
+    Ours,
     Closed,
     Reset,
     Hung,
 }
 
 /// Has a connection of its own.
-pub(crate) async fn play(addr: SocketAddr, stream: &Stream, route: &str, run: u64) -> Got {
+pub(crate) async fn play(addr: SocketAddr, stream: &Stream, slot: &str, run: u64) -> Got {
     let connection = TcpStream::connect(addr).await.unwrap();
     connection.set_nodelay(true).unwrap();
     let (read, write) = connection.into_split();
-    let (answered, answers) = watch::channel(0);
+    let (got, heard) = watch::channel(Got::default());
     let to_head = |number: usize| stream.requests.get(number).is_some_and(|r| r.method == "HEAD");
-    let (got, ()) =
-        tokio::join!(hear(read, to_head, answered), say(write, stream, route, run, answers));
-    got
+    tokio::select! {
+        () = hear(read, to_head, &got) => {}
+        () = say(write, stream, slot, run, heard) => {}
+    }
+    got.send_replace(Got::default())
 }
 
-/// Says all there is to say, as long as it is answered.
+/// Says all there is to say, as long as it is answered. It ends if the client is to leave.
 async fn say(
     mut write: OwnedWriteHalf,
     stream: &Stream,
-    route: &str,
+    slot: &str,
     run: u64,
-    mut answers: watch::Receiver<usize>,
+    mut heard: watch::Receiver<Got>,
 ) {
-    for (burst, expected) in stream.bursts(route, run) {
-        for piece in stream.pieces(&burst) {
-            if write.write_all(piece).await.is_err() {
-                break;
+    for step in stream.steps(slot, run) {
+        match step {
+            Step::Say(burst) => {
+                for piece in stream.pieces(&burst) {
+                    // Who is gone does not hear it.
+                    write.write_all(piece).await.unwrap_or_default();
+                    // Whoever reads may read this piece before the next one comes.
+                    tokio::task::yield_now().await;
+                }
             }
-            // Whoever reads may read this piece before the next one comes.
-            tokio::task::yield_now().await;
-        }
-        if answers.wait_for(|answers| *answers >= expected).await.is_err() {
-            break;
+            Step::Await(answers) => {
+                drop(heard.wait_for(|got| got.answered >= answers).await);
+            }
+            Step::AwaitWord(number) => {
+                drop(heard.wait_for(|got| got.answers.iter().any(|(to, _)| *to == number)).await);
+            }
+            Step::Stop => {
+                write.shutdown().await.unwrap_or_default();
+                return std::future::pending().await;
+            }
+            Step::Reset => {
+                SockRef::from(write.as_ref()).set_linger(Some(Duration::ZERO)).unwrap_or_default();
+                return;
+            }
         }
     }
-    // Who is gone does not hear it.
-    write.write_all(LAST.as_bytes()).await.unwrap_or_default();
-    drop(answers.wait_for(|_| false).await); // until all has been heard
+    write.write_all(LAST).await.unwrap_or_default();
+    std::future::pending().await
 }
 
-/// Reads to the end, telling how many requests have been answered.
-async fn hear(
-    mut read: OwnedReadHalf,
-    to_head: impl Fn(usize) -> bool,
-    answered: watch::Sender<usize>,
-) -> Got {
-    let (mut buffer, mut answers) = (Vec::new(), Vec::new());
+/// Reads to the end, telling what comes.
+async fn hear(mut read: OwnedReadHalf, to_head: impl Fn(usize) -> bool, got: &watch::Sender<Got>) {
+    let mut buffer = Vec::new();
     loop {
         let more = tokio::time::timeout(PATIENCE, read.read_buf(&mut buffer)).await;
         let end = match more {
@@ -81,18 +98,18 @@ async fn hear(
             Ok(Err(_)) => Some(End::Reset),
             Err(_) => Some(End::Hung),
         };
-        while end.is_none() || !buffer.is_empty() {
-            let kind = Kind::Response { to_head: to_head(*answered.borrow()) };
+        while !buffer.is_empty() {
+            let number = got.borrow().answered;
+            let kind = Kind::Response { to_head: to_head(number) };
             let Some((answer, length)) = Message::read(&buffer, kind, end.is_some()) else { break };
             buffer.drain(..length);
-            let is_final = !answer.is_interim();
-            answers.push(answer);
-            if is_final {
-                answered.send_modify(|answered| *answered += 1);
-            }
+            got.send_modify(|got| {
+                got.answered += usize::from(!answer.is_interim());
+                got.answers.push((number, answer));
+            });
         }
         if let Some(end) = end {
-            return Got { answers, end };
+            return got.send_modify(|got| got.end = end);
         }
     }
 }

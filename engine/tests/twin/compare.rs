@@ -3,6 +3,8 @@
 //! These are: when it was and how long it took, the id of a request, the order of fields of
 //! different names (Pingora groups fields by name), how a body is cut into chunks.
 
+use super::client::Got;
+use super::said::{Body, Ending, Expects, Stream};
 use super::wire::Message;
 use std::fmt::Write as _;
 
@@ -44,6 +46,38 @@ impl Shown {
         let some = self.body.get(..length.min(200)).unwrap_or_default();
         format!("{}  {length} bytes: {}\n", self.head, some.escape_ascii())
     }
+}
+
+/// Answers and requests without those of which HTTP leaves open whether they are:
+///
+/// - `100 Continue` to who does not wait for it (RFC 9110 §10.1.1);
+/// - what an origin sees of a request that breaks off, or of which that is only found in its body;
+/// - what a client is told that is gone.
+pub(crate) fn comparable(
+    stream: &Stream,
+    got: Got,
+    asked: Vec<(usize, Message)>,
+) -> (Vec<Message>, Vec<Message>) {
+    let last = stream.requests.len() - 1;
+    let is_cut = |number: usize| number == last && stream.ending != Ending::Whole;
+    let hastes = |number: usize| {
+        let request = stream.requests.get(number);
+        is_cut(number) || request.is_some_and(|request| request.expects == Expects::Hastes)
+    };
+    let gone = |number: usize| number == last && matches!(stream.ending, Ending::Resets(_));
+    let answers = got
+        .answers
+        .into_iter()
+        .filter(|(number, answer)| !(gone(*number) || answer.status() == 100 && hastes(*number)));
+    let answers = answers.map(|(_, answer)| answer).collect();
+    let is_broken = |number: usize| {
+        let body = stream.requests.get(number).map(|request| &request.body);
+        is_cut(number) || matches!(body, Some(Body::Odd(..)))
+    };
+    let mut asked = asked;
+    asked.retain(|(number, asked)| asked.whole || !is_broken(*number));
+    asked.dedup();
+    (answers, asked.into_iter().map(|(_, asked)| asked).collect())
 }
 
 fn masked(name: &str, value: String, ports: Ports) -> String {

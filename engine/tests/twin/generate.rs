@@ -1,8 +1,8 @@
 //! Streams made up at random, from a seed.
 
-use super::act::{Act, some_size};
+use super::act::{Act, Answered, some_size};
 use super::dice::Dice;
-use super::said::{Body, Request, Stream};
+use super::said::{Body, Ending, Expects, Request, Stream};
 
 const METHODS: &[&str] =
     &["GET", "GET", "GET", "POST", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS", "PURGE"];
@@ -25,43 +25,125 @@ const TARGETS: &[&str] = &[
     "/a?b=/../c",
     "/~!$&'()*+,=:@",
 ];
-const HOSTS: &[&str] =
-    &["a.test", "a.test", "a.test", "A.TEST", "a.test:80", "a.test:8080", "10.0.0.1"];
+/// Buffered, streamed, and as the client said it.
+const ROUTES: &[&str] = &["/b", "/b", "/s", "/p", "/none"];
+const HOSTS: &[&[u8]] = &[
+    b"Host: a.test",
+    b"Host: a.test",
+    b"Host: a.test",
+    b"Host: A.TEST",
+    b"host:a.test:80",
+    b"Host: a.test:8080",
+    b"HOST: 10.0.0.1",
+    b"Host: [::1]:80",
+];
 /// Lines that requests have or have not.
-const LINES: &[&str] = &[
-    "Accept: */*",
-    "Accept-Encoding: gzip, br",
-    "User-Agent: twin",
-    "Cookie: a=1",
-    "Cookie: b=2",
-    "X-Many: 1",
-    "x-many: 2",
-    "X-Empty:",
-    "X-Spaces:  \t both \t ",
-    "X-Odd: a\tb",
-    "X-Forwarded-For: 10.1.1.1",
-    "X-Forwarded-For: 10.2.2.2, 10.3.3.3",
-    "X-Forwarded-Proto: https",
-    "X-Forwarded-Host: elsewhere.test",
-    "X-Forwarded-Port: 1",
-    "X-Forwarded-Path: /x",
-    "X-Forwarded-Prefix: /y",
-    "X-Real-IP: 10.4.4.4",
-    "X-Kong-Request-Id: mine",
-    "Forwarded: for=10.5.5.5",
-    "Via: 1.0 before",
-    "TE: trailers",
-    "TE: gzip, trailers;q=0.5",
-    "Keep-Alive: timeout=5",
-    "Proxy-Connection: keep-alive",
-    "Connection: keep-alive",
-    "Connection: X-Hop",
-    "X-Hop: 1",
-    "Authorization: Basic YTpi",
-    "Content-Type: application/json",
-    "Range: bytes=0-3",
-    "If-None-Match: \"x\"",
-    "X_Under: 1",
+const LINES: &[&[u8]] = &[
+    b"Accept: */*",
+    b"Accept: application/json",
+    b"Accept: text/html;q=0.3, text/plain",
+    b"Accept-Encoding: gzip, br",
+    b"User-Agent: twin",
+    b"Cookie: a=1",
+    b"Cookie: b=2",
+    b"X-Many: 1",
+    b"x-many: 2",
+    b"X-Empty:",
+    b"X-Spaces:  \t both \t ",
+    b"X-Odd: a\tb",
+    b"X-High: \xff\xe9",
+    b"X-Forwarded-For: 10.1.1.1",
+    b"X-Forwarded-For: 10.2.2.2, 10.3.3.3",
+    b"X-Forwarded-Proto: https",
+    b"X-Forwarded-Host: elsewhere.test",
+    b"X-Forwarded-Port: 1",
+    b"X-Forwarded-Path: /x",
+    b"X-Forwarded-Prefix: /y",
+    b"X-Real-IP: 10.4.4.4",
+    b"X-Kong-Request-Id: mine",
+    b"Forwarded: for=10.5.5.5",
+    b"Via: 1.0 before",
+    b"TE: trailers",
+    b"TE: gzip, trailers;q=0.5",
+    b"Trailer: X-Sum",
+    b"Keep-Alive: timeout=5",
+    b"Proxy-Connection: keep-alive",
+    b"Connection: keep-alive",
+    b"Connection: X-Hop",
+    b"Connection: Host, X-Twin-Not",
+    b"X-Hop: 1",
+    b"Upgrade: h2c",
+    b"Authorization: Basic YTpi",
+    b"Content-Type: application/json",
+    b"Content-Type: application/grpc",
+    b"Range: bytes=0-3",
+    b"If-None-Match: \"x\"",
+    b"X_Under: 1",
+];
+/// Lines that no request should have.
+const ODD_LINES: &[&[u8]] = &[
+    b"No colon",
+    b": no name",
+    b"X-Space : 1",
+    b" X-Folded: 1",
+    b"X-Nul: a\0b",
+    b"X-Cr: a\rb",
+    b"X-Lf: a\nX-B: b",
+    b"X(Y): 1",
+    b"X-Bell: \x07",
+    b"Host: b.test",
+    b"Host: a b",
+    b"Host:",
+    b"Expect: more",
+    b"Expect: 100-continue",
+    b"\xc3\xa9: 1",
+    b"Connection: close, close, keep-alive",
+    b"Connection: Content-Length",
+    b"Connection: Transfer-Encoding",
+    b"Connection: X-Forwarded-For, X-Real-IP",
+];
+const ODD_METHODS: &[&str] = &["TRACE", "CONNECT", "get", "G(T", "PRI", "\r\nGET", "", " GET"];
+const ODD_TARGETS: &[&str] =
+    &[" a", "/%", "/%zz", "/\u{1}", "/#a", "/\u{e9}", "/a b c", "*", "/%00"];
+const ODD_VERSIONS: &[&str] =
+    &["HTTP/1.2", "HTTP/2.0", "HTTP/0.9", "http/1.1", "HTTP/1.1 ", "HTTP/1", "", "HTTP/11.1"];
+/// Bodies that make no sense, or not to everybody.
+const ODD_BODIES: &[(&str, &[u8])] = &[
+    ("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", b"2\r\nab\r\n0\r\n\r\n"),
+    ("Content-Length: 2\r\nContent-Length: 2\r\n", b"ab"),
+    ("Content-Length: 2, 2\r\n", b"ab"),
+    ("Content-Length: 2\r\nContent-Length: 3\r\n", b"abc"),
+    ("Content-Length: -1\r\n", b""),
+    ("Content-Length: +1\r\n", b"a"),
+    ("Content-Length: 0x1\r\n", b"a"),
+    ("Content-Length: \r\n", b""),
+    ("Content-Length: 99999999999999999999\r\n", b""),
+    ("Content-Length: 002\r\n", b"ab"),
+    ("Transfer-Encoding: gzip, chunked\r\n", b"2\r\nab\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: identity\r\n", b""),
+    ("Transfer-Encoding: Chunked\r\n", b"2\r\nab\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", b"2\r\nab\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: chunked, chunked\r\n", b"2\r\nab\r\n0\r\n\r\n"),
+    ("Transfer-Encoding:\r\n", b""),
+    ("Transfer-Encoding: xchunked\r\n", b"2\r\nab\r\n0\r\n\r\n"),
+    ("Transfer-Encoding : chunked\r\n", b"2\r\nab\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\n", b"002\r\nab\r\n000\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\n", b"zz\r\nab\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\n", b"2\nab\n0\n\n"),
+    ("Transfer-Encoding: chunked\r\n", b"2\r\nabc\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\n", b"-2\r\nab\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\n", b"fffffffffffffffff\r\nab\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\n", b"2\r\nab\r\n0\r\nNo colon\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\n", b"2\r\nab\r\n0\r\nX: a\nY: b\r\n\r\n"),
+];
+const TRAILERS: &[&str] =
+    &["", "", "", "X-Sum: 1\r\n", "X-A: 1\r\nx-a: 2\r\n", "Content-Length: 3\r\n"];
+const EXTENSIONS: &[&str] = &["", "", "", ";a=b", ";a=\"b;c\""];
+const WEBSOCKET: &[&[u8]] = &[
+    b"Connection: Upgrade",
+    b"Upgrade: websocket",
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    b"Sec-WebSocket-Version: 13",
 ];
 
 /// The stream of this seed.
@@ -70,36 +152,74 @@ pub(crate) fn some_stream(seed: u64) -> Stream {
     let count = 1 + (0..3).map(|_| dice.below(8)).min().unwrap_or(0);
     let requests = (0..count).map(|number| some_request(&mut dice, number + 1 == count)).collect();
     let most = dice.pick(&[usize::MAX, usize::MAX, 20_000, 1500, 200, 20, 3, 1]);
-    Stream { requests, most, seed: dice.next() }
+    let part = dice.below(1000);
+    let ending =
+        dice.pick(&[Ending::Stops(part), Ending::Resets(part), Ending::Whole, Ending::Whole]);
+    let ending = if dice.one_in(3) { ending } else { Ending::Whole };
+    Stream { requests, most, seed: dice.next(), ending }
 }
 
 fn some_request(dice: &mut Dice, is_last: bool) -> Request {
-    let method = dice.pick(METHODS);
+    let (method, target) = (dice.pick(METHODS), dice.pick(TARGETS));
     let version = if dice.one_in(12) { "HTTP/1.0" } else { "HTTP/1.1" };
-    let mut lines = vec![format!("Host: {}", dice.pick(HOSTS)).into_bytes()];
+    let mut lines = vec![dice.pick(HOSTS)];
     if version == "HTTP/1.0" && dice.one_in(3) {
         lines.clear();
     }
-    for line in LINES {
-        if dice.one_in(12) {
-            lines.push(line.as_bytes().to_vec());
-        }
-    }
+    lines.extend(LINES.iter().filter(|_| dice.one_in(14)));
     if dice.one_in(if is_last { 2 } else { 20 }) {
-        lines.push(b"Connection: close".to_vec());
+        lines.push(b"Connection: close");
     }
-    let has_body = matches!(method, "POST" | "PUT" | "PATCH") || dice.one_in(10);
-    let chunks = version == "HTTP/1.1" && dice.one_in(2);
-    let body = match (has_body, chunks) {
-        (false, _) => Body::None,
-        (true, false) => Body::Length(some_size(dice)),
-        (true, true) => Body::Chunked(some_chunks(dice)),
+    let upgrades = dice.one_in(20);
+    let body = if upgrades {
+        lines.extend(WEBSOCKET);
+        Body::Early(if is_last { b"\x81\x05early" } else { b"" })
+    } else {
+        some_body(dice, method, version)
     };
-    let (target, act) = (dice.pick(TARGETS).to_owned(), Act::some(dice));
-    Request { method, target, version, lines, body, act, follows: dice.one_in(3) }
+    let expects = match body {
+        Body::Length(1..) | Body::Chunked { .. } if version == "HTTP/1.1" => {
+            dice.pick(&[Expects::Nothing, Expects::Nothing, Expects::Waits, Expects::Hastes])
+        }
+        _ => Expects::Nothing,
+    };
+    let mut act = Act::some(dice, upgrades && is_last);
+    if let (Answered::Switched { reads, .. }, Body::Early(early)) = (&mut act.body, &body) {
+        *reads = early.len();
+    }
+    let (route, follows) = (dice.pick(ROUTES), dice.one_in(3));
+    let mut request =
+        Request { method, route, target, version, lines, body, expects, act, follows };
+    if dice.one_in(25) {
+        spoil(dice, &mut request);
+    }
+    request
 }
 
-fn some_chunks(dice: &mut Dice) -> Vec<usize> {
-    let count = dice.below(6);
-    (0..count).map(|_| 1 + some_size(dice) / 3).collect()
+fn some_body(dice: &mut Dice, method: &str, version: &str) -> Body {
+    let has_body = matches!(method, "POST" | "PUT" | "PATCH") || dice.one_in(10);
+    match (has_body, version == "HTTP/1.1" && dice.one_in(2)) {
+        (false, _) => Body::None,
+        (true, false) => Body::Length(some_size(dice)),
+        (true, true) => Body::Chunked {
+            sizes: (0..dice.below(6)).map(|_| 1 + some_size(dice) / 3).collect(),
+            extension: dice.pick(EXTENSIONS),
+            trailers: dice.pick(TRAILERS),
+        },
+    }
+}
+
+/// Makes something of it as it should not be.
+fn spoil(dice: &mut Dice, request: &mut Request) {
+    request.expects = Expects::Nothing; // who cannot read it does not say to go on
+    match dice.below(6) {
+        0 => request.method = dice.pick(ODD_METHODS),
+        1 => request.target = dice.pick(ODD_TARGETS),
+        2 => request.version = dice.pick(ODD_VERSIONS),
+        3 => request.lines.insert(0, dice.pick(ODD_LINES)),
+        _ => {
+            let (lines, bytes) = dice.pick(ODD_BODIES);
+            request.body = Body::Odd(lines, bytes);
+        }
+    }
 }

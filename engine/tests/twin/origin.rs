@@ -1,9 +1,9 @@
-//! An origin that does what requests tell it to, and remembers every one of them.
+//! An origin that does what it was told to do with each request, and remembers every one.
 
-use super::act::Act;
-use super::said::TAG;
+use super::act::{Act, After, Answered};
+use super::said::{TAG, filling};
 use super::wire::{Kind, Message};
-use std::collections::HashMap;
+use socket2::SockRef;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -13,43 +13,56 @@ use tokio::net::{TcpListener, TcpStream};
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) addr: SocketAddr,
-    seen: Arc<Mutex<Seen>>,
+    book: Arc<Mutex<Book>>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
-    /// By the number of the run; each with its own number.
-    runs: HashMap<u64, Vec<(usize, Message)>>,
-    /// What says not what it is for.
-    strays: Vec<Message>,
+struct Book {
+    /// What to do with the requests of this run, by their numbers.
+    acts: Vec<Act>,
+    /// What came, each with its number.
+    came: Vec<(usize, Message)>,
+    run: u64,
+}
+
+impl Book {
+    /// What came in another protocol, after the request of this number.
+    fn switched(&mut self, number: usize, said: Vec<u8>) {
+        if let Some((_, message)) = self.came.iter_mut().find(|(other, _)| *other == number) {
+            message.body = said;
+        }
+    }
 }
 
 impl Origin {
     pub(crate) async fn start() -> Origin {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let origin = Origin { addr: listener.local_addr().unwrap(), seen: Arc::default() };
-        let seen = origin.seen.clone();
+        let origin = Origin { addr: listener.local_addr().unwrap(), book: Arc::default() };
+        let book = origin.book.clone();
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                tokio::spawn(serve(stream, seen.clone()));
+                tokio::spawn(serve(stream, book.clone()));
             }
         });
         origin
     }
 
-    /// What came of a run, and strays, which are not kept.
-    pub(crate) fn take(&self, run: u64) -> Vec<(usize, Message)> {
-        let mut seen = self.seen.lock().unwrap();
-        let mut came = seen.runs.remove(&run).unwrap_or_default();
-        came.extend(seen.strays.drain(..).map(|stray| (usize::MAX, stray)));
+    /// What to do from now on.
+    pub(crate) fn prepare(&self, run: u64, acts: Vec<Act>) {
+        *self.book.lock().unwrap() = Book { acts, came: Vec::new(), run };
+    }
+
+    /// What came meanwhile.
+    pub(crate) fn take(&self) -> Vec<(usize, Message)> {
+        let mut came = std::mem::take(&mut self.book.lock().unwrap().came);
         came.sort_by_key(|(number, _)| *number);
         came
     }
 }
 
-async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Seen>>) {
+async fn serve(mut stream: TcpStream, book: Arc<Mutex<Book>>) {
     let (mut buffer, mut ended) = (Vec::new(), false);
     loop {
         while let Some((message, length)) = Message::read(&buffer, Kind::Request, ended) {
@@ -57,8 +70,12 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Seen>>) {
                 return;
             }
             buffer.drain(..length);
-            let Some(answer) = note(message, &seen) else { return };
-            if stream.write_all(&answer).await.is_err() {
+            let is_head = message.line.starts_with(b"HEAD ");
+            let Some((number, act)) = note(message, &book) else { return };
+            if let Answered::Switched { reads, says } = act.body {
+                return switch(stream, buffer, &act, (reads, says), number, &book).await;
+            }
+            if !answer(&mut stream, &act, is_head).await {
                 return;
             }
         }
@@ -66,21 +83,55 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Seen>>) {
     }
 }
 
-/// Remembers it; what is to be said to it, if anything.
-fn note(message: Message, seen: &Mutex<Seen>) -> Option<Vec<u8>> {
-    let mut seen = seen.lock().unwrap();
-    let Some((run, number, act)) = tag(&message) else {
-        seen.strays.push(message);
-        return None;
-    };
-    let (whole, is_head) = (message.whole, message.line.starts_with(b"HEAD "));
-    seen.runs.entry(run).or_default().push((number, message));
-    whole.then(|| act.says(is_head))
+/// Says what it is told to; whether the connection goes on.
+async fn answer(stream: &mut TcpStream, act: &Act, is_head: bool) -> bool {
+    let bytes = act.says(is_head);
+    if act.after == After::HangsUp {
+        return false;
+    }
+    let mut pieces = bytes.chunks(act.most.max(bytes.len() / 30 + 1)).peekable();
+    while let Some(piece) = pieces.next() {
+        if pieces.peek().is_none() && act.after != After::Keeps {
+            // The end goes out with the last bytes, so that who has them all has it as well.
+            SockRef::from(&*stream).set_tcp_cork(true).unwrap();
+        }
+        if stream.write_all(piece).await.is_err() {
+            return false;
+        }
+        tokio::task::yield_now().await;
+    }
+    act.after == After::Keeps
 }
 
-fn tag(message: &Message) -> Option<(u64, usize, Act)> {
+/// Says so, reads something of the other protocol, and says something in it.
+async fn switch(
+    mut stream: TcpStream,
+    mut buffer: Vec<u8>,
+    act: &Act,
+    (reads, says): (usize, usize),
+    number: usize,
+    book: &Mutex<Book>,
+) {
+    stream.write_all(&act.says(false)).await.unwrap_or_default();
+    while buffer.len() < reads && matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {}
+    book.lock().unwrap().switched(number, buffer);
+    stream.write_all(&filling(says)).await.unwrap_or_default();
+}
+
+/// Remembers it; what is to be done with it, if all of it came. What was broken off may come late:
+/// it is nobody's any more.
+fn note(message: Message, book: &Mutex<Book>) -> Option<(usize, Act)> {
+    let mut book = book.lock().unwrap();
+    let (run, number) = tag(&message).unwrap_or((book.run, usize::MAX));
+    let act = book.acts.get(number).filter(|_| run == book.run && message.whole).cloned();
+    if run == book.run {
+        book.came.push((number, message));
+    }
+    Some((number, act?))
+}
+
+fn tag(message: &Message) -> Option<(u64, usize)> {
     let tag = std::str::from_utf8(message.all(TAG).next()?).ok()?;
-    let (run, rest) = tag.split_once(' ')?;
-    let (number, act) = rest.split_once(' ')?;
-    Some((run.parse().ok()?, number.parse().ok()?, act.parse().ok()?))
+    let (run, number) = tag.split_once(' ')?;
+    Some((run.parse().ok()?, number.parse().ok()?))
 }

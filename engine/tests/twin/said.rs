@@ -14,18 +14,33 @@ pub(crate) struct Stream {
     /// No piece is longer than this where it is cut; where that is, the seed says.
     pub(crate) most: usize,
     pub(crate) seed: u64,
+    pub(crate) ending: Ending,
+}
+
+/// How a client leaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Ending {
+    /// When it was answered, or sent away, to all it asked.
+    Whole,
+    /// After so many thousandths of its last request, saying that no more will come.
+    Stops(usize),
+    /// The same, without a word.
+    Resets(usize),
 }
 
 /// One request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: &'static str,
+    /// Which of the routes it takes.
+    pub(crate) route: &'static str,
     /// What follows the path of the route.
-    pub(crate) target: String,
+    pub(crate) target: &'static str,
     pub(crate) version: &'static str,
     /// Lines of the head beside those about the body, each without its end.
-    pub(crate) lines: Vec<Vec<u8>>,
+    pub(crate) lines: Vec<&'static [u8]>,
     pub(crate) body: Body,
+    pub(crate) expects: Expects,
     /// What the origin is to do.
     pub(crate) act: Act,
     /// Whether it is sent together with the one before it, rather than after that is answered.
@@ -37,36 +52,85 @@ pub(crate) enum Body {
     None,
     Length(usize),
     /// The sizes of the chunks before the last one.
-    Chunked(Vec<usize>),
+    Chunked {
+        sizes: Vec<usize>,
+        extension: &'static str,
+        trailers: &'static str,
+    },
+    /// Lines about a body, and what is there of one: not as it should be.
+    Odd(&'static str, &'static [u8]),
+    /// Of another protocol than HTTP, which the request asks for.
+    Early(&'static [u8]),
+}
+
+/// Whether `100 Continue` is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Expects {
+    Nothing,
+    /// And waited for.
+    Waits,
+    /// But not waited for.
+    Hastes,
+}
+
+/// What a client does next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Say(Vec<u8>),
+    /// Until so many requests are answered.
+    Await(usize),
+    /// Until something is said to the request of this number.
+    AwaitWord(usize),
+    Stop,
+    Reset,
 }
 
 /// More system calls than these would not tell more.
 const CUTS: usize = 30;
 
-/// The field that says for whom a request is meant: the run's number, the request's, the act.
+/// The field that says for whom a request is meant: the run's number, and the request's.
 pub(crate) const TAG: &str = "X-Twin";
 
 impl Stream {
-    /// What is sent at a time: the bytes of requests that follow each other without waiting, and
-    /// how many answers there are to be before the next are sent.
-    pub(crate) fn bursts(&self, route: &str, run: u64) -> Vec<(Vec<u8>, usize)> {
-        let mut bursts: Vec<(Vec<u8>, usize)> = Vec::new();
+    /// All that the client does.
+    pub(crate) fn steps(&self, slot: &str, run: u64) -> Vec<Step> {
+        let (mut steps, mut burst) = (Vec::new(), Vec::new());
+        let last = self.requests.len() - 1;
         for (number, request) in self.requests.iter().enumerate() {
-            let bytes = request.bytes(route, run, number);
-            match bursts.last_mut().filter(|_| request.follows) {
-                Some((burst, _)) => burst.extend(bytes),
-                None => bursts.push((bytes, 0)),
+            let before = number.checked_sub(1).map(|before| &self.requests[before].act);
+            if before.is_some_and(|before| !request.follows || before.leaves_unsaid()) {
+                steps.push(Step::Say(std::mem::take(&mut burst)));
+                steps.push(Step::Await(number));
             }
-            bursts.last_mut().unwrap().1 = number + 1;
+            let (head, body) = (request.head(slot, run, number), request.body());
+            if let (true, Ending::Stops(part) | Ending::Resets(part)) =
+                (number == last, self.ending)
+            {
+                let whole = [head, body].concat();
+                burst.extend(&whole[..(whole.len() - 1) * part / 1000]);
+                steps.push(Step::Say(burst));
+                steps.push(Step::Await(number));
+                let stops = matches!(self.ending, Ending::Stops(_));
+                steps.push(if stops { Step::Stop } else { Step::Reset });
+                return steps;
+            }
+            burst.extend(head);
+            if request.expects == Expects::Waits {
+                steps.push(Step::Say(std::mem::take(&mut burst)));
+                steps.push(Step::AwaitWord(number));
+            }
+            burst.extend(body);
         }
-        bursts
+        steps.push(Step::Say(burst));
+        steps.push(Step::Await(last + 1));
+        steps
     }
 
     /// Where this is cut: somewhere in it, up to [`CUTS`] times.
     pub(crate) fn pieces<'b>(&self, burst: &'b [u8]) -> impl Iterator<Item = &'b [u8]> + use<'b> {
         let (most, mut dice) = (self.most, Dice(self.seed));
         let (mut rest, mut cuts) = (burst, 0);
-        let whole = if dice.one_in(2) { 0 } else { dice.below(burst.len()) };
+        let whole = if dice.one_in(2) { 0 } else { dice.below(burst.len().max(1)) };
         std::iter::from_fn(move || {
             let length = match cuts {
                 0 if whole > 0 => whole,
@@ -83,28 +147,34 @@ impl Stream {
 }
 
 impl Request {
-    /// As it goes over the wire.
-    fn bytes(&self, route: &str, run: u64, number: usize) -> Vec<u8> {
-        let Request { method, target, version, .. } = self;
-        let mut bytes = format!("{method} {route}{target} {version}\r\n").into_bytes();
-        let mut lines = self.lines.clone();
-        lines.push(format!("{TAG}: {run} {number} {}", self.act).into_bytes());
-        match &self.body {
-            Body::None => {}
-            Body::Length(length) => lines.push(format!("Content-Length: {length}").into_bytes()),
-            Body::Chunked(_) => lines.push(b"Transfer-Encoding: chunked".to_vec()),
-        }
-        for line in lines {
-            bytes.extend(line);
+    fn head(&self, slot: &str, run: u64, number: usize) -> Vec<u8> {
+        let Request { method, route, target, version, .. } = self;
+        let mut bytes = format!("{method} {slot}{route}{target} {version}\r\n").into_bytes();
+        for line in &self.lines {
+            bytes.extend(*line);
             bytes.extend(b"\r\n");
         }
-        bytes.extend(b"\r\n");
-        match &self.body {
-            Body::None => {}
-            Body::Length(length) => bytes.extend(filling(*length)),
-            Body::Chunked(sizes) => bytes.extend(chunked(sizes)),
+        bytes.extend(format!("{TAG}: {run} {number}\r\n").bytes());
+        if self.expects != Expects::Nothing {
+            bytes.extend(b"Expect: 100-continue\r\n");
         }
+        match &self.body {
+            Body::None | Body::Early(_) => {}
+            Body::Length(length) => bytes.extend(format!("Content-Length: {length}\r\n").bytes()),
+            Body::Chunked { .. } => bytes.extend(b"Transfer-Encoding: chunked\r\n"),
+            Body::Odd(lines, _) => bytes.extend(lines.bytes()),
+        }
+        bytes.extend(b"\r\n");
         bytes
+    }
+
+    fn body(&self) -> Vec<u8> {
+        match &self.body {
+            Body::None => Vec::new(),
+            Body::Length(length) => filling(*length),
+            Body::Chunked { sizes, extension, trailers } => chunked(sizes, extension, trailers),
+            Body::Odd(_, bytes) | Body::Early(bytes) => bytes.to_vec(),
+        }
     }
 }
 
@@ -118,16 +188,16 @@ pub(crate) fn filling(length: usize) -> Vec<u8> {
 }
 
 /// The same content in chunks.
-pub(crate) fn chunked(sizes: &[usize]) -> Vec<u8> {
+pub(crate) fn chunked(sizes: &[usize], extension: &str, trailers: &str) -> Vec<u8> {
     let content = filling(sizes.iter().sum());
     let (mut bytes, mut rest) = (Vec::new(), &content[..]);
     for size in sizes {
         let (chunk, after) = rest.split_at(*size);
-        bytes.extend(format!("{size:x}\r\n").bytes());
+        bytes.extend(format!("{size:x}{extension}\r\n").bytes());
         bytes.extend(chunk);
         bytes.extend(b"\r\n");
         rest = after;
     }
-    bytes.extend(b"0\r\n\r\n");
+    bytes.extend(format!("0{extension}\r\n{trailers}\r\n").bytes());
     bytes
 }

@@ -1,10 +1,10 @@
 //! Makes a stream that fails smaller, for as long as it still fails.
 
-use super::said::{Body, Request, Stream};
+use super::said::{Body, Ending, Expects, Request, Stream};
 use super::twins::Twins;
 
 /// How often a smaller one is tried.
-const TRIES: usize = 400;
+const TRIES: usize = 200;
 
 /// The smallest stream found, and what is different about it.
 pub(crate) async fn shrink(
@@ -42,6 +42,9 @@ fn smaller(stream: &Stream) -> Vec<Stream> {
             with(&|stream| drop(stream.requests.remove(at)));
         }
     }
+    if stream.ending != Ending::Whole {
+        with(&|stream| stream.ending = Ending::Whole);
+    }
     if stream.most != usize::MAX {
         with(&|stream| stream.most = usize::MAX);
     }
@@ -63,13 +66,19 @@ fn simpler(request: &Request) -> Vec<Request> {
     with(!request.follows, &|request| request.follows = false);
     for at in 0..request.lines.len() {
         if !request.lines[at].starts_with(b"Host: ") {
-            with(false, &|request| drop(request.lines.remove(at)));
+            with(false, &|request| {
+                request.lines.remove(at);
+            });
         }
     }
     for body in simpler_bodies(&request.body) {
         with(false, &|request| request.body = body.clone());
     }
-    with(request.target.is_empty(), &|request| request.target.clear());
+    with(request.target.is_empty(), &|request| request.target = "");
+    with(request.route == "/b", &|request| request.route = "/b");
+    with(request.expects == Expects::Nothing, &|request| request.expects = Expects::Nothing);
+    with(request.version == "HTTP/1.1", &|request| request.version = "HTTP/1.1");
+    with(request.method == "GET", &|request| request.method = "GET");
     for act in request.act.simpler() {
         with(false, &|request| request.act = act.clone());
     }
@@ -79,17 +88,19 @@ fn simpler(request: &Request) -> Vec<Request> {
 fn simpler_bodies(body: &Body) -> Vec<Body> {
     match body {
         Body::None => Vec::new(),
-        Body::Length(0) => vec![Body::None],
+        Body::Odd(..) | Body::Early(_) | Body::Length(0) => vec![Body::None],
         Body::Length(length) => vec![Body::None, Body::Length(length / 2)],
-        Body::Chunked(sizes) => {
+        Body::Chunked { sizes, extension, trailers } => {
+            let of = |sizes| Body::Chunked { sizes, extension, trailers };
             let fewer = (0..sizes.len()).map(|at| {
                 let mut fewer = sizes.clone();
                 fewer.remove(at);
-                Body::Chunked(fewer)
+                of(fewer)
             });
-            let halves = sizes.iter().map(|size| size.div_ceil(2)).collect();
-            let halves = (halves != *sizes).then_some(Body::Chunked(halves));
-            std::iter::once(Body::None).chain(fewer).chain(halves).collect()
+            let halves = of(sizes.iter().map(|size| size.div_ceil(2)).collect());
+            let plain = Body::Chunked { sizes: sizes.clone(), extension: "", trailers: "" };
+            let all = std::iter::once(Body::None).chain(fewer).chain([halves, plain]);
+            all.filter(|other| other != body).collect()
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Two engines that differ in one option, each with origins of its own.
 
-use super::client::{self, End, Got};
-use super::compare::{Ports, Shown, difference};
+use super::client::{self, End};
+use super::compare::{Ports, Shown, comparable, difference};
 use super::origin::Origin;
-use super::said::Stream;
+use super::said::{Ending, Stream};
 use super::support::{Gateway, config};
+use super::wire::Message;
 use engine::Options;
 use model::testing::{route, service};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -45,11 +46,14 @@ impl Twins {
         let [first, second] = &self.engines;
         let (first, second) =
             tokio::join!(first.play(slot, stream, run), second.play(slot, stream, run));
-        if first.end == End::Hung || first.end != second.end {
-            return Some(format!("end, on: {:?}\nend, off: {:?}\n", first.end, second.end));
+        let ends_alike = first.end == second.end || matches!(stream.ending, Ending::Resets(_));
+        let differs = difference("answer", &first.answers, &second.answers)
+            .or_else(|| difference("request", &first.asked, &second.asked));
+        if first.end == End::Hung || !ends_alike {
+            let ends = format!("end, on: {:?}\nend, off: {:?}\n", first.end, second.end);
+            return Some(ends + &differs.unwrap_or_default());
         }
-        difference("answer", &first.answers, &second.answers)
-            .or_else(|| difference("request", &first.asked, &second.asked))
+        differs
     }
 }
 
@@ -59,18 +63,20 @@ impl Engine {
         for _ in 0..slots {
             origins.push(Origin::start().await);
         }
-        let services: Vec<_> = (0..)
-            .zip(&origins)
-            .map(|(slot, origin): (usize, _)| {
-                service(&format!("s{slot}")).url(&format!("http://{}/base", origin.addr)).build()
-            })
-            .collect();
-        let routes: Vec<_> = (0..)
-            .zip(&services)
-            .map(|(slot, service): (usize, _)| {
-                route(&format!("r{slot}")).to(service).path(&path(slot)).build()
-            })
-            .collect();
+        let (mut services, mut routes) = (Vec::new(), Vec::new());
+        for (slot, origin) in origins.iter().enumerate() {
+            let service = service(&format!("s{slot}")).url(&format!("http://{}/base", origin.addr));
+            let service = service.build();
+            let path = path(slot);
+            let begun = |name: &str| {
+                route(&format!("r{slot}{name}")).to(&service).path(&format!("{path}/{name}"))
+            };
+            routes.push(begun("b").build());
+            let streamed = begun("s").with("request_buffering", false);
+            routes.push(streamed.with("response_buffering", false).build());
+            routes.push(begun("p").with("preserve_host", true).with("strip_path", false).build());
+            services.push(service);
+        }
         let gateway = Gateway::with(config(services, routes), 1, |options| {
             options.door.idle_timeout = std::time::Duration::from_secs(60);
             change(options);
@@ -80,15 +86,16 @@ impl Engine {
     }
 
     async fn play(&self, slot: usize, stream: &Stream, run: u64) -> Done {
-        let Got { answers, end } = client::play(self.gateway.addr, stream, &path(slot), run).await;
         let origin = &self.origins[slot];
+        origin.prepare(run, stream.requests.iter().map(|request| request.act.clone()).collect());
+        let got = client::play(self.gateway.addr, stream, &path(slot), run).await;
         let ports = Ports { gateway: self.gateway.addr.port(), origin: origin.addr.port() };
-        let asked = origin.take(run);
-        Done {
-            answers: answers.iter().map(|answer| Shown::of(answer, ports)).collect(),
-            asked: asked.iter().map(|(_, asked)| Shown::of(asked, ports)).collect(),
-            end,
-        }
+        let end = got.end;
+        let (answers, asked) = comparable(stream, got, origin.take());
+        let shown = |messages: Vec<Message>| {
+            messages.iter().map(|message| Shown::of(message, ports)).collect()
+        };
+        Done { answers: shown(answers), asked: shown(asked), end }
     }
 }
 

@@ -87,8 +87,9 @@ impl Message {
         let codings: Vec<_> = self.all("Transfer-Encoding").collect();
         let lengths: Vec<_> = self.all("Content-Length").collect();
         match (codings.as_slice(), lengths.as_slice(), kind) {
+            _ if status == 101 && kind != Kind::Request => Framing::End,
             _ if bare => Framing::Nothing,
-            ([b"chunked"], [], _) => Framing::Chunks,
+            ([coding], [], _) if coding.eq_ignore_ascii_case(b"chunked") => Framing::Chunks,
             ([], [_], _) => Framing::Length,
             ([], [], Kind::Request) => Framing::Nothing,
             ([], [], Kind::Response { .. }) => Framing::End,
