@@ -289,6 +289,8 @@ impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
         download: &mut Download,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Trouble>> {
+        // Whatever keeps the answer from moving: a client may send everything before it reads anything.
+        let sending = self.poll_request(cx)?;
         loop {
             if self.poll_deliver(download, cx)?.is_pending() {
                 return self.poll_client_patience(cx);
@@ -296,10 +298,6 @@ impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
             if download.is_read() {
                 return Poll::Ready(Ok(()));
             }
-            let sending = match self.upload.is_read() {
-                true => Sending::Done,
-                false => self.poll_request(cx)?,
-            };
             match self.up.poll_fill(cx, download.expected()) {
                 Poll::Ready(Ok(1..)) => self.moved = None,
                 Poll::Ready(Ok(_)) if download.ends_with_connection() => download.finish(),

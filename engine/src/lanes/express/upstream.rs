@@ -70,10 +70,7 @@ impl<S: Transport> Upstream<S> {
         const MOST: usize = 64 * 1024;
         let room = expected.clamp(READ, MOST);
         if self.rd.capacity() - self.rd.len() < room / 4 {
-            match self.rd.is_empty() {
-                true => self.rd = BytesMut::with_capacity(room),
-                false => self.rd.reserve(room),
-            }
+            self.rd.reserve(room);
         }
         pin!(self.io.read_buf(&mut self.rd)).poll(cx)
     }
