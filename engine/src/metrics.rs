@@ -18,6 +18,7 @@ struct Cells {
     open: AtomicU64,
     given: AtomicU64,
     requests: AtomicU64,
+    express: AtomicU64,
     unlogged: AtomicU64,
     panics: AtomicU64,
     handshakes: AtomicU64,
@@ -40,6 +41,8 @@ pub struct WorkerStats {
     pub given: u64,
     /// Requests begun, refused ones included.
     pub requests: u64,
+    /// Those of them that took the express lane.
+    pub express: u64,
     /// Requests whose failure was not logged, since too many had been already.
     pub failures_unlogged: u64,
     /// Connections lost to a panic, and HTTP/2 requests that were.
@@ -69,6 +72,10 @@ impl Counters {
 
     pub(crate) fn count_request(&self) {
         self.0.requests.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_express(&self) {
+        self.0.express.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn count_given(&self) {
@@ -114,6 +121,7 @@ impl Counters {
             open: self.0.open.load(Relaxed),
             given: self.0.given.load(Relaxed),
             requests: self.0.requests.load(Relaxed),
+            express: self.0.express.load(Relaxed),
             failures_unlogged: self.0.unlogged.load(Relaxed),
             panics: self.0.panics.load(Relaxed),
             handshakes: self.0.handshakes.load(Relaxed),

@@ -398,6 +398,11 @@ impl Stats {
         self.workers.iter().map(|worker| worker.requests).sum()
     }
 
+    /// Those of them that took the express lane.
+    pub fn express(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.express).sum()
+    }
+
     /// Connections lost to a panic.
     pub fn panics(&self) -> u64 {
         self.workers.iter().map(|worker| worker.panics).sum()

@@ -62,6 +62,7 @@ impl<N: Io> Express<N> {
         mut exchange: Box<Exchange>,
         mut stream: BoundedStream<T>,
     ) -> Next {
+        exchange.client().station.counters.count_express();
         let mut upload = Upload::new(&exchange);
         loop {
             let trouble = match self.attempt(&mut exchange, &mut stream, &mut upload).await {

@@ -7,6 +7,7 @@ mod buffering;
 mod forwarding;
 mod framing;
 mod kept;
+mod lanes;
 mod lifecycle;
 mod logs;
 mod messages;

@@ -161,6 +161,7 @@ fn traffic(stats: &Stats) -> Value {
             "accepting_paused": stats.pauses,
             "proxy_headers_failed": stats.proxy_headers_failed,
             "total_requests": stats.requests,
+            "requests_express": stats.express,
             "failures_unlogged": stats.failures_unlogged,
             "panics": stats.panics,
         })
