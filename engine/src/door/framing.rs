@@ -93,6 +93,14 @@ impl Body {
         }
     }
 
+    /// How much is still to come, if that is known; something, if not.
+    pub(crate) fn left(&self) -> u64 {
+        match self {
+            Body::Length(left) => *left,
+            Body::Chunked(_) => u64::from(!self.is_done()),
+        }
+    }
+
     /// Whether the last byte has been fed.
     pub fn is_done(&self) -> bool {
         match self {

@@ -190,11 +190,8 @@ impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
             if !self.up.listens() {
                 return Ok(Sending::Done); // what it has heard it may answer
             }
-            let read = self.upload.poll_read(self.stream, self.exchange, &mut self.up.wr, cx);
-            let read = match read {
-                Poll::Ready(Err(failure)) => return Err(failure.into()),
-                read => read.is_ready(),
-            };
+            // What is there goes out together.
+            let waits = self.poll_upload(cx)?.is_pending();
             let held = self.up.wr.len();
             if self.up.poll_send(cx).is_pending() {
                 if self.up.wr.len() < held {
@@ -202,12 +199,24 @@ impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
                 }
                 return Ok(Sending::Upstream);
             }
-            match (read, self.upload.is_read()) {
+            match (waits, self.upload.is_read()) {
                 (_, true) => return Ok(Sending::Done),
-                (false, false) => return Ok(Sending::Client),
-                (true, false) => self.moved = None,
+                (true, false) => return Ok(Sending::Client),
+                (false, false) => self.moved = None,
             }
         }
+    }
+
+    /// Reads as much of the body as there is, and room for.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Trouble> {
+        while self.upload.wants(&self.up.wr) {
+            match self.upload.poll_read(self.stream, self.exchange, &mut self.up.wr, cx) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+            self.moved = None;
+        }
+        Ok(Poll::Ready(()))
     }
 
     /// A client that has nothing more to say may leave; then nobody needs the answer.

@@ -82,8 +82,12 @@ impl Upload {
         self.end(out);
     }
 
-    /// Reads more of it into `out`, if there is room. Ready when there is something new to send, or nothing
-    /// more to read.
+    /// Whether there is more to read, and room for it behind what waits in `out`.
+    pub(super) fn wants(&self, out: &BytesMut) -> bool {
+        !self.is_read() && out.len() < PENDING
+    }
+
+    /// Reads more of it into `out`, which it must [want](Upload::wants).
     pub(super) fn poll_read<T: Transport>(
         &mut self,
         stream: &mut BoundedStream<T>,
@@ -91,13 +95,11 @@ impl Upload {
         out: &mut BytesMut,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Failure>> {
-        if self.is_read() || out.len() >= PENDING {
-            return Poll::Ready(Ok(()));
-        }
         let came = match &mut self.coding {
             Coding::Plain => {
                 let before = out.len();
-                ready!(fill(stream, out, cx))?;
+                let room = self.body.left().min(PENDING.saturating_sub(before) as u64) as usize;
+                ready!(fill(stream, out, room, cx))?;
                 let came = out.get(before..).unwrap_or_default();
                 // The stream ends where the body does: all that came is the body's.
                 self.body.feed(came).map_err(|_| Failure::BodyMalformed)?;
@@ -105,7 +107,7 @@ impl Upload {
                 came.len()
             }
             Coding::Chunked(raw) => {
-                ready!(fill(stream, raw, cx))?;
+                ready!(fill(stream, raw, READ, cx))?;
                 let mut came = 0;
                 let kept = &mut self.kept;
                 let decoded = self.body.decode(raw, |data| {
@@ -148,11 +150,10 @@ impl Kept {
 fn fill<T: Transport>(
     stream: &mut BoundedStream<T>,
     into: &mut BytesMut,
+    room: usize,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Failure>> {
-    if into.capacity() - into.len() < READ / 4 {
-        into.reserve(READ);
-    }
+    into.reserve(room);
     let read = ready!(pin!(stream.read_buf(into)).poll(cx));
     Poll::Ready(match read {
         Ok(1..) => Ok(()),
