@@ -2,7 +2,8 @@
 # The proxies of run.sh: ours and the rivals, how each is started, and where it listens. Sourced.
 #
 # A rival is a folder of loadtest/rivals with a rival.sh, which says RIVAL_SPEAKS (of http, https,
-# http2) and has `rival_version` (one line; fails where the rival cannot run) and `rival_start`.
+# http2) and has `rival_version` (a line; fails where the rival cannot run, and may say why) and
+# `rival_start`.
 
 PROXIES=()  # names of those that run, in the order of the table
 VERSIONS=() # a line of each: name and version
@@ -23,17 +24,17 @@ choose_proxies() {
     local each name version named=${#RIVALS[@]}
     for each in "${GATEWAYS[@]}"; do
         PROXIES+=("${each%%:*}")
-        VERSIONS+=("${each%%:*} $(gateway_version), ${each#*: }")
+        VERSIONS+=("${each%%:*} ($(gateway_version), ${each#*: })")
     done
     ((named)) || mapfile -t RIVALS < <(rivals)
     for name in "${RIVALS[@]}"; do
         become "$name"
         if version=$(rival_version); then
             PROXIES+=("$name")
-            VERSIONS+=("$name $version")
+            VERSIONS+=("$name ($version)")
         else
-            ((!named)) || die "$name is not here"
-            skip "$name: not here"
+            ((!named)) || die "$name: ${version:-not here}"
+            skip "$name: ${version:-not here}"
         fi
     done
 }

@@ -4,7 +4,7 @@ RIVAL_SPEAKS=http
 FLOOR_OPTIONS=()
 
 rival_version() {
-    ((WORKERS == 1)) || return 1 # it has one thread
+    ((WORKERS == 1)) || { echo 'it has one thread' && return 1; }
     build_floor && printf "Pingora's own loop"
 }
 
