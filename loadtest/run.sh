@@ -269,7 +269,7 @@ set_command() {
 run_k6() {
     [[ $QUICK == no ]] || return 0
     has k6 || { skip "loadtest/k6/: k6 is not here" && return 0; }
-    local script name ours=()
+    local script name log ours=()
     for name in "${PROXIES[@]}"; do
         ! is_ours "$name" || ours+=("$name")
     done
@@ -277,9 +277,11 @@ run_k6() {
     start_proxies "${ours[@]}"
     for script in loadtest/k6/*.js; do
         for name in "${ours[@]}"; do
-            say "k6: $script, $name" >&2
-            "${on_load[@]}" k6 run --quiet --env TARGET="$(url_of "$name" http "")" "$script" >&2 ||
-                die "$name does not keep within the thresholds of $script"
+            say "$script, $name" >&2
+            log=$DIR/k6-$(basename "$script" .js)-$name.log
+            "${on_load[@]}" k6 run --quiet --env TARGET="$(url_of "$name" http "")" "$script" >"$log" 2>&1 ||
+                die "$name does not keep within the thresholds of $script; see $log"
+            grep -E '^ +(✓|http_reqs|http_req_duration)' "$log" >&2
         done
     done
     stop_proxies

@@ -4,22 +4,21 @@ is beside that of nginx. Its own colours and background, for light and for dark.
 from xml.sax.saxutils import escape
 
 COLUMNS = 3
-WIDTH, GAP, MARGIN = 300, 24, 20  # of a panel, between them, around all
-NAME, SCALE, FIGURES = 96, 128, 76  # of a panel: the names, the bars, the figures
+NAME, SCALE, FIGURES = 100, 128, 92  # widths in a panel: the names, the bars, the figures
+WIDTH, GAP, MARGIN = NAME + SCALE + FIGURES, 20, 20  # of a panel, between them, around all
 BAR, ROW, TITLE, HEADER = 11, 17, 26, 62
 MOST = 2.5  # times nginx: where longer bars are cut
 
 STYLE = """
   .back { fill: #ffffff } .title, .panel { fill: #1f2328 } .note, .name, .figure { fill: #59636e }
   .ours { fill: #1a7f37 } .lane { fill: #8ccf9b } .base { fill: #57606a } .rival { fill: #b6bec7 }
-  .mine { fill: #1f2328; font-weight: 600 } .line { stroke: #57606a; stroke-dasharray: 2 2 } .cut { fill: #ffffff }
+  .name.mine, .figure.mine { fill: #1f2328; font-weight: 600 } .line { stroke: #57606a; stroke-dasharray: 2 2 } .cut { fill: #ffffff }
   @media (prefers-color-scheme: dark) {
-    .back { fill: #0d1117 } .title, .panel, .mine { fill: #f0f6fc } .note, .name, .figure { fill: #9198a1 }
+    .back { fill: #0d1117 } .title, .panel, .name.mine, .figure.mine { fill: #f0f6fc } .note, .name, .figure { fill: #9198a1 }
     .ours { fill: #3fb950 } .lane { fill: #23682f } .base { fill: #9198a1 } .rival { fill: #3d444d }
     .line { stroke: #9198a1 } .cut { fill: #0d1117 }
   }
-  .mine.name, .mine.figure { fill: inherit }
-  text { font: 11px system-ui, sans-serif } .title { font-size: 16px; font-weight: 600 }
+  text { font-family: system-ui, sans-serif; font-size: 11px } .title { font-size: 16px; font-weight: 600 }
   .panel { font-size: 12px; font-weight: 600 } .name { text-anchor: end }
 """
 
