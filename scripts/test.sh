@@ -39,7 +39,7 @@ cargo test --workspace --locked --no-fail-fast --test '*'
 # for it, since nginx's package would start a server.
 say "Load test"
 if has wrk && has nginx && (($(nproc) > 1)); then
-    USE_GATEWAY=${CARGO_TARGET_DIR:-target}/debug/gateway loadtest/run.sh --quick --scenario small,pushes
+    USE_GATEWAY=${CARGO_TARGET_DIR:-target}/debug/gateway loadtest/run.sh --quick --scenario small,pushes >/dev/null
 else
     note "wrk, nginx and two cores are not all here: skipped"
 fi
