@@ -158,7 +158,7 @@ measure_scenario() {
         ! speaks "$name" "$SPEAKS" || taking_part+=("$name")
     done
     json name "$1" title "$TITLE" question "$QUESTION" connections "$((CONNECTIONS * STREAMS))" routes "$ROUTES" \
-        goal_cpu "$GOAL_CPU" goal_rss "$GOAL_RSS" may_fail "$MAY_FAIL" >>"$DIR/scenarios"
+        goal_cpu "$GOAL_CPU" goal_p99 "$GOAL_P99" goal_rss "$GOAL_RSS" may_fail "$MAY_FAIL" >>"$DIR/scenarios"
     start_proxies "${taking_part[@]}"
     same_answers "${taking_part[@]}"
     hold_idle "${taking_part[@]}"
@@ -173,7 +173,7 @@ may_open() { [[ $(ulimit -n) == unlimited ]] || (($(ulimit -n) > $1)); }
 read_scenario() {
     local file
     TITLE='' ASK=/x METHOD=GET BODY=0 HEADERS=() SPEAKS=http ROUTES=1 CONNECTIONS=$EACH_CONNECTIONS STREAMS=1
-    IDLE=0 CHANGES=0 MAY_FAIL=no GOAL_CPU='' GOAL_RSS=''
+    IDLE=0 CHANGES=0 MAY_FAIL=no GOAL_CPU='' GOAL_P99='' GOAL_RSS=''
     file=$(find loadtest/scenarios -regex ".*/[0-9]*-$1\\.sh")
     # shellcheck source=/dev/null
     source "$file"

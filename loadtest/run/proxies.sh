@@ -162,8 +162,8 @@ start_ours() {
     if ((CHANGES)); then
         properties+=("role = data_plane" "cluster_control_plane = 127.0.0.1:$CLUSTER_PORT")
     else
-        python3 -B loadtest/run/routes_file.py "http://127.0.0.1:$ORIGIN_PORT" "$ROUTES" >"$HOME_OF.json"
-        properties+=("database = off" "declarative_config = $HOME_OF.json" "admin_listen = off")
+        python3 -B loadtest/run/routes_file.py "http://127.0.0.1:$ORIGIN_PORT" "$ROUTES" >"$HOME_OF/routes.json"
+        properties+=("database = off" "declarative_config = $HOME_OF/routes.json" "admin_listen = off")
     fi
     write_conf "$NAME" "${properties[@]}"
     spawn_proxy "$GATEWAY" start -c "$DIR/$NAME.conf"

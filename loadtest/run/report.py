@@ -1,7 +1,7 @@
 """Makes the report of a run.
 
     report.py DIR TO         of what run.sh left in DIR: TO.json, TO.md and TO.svg; prints the table
-    report.py --readme FILE  prints the README's table, of a run that was kept (its .json)
+    report.py --readme FILE  prints the README's chart and table, of a run that was kept (its .json)
     report.py --sound FILE   fails if requests to a gateway did where none may
 
 The JSON has all there is: every turn, and of each proxy in each scenario the median of the rounds.
@@ -56,7 +56,7 @@ def collect(directory: Path) -> dict:
     order = [line.split(" ")[0] for line in facts["proxies"]]
     for scenario in scenarios:
         own = [turn for turn in turns if turn["scenario"] == scenario["name"]]
-        for name in ("goal_cpu", "goal_rss"):
+        for name in ("goal_cpu", "goal_p99", "goal_rss"):
             scenario[name] = float(scenario[name]) if scenario[name] else None
         for name in ("connections", "routes"):
             scenario[name] = int(scenario[name])
@@ -140,10 +140,12 @@ def goals(run: dict) -> str:
     said = []
     for scenario in run["scenarios"]:
         for proxy in scenario["proxies"]:
-            to_nginx = proxy["to_nginx"]["cpu_us"]
-            if proxy["name"] == OURS and scenario["goal_cpu"] and to_nginx:
-                said.append(goal(scenario, "CPU ÷ nginx", to_nginx["median"], scenario["goal_cpu"], ".2f"))
-            if proxy["name"] == OURS and scenario["goal_rss"]:
+            if proxy["name"] != OURS:
+                continue
+            for what, figure, wanted in (("CPU", "cpu_us", "goal_cpu"), ("p99", "p99_ms", "goal_p99")):
+                if scenario[wanted] and proxy["to_nginx"][figure]:
+                    said.append(goal(scenario, f"{what} ÷ nginx", proxy["to_nginx"][figure]["median"], scenario[wanted], ".2f"))
+            if scenario["goal_rss"]:
                 said.append(goal(scenario, "RSS MiB", proxy["rss_mib"], scenario["goal_rss"], ".0f"))
     return f"\n| goal of `{OURS}` | | measured | goal | |\n|---|---|--:|--:|---|\n{''.join(said)}" if said else ""
 
@@ -175,8 +177,11 @@ def readme(run: dict, file: Path) -> str:
     others = [name for name in names if name != BASE]
     head = f"| CPU per request ÷ nginx | nginx µs | {' | '.join(others)} |\n|---|--:|{'--:|' * len(others)}\n"
     rows = "".join(readme_row(scenario, others) for scenario in run["scenarios"])
-    link = os.path.relpath(file.with_suffix(".md"), Path(__file__).resolve().parent.parent.parent)
-    return f"{head}{rows}\n{run['date']}, {run['hardware'].split(', load')[0]}; [the whole table]({link})."
+    kept = os.path.relpath(file.with_suffix(""), Path(__file__).resolve().parent.parent.parent)
+    return (
+        f"![CPU per request beside nginx]({kept}.svg)\n\n{head}{rows}\n"
+        f"{run['gateway']}, {run['date']}, {run['hardware'].split(', load')[0]}; [the whole table]({kept}.md)."
+    )
 
 
 def readme_row(scenario: dict, others: list[str]) -> str:
