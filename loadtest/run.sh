@@ -51,13 +51,15 @@ main() {
     begin "$PORTS"
     make_pair
     choose_proxies
+    has k6 || skip "loadtest/k6/: k6 is not here"
     start_origin
     local scenario
     for scenario in "${SCENARIOS[@]}"; do
         measure_scenario "$scenario"
     done
-    run_k6
     write_report
+    run_k6
+    python3 -B loadtest/run/report.py --sound "$REPORT.json" || die "requests to the gateway failed where none may"
 }
 
 read_options() {
@@ -260,17 +262,32 @@ set_command() {
         command=(h2load --threads "$threads" --clients "$CONNECTIONS" --max-concurrent-streams "$STREAMS" --duration "$2"
             --log-file "$DIR/h2load.log" "${headers[@]}" "$1")
     else
-        command=(wrk --threads "$threads" --connections "$CONNECTIONS" --duration "$2s" --script loadtest/run/wrk.lua
+        command=(wrk --threads "$threads" --connections "$CONNECTIONS" --duration "$2s" --timeout 20s --script loadtest/run/wrk.lua
             "${headers[@]}" "$1" -- "$METHOD" "$BODY")
     fi
 }
 
 # ---- What comes of it
 
+write_report() {
+    local to=$DIR name
+    name=$(date -u +%Y-%m-%d-%H%M)-run
+    if [[ $KEEP == yes ]]; then
+        to=loadtest/runs
+        mkdir -p "$to"
+        name+=-$(git rev-parse --short HEAD 2>/dev/null || echo local)
+    fi
+    json date "$(date -u +%Y-%m-%d)" gateway "$(gateway_version)" hardware "$(hardware)" rounds "$ROUNDS" \
+        seconds "$SECONDS_EACH" workers "$WORKERS" proxy_cores "$PROXY_CORES" load_cores "$LOAD_CORES" \
+        proxies "$(printf '%s\n' "${VERSIONS[@]}")" skipped "$(printf '%s\n' "${SKIPPED[@]}")" >"$DIR/facts"
+    REPORT=$to/$name
+    python3 -B loadtest/run/report.py "$DIR" "$REPORT"
+    note "written: $REPORT.md, .json and .svg" >&2
+}
+
 # Where k6 is installed, it has its say about ours: thresholds rather than numbers.
 run_k6() {
-    [[ $QUICK == no ]] || return 0
-    has k6 || { skip "loadtest/k6/: k6 is not here" && return 0; }
+    [[ $QUICK == no ]] && has k6 || return 0
     local script name log ours=()
     for name in "${PROXIES[@]}"; do
         ! is_ours "$name" || ours+=("$name")
@@ -287,22 +304,6 @@ run_k6() {
         done
     done
     stop_proxies
-}
-
-write_report() {
-    local to=$DIR name
-    name=$(date -u +%Y-%m-%d)-run
-    if [[ $KEEP == yes ]]; then
-        to=loadtest/runs
-        mkdir -p "$to"
-        name+=-$(git rev-parse --short HEAD 2>/dev/null || echo local)
-    fi
-    json date "$(date -u +%Y-%m-%d)" gateway "$(gateway_version)" hardware "$(hardware)" rounds "$ROUNDS" \
-        seconds "$SECONDS_EACH" workers "$WORKERS" proxy_cores "$PROXY_CORES" load_cores "$LOAD_CORES" \
-        proxies "$(printf '%s\n' "${VERSIONS[@]}")" skipped "$(printf '%s\n' "${SKIPPED[@]}")" >"$DIR/facts"
-    python3 -B loadtest/run/report.py "$DIR" "$to/$name"
-    note "written: $to/$name.md, .json and .svg" >&2
-    python3 -B loadtest/run/report.py --sound "$to/$name.json" || die "requests to the gateway failed where none may"
 }
 
 main "$@"

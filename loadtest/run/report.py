@@ -114,12 +114,13 @@ def table(run: dict) -> str:
 
 def preface(run: dict) -> str:
     proxies = "".join(f"- {line}\n" for line in run["proxies"])
+    at_once = ", ".join(dict.fromkeys(f"{scenario['connections']:,}" for scenario in run["scenarios"]))
     skipped = "".join(f"- not measured: {line}\n" for line in run["skipped"])
     return (
         f"# The gateway beside other proxies, {run['date']}\n\n{run['hardware']}.\n"
         f"Proxies on core {run['proxy_cores']} with {run['workers']} worker(s), client and origin on core {run['load_cores']}; "
-        f"{run['rounds']} round(s) of {run['seconds']} s,\nin turns. Medians of the rounds; a ratio is to nginx in the same "
-        f"round, lowest to highest in brackets.\n\n{proxies}{skipped}\n"
+        f"{run['rounds']} round(s) of {run['seconds']} s,\nin turns, {at_once} requests at once. Medians of the rounds; a ratio is to "
+        f"nginx in the same round, lowest to highest in brackets.\n\n{proxies}{skipped}\n"
     )
 
 
