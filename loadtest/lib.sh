@@ -10,25 +10,25 @@ source scripts/lib/cluster.sh
 
 # One block of ports above LOADTEST_PORT, away from those of nodes that run here in earnest.
 : "${LOADTEST_PORT:=19000}"
-PROXY_PORT=$LOADTEST_PORT
-ADMIN_PORT=$((LOADTEST_PORT + 1))
-CLUSTER_PORT=$((LOADTEST_PORT + 2))
-STATUS_PORT=$((LOADTEST_PORT + 3))
-CP_STATUS_PORT=$((LOADTEST_PORT + 4))
-ORIGIN_PORT=$((LOADTEST_PORT + 5))
-NGINX_PORT=$((LOADTEST_PORT + 6))
-FLOOR_PORT=$((LOADTEST_PORT + 7))
-HEADERS_PORT=$((LOADTEST_PORT + 8))
+# shellcheck disable=SC2034 # for the scripts, and cluster.sh
+{
+    PROXY_PORT=$LOADTEST_PORT
+    ADMIN_PORT=$((LOADTEST_PORT + 1))
+    CLUSTER_PORT=$((LOADTEST_PORT + 2))
+    STATUS_PORT=$((LOADTEST_PORT + 3))
+    CP_STATUS_PORT=$((LOADTEST_PORT + 4))
+    ORIGIN_PORT=$((LOADTEST_PORT + 5))
+    TLS_PORT=$((LOADTEST_PORT + 6))
+}
 DIR=$PWD/target/loadtest
 
-# Takes DIR, and empties it: every run starts from nothing.
+# begin COUNT: takes DIR, and empties it: every run starts from nothing. COUNT ports are to be free.
 begin() {
     only_one
     LOAD=$(cut -d ' ' -f 1 /proc/loadavg)
-    local port ports=()
-    for port in "$PROXY_PORT" "$ADMIN_PORT" "$CLUSTER_PORT" "$STATUS_PORT" "$CP_STATUS_PORT" \
-        "$ORIGIN_PORT" "$NGINX_PORT" "$FLOOR_PORT" "$HEADERS_PORT"; do
-        ports+=("LOADTEST_PORT+$((port - LOADTEST_PORT))=$port")
+    local each ports=()
+    for ((each = 0; each < $1; each++)); do
+        ports+=("LOADTEST_PORT+$each=$((LOADTEST_PORT + each))")
     done
     need_ports "${ports[@]}"
     [[ -n ${USE_GATEWAY:-} ]] || COMMIT=$(commit) # of a program that was handed in, nothing is known
@@ -51,6 +51,9 @@ commit() {
     git diff --quiet HEAD 2>/dev/null || commit+=', changed'
     printf '%s' "$commit"
 }
+
+# answers URL: with a status that is no error.
+answers() { http --fail --output /dev/null "$1" 2>/dev/null; }
 
 # number NAME VALUE: ends the script unless it is a whole number above 0.
 number() { [[ $2 =~ ^[1-9][0-9]*$ ]] || die "$1 takes a number above 0, not '$2'"; }

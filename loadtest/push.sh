@@ -13,7 +13,7 @@ Usage: loadtest/push.sh [OPTION...]
   --sizes "N..."  routes in the configuration, ascending ("100 10000")
   --keep          leave the report in loadtest/runs/
 
-Variables: USE_GATEWAY=FILE (build nothing), LOADTEST_PORT=19000 (the first of nine ports).
+Variables: USE_GATEWAY=FILE (build nothing), LOADTEST_PORT=19000 (the first of seven ports).
 END
 }
 
@@ -22,7 +22,7 @@ PUSHES=200 SIZES=(100 10000) KEEP=no
 main() {
     read_options "$@"
     need curl python3
-    begin
+    begin 7
     prepare_planes "proxy_access_log = off"
     start_control_plane
     start_data_plane
@@ -54,7 +54,7 @@ start_origin() {
     mkdir -p "$DIR/site"
     echo "served" >"$DIR/site/hello.txt"
     spawn origin python3 -m http.server --bind 127.0.0.1 --directory "$DIR/site" "$ORIGIN_PORT"
-    wait_for 30 "the origin answers" http --fail --output /dev/null "http://127.0.0.1:$ORIGIN_PORT/hello.txt" 2>/dev/null
+    wait_for 30 "the origin answers" answers "http://127.0.0.1:$ORIGIN_PORT/hello.txt"
 }
 
 describe() {

@@ -1,78 +1,118 @@
 #!/usr/bin/env bash
-# CPU per request, requests per second and latency of the data plane beside other proxies.
+# The gateway beside other proxies: CPU per request, requests per second, latency, memory, errors.
 #
-# One core carries the proxy, another the load and the origin. The proxies take turns, round by round,
-# so that whatever the machine does meanwhile meets both; ratios are taken within a round.
+# One core carries the proxy, another the load and the origin. In each scenario the proxies take turns,
+# round by round, so that whatever the machine does meanwhile meets all of them; a ratio is taken
+# within a round. The folder scenarios/ is the list of questions, rivals/ that of the rivals.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=loadtest/lib.sh
 source loadtest/lib.sh
+# shellcheck source=loadtest/run/proxies.sh
+source loadtest/run/proxies.sh
 
 usage() {
     cat <<'END'
 Usage: loadtest/run.sh [OPTION...]
 
-  --rounds N        turns of each proxy (5)
-  --seconds N       of load per turn (10)
-  --connections N   kept open by the client (64)
-  --routes N        in the gateway's configuration, of which the last is asked for (1)
-  --beside LIST     the rivals, separated by commas (nginx): nginx, floor (a proxy on Pingora that does
-                    nothing), floor-headers (the same, setting the headers that the gateway sets)
-  --proxy-core N    CPU of the proxy (the first of those allowed)
-  --load-core N     CPU of client and origin (the second)
-  --keep            leave the report in loadtest/runs/
+  --scenario LIST   only these, separated by commas (all of loadtest/scenarios/)
+  --beside LIST     only these rivals (all of loadtest/rivals/ that are installed)
+  --rounds N        turns of each proxy in each scenario (3)
+  --seconds N       of load per turn (2)
+  --connections N   kept open by the client, where the scenario does not say (64)
+  --workers N       of each proxy (1); above 1, how evenly the gateway's share the load
+  --quick           one round of one second beside nginx: that it works, not how fast
+  --proxy-cores L   CPUs of the proxy, such as 0-3,6 (the first of those allowed, one for each worker)
+  --load-cores L    CPUs of client and origin (as many of the others)
+  --keep            leave the report in loadtest/runs/ rather than in target/loadtest/
+  --list            name scenarios and rivals, and exit
 
-Variables: USE_GATEWAY=FILE (build nothing), LOADTEST_PORT=19000 (the first of nine ports).
+Variables: USE_GATEWAY=FILE and USE_FLOOR=FILE (build nothing), LOADTEST_PORT=19000 (the first of 50 ports).
 END
 }
 
-ROUNDS=5 SECONDS_EACH=10 CONNECTIONS=64 ROUTES=1 RIVALS=(nginx) PROXY_CORE='' LOAD_CORE='' KEEP=no
-readonly WARM_UP=1 # seconds before each turn, not counted
-TICKS_PER_SECOND=$(getconf CLK_TCK)
+# Ours, and what is said in the configuration of each: a line here is a row of every table.
+readonly GATEWAYS=(
+    'gateway: express_lane = on'
+    'gateway-pingora: express_lane = off'
+)
+
+ROUNDS=3 SECONDS_EACH=2 EACH_CONNECTIONS=64 WORKERS=1 KEEP=no QUICK=no
+SCENARIOS=() RIVALS=() PROXY_CORES='' LOAD_CORES=''
+WARM_UP=1 # seconds of load that are not counted
+readonly PORTS=50
 
 main() {
     read_options "$@"
-    need wrk nginx taskset curl python3
+    need wrk nginx taskset curl python3 openssl
+    want h2load
     choose_cores
-    begin
+    ulimit -n "$(ulimit -Hn)" # idle connections have a descriptor at each end
+    begin "$PORTS"
+    make_pair
+    choose_proxies
+    has k6 || skip "loadtest/k6/: k6 is not here"
     start_origin
-    start_rivals
-    start_gateway
-    same_answers
-    take_turns
-    describe >"$DIR/report.md"
-    report "$DIR/report.md" run
+    local scenario
+    for scenario in "${SCENARIOS[@]}"; do
+        measure_scenario "$scenario"
+    done
+    write_report
     run_k6
+    python3 -B loadtest/run/report.py --sound "$REPORT.json" || die "requests to the gateway failed where none may"
 }
 
 read_options() {
     while (($#)); do
         case $1 in
             --keep) KEEP=yes && shift && continue ;;
+            --quick) QUICK=yes WARM_UP=0 ROUNDS=1 SECONDS_EACH=1 RIVALS=(nginx) && shift && continue ;;
+            --list) list && exit 0 ;;
             -h | --help) usage && exit 0 ;;
             --*) (($# > 1)) || die "$1 takes a value" ;;
             *) usage >&2 && exit 2 ;;
         esac
         case $1 in
+            --scenario) read_names "$1" "$2" scenarios && SCENARIOS=("${NAMES[@]}") ;;
+            --beside) read_names "$1" "$2" rivals && RIVALS=("${NAMES[@]}") ;;
             --rounds) number "$1" "$2" && ROUNDS=$2 ;;
             --seconds) number "$1" "$2" && SECONDS_EACH=$2 ;;
-            --connections) number "$1" "$2" && CONNECTIONS=$2 ;;
-            --routes) number "$1" "$2" && ROUTES=$2 ;;
-            --beside) read_rivals "$2" ;;
-            --proxy-core) PROXY_CORE=$2 ;;
-            --load-core) LOAD_CORE=$2 ;;
+            --connections) number "$1" "$2" && EACH_CONNECTIONS=$2 ;;
+            --workers) number "$1" "$2" && WORKERS=$2 ;;
+            --proxy-cores) PROXY_CORES=$2 ;;
+            --load-cores) LOAD_CORES=$2 ;;
             *) usage >&2 && exit 2 ;;
         esac
         shift 2
     done
+    ((${#SCENARIOS[@]})) || mapfile -t SCENARIOS < <(scenarios)
 }
 
-read_rivals() {
+# read_names OPTION LIST KIND: into NAMES, each of which is one of those that KIND prints.
+read_names() {
+    local name known
+    known=" $("$3" | paste -sd ' ') "
+    IFS=, read -ra NAMES <<<"$2"
+    ((${#NAMES[@]})) || die "$1 takes names, not '$2'"
+    for name in "${NAMES[@]}"; do
+        [[ $known == *" $name "* ]] || die "$1: there is no '$name', only$known"
+    done
+}
+
+scenarios() { find loadtest/scenarios -name '*.sh' | sort | sed 's/.*\/[0-9]*-//; s/\.sh$//'; }
+
+# nginx comes first: the others are measured against it.
+rivals() { echo nginx && find loadtest/rivals -name rival.sh | sed 's/\/rival\.sh$//; s/.*\///' | grep -vx nginx | sort; }
+
+list() {
     local name
-    IFS=, read -ra RIVALS <<<"$1"
-    ((${#RIVALS[@]})) || die "--beside takes names, not '$1'"
-    for name in "${RIVALS[@]}"; do
-        [[ $name =~ ^(nginx|floor|floor-headers)$ ]] || die "there is no rival '$name': nginx, floor, floor-headers"
+    say scenarios
+    for name in $(scenarios); do
+        note "$(printf '%-14s %s' "$name" "$(sed -n '2s/^# //p' loadtest/scenarios/*-"$name".sh)")"
+    done
+    say rivals
+    for name in $(rivals); do
+        note "$(printf '%-14s %s' "$name" "$(sed -n '2s/^# //p' "loadtest/rivals/$name/rival.sh")")"
     done
 }
 
@@ -80,161 +120,190 @@ choose_cores() {
     local allowed
     mapfile -t allowed < <(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)), sep="\n")')
     ((${#allowed[@]} > 1)) || die "two CPUs are needed, for the proxy and for the load; this process may use one"
-    PROXY_CORE=${PROXY_CORE:-${allowed[0]}}
-    LOAD_CORE=${LOAD_CORE:-${allowed[1]}}
-    [[ $PROXY_CORE != "$LOAD_CORE" ]] || die "the proxy and the load need a CPU each"
+    local most=$((${#allowed[@]} / 2))
+    ((most < WORKERS)) || most=$WORKERS
+    PROXY_CORES=${PROXY_CORES:-$(cores_of "${allowed[@]:0:most}")}
+    LOAD_CORES=${LOAD_CORES:-$(cores_of "${allowed[@]:most:most}")}
+    [[ $PROXY_CORES != "$LOAD_CORES" ]] || die "the proxy and the load need CPUs of their own"
+    on_load=(taskset -c "$LOAD_CORES")
+}
+
+cores_of() { printf '%s\n' "$@" | paste -sd ,; }
+
+# The certificate that all of them show.
+make_pair() {
+    CERTIFICATE=$DIR/proxy.crt KEY=$DIR/proxy.key
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=a.test \
+        -addext subjectAltName=DNS:a.test,IP:127.0.0.1 -keyout "$KEY" -out "$CERTIFICATE" 2>"$DIR/openssl.log" ||
+        die "openssl made no certificate; see $DIR/openssl.log"
 }
 
 start_origin() {
-    spawn_nginx origin "$LOAD_CORE"
-    wait_for 10 "the origin answers" http --fail --output /dev/null "http://127.0.0.1:$ORIGIN_PORT/" 2>/dev/null
+    HOME_OF=$DIR/origin
+    mkdir -p "$HOME_OF/tmp" "$HOME_OF/site"
+    head -c 65536 /dev/zero | tr '\0' x >"$HOME_OF/site/64k"
+    fill_in loadtest/origin/nginx.conf "$HOME_OF/nginx.conf"
+    spawn origin "${on_load[@]}" nginx -p "$HOME_OF" -e stderr -c nginx.conf
+    wait_for 10 "the origin answers" answers "http://127.0.0.1:$ORIGIN_PORT/"
 }
 
-start_rivals() {
-    local name
-    for name in "${RIVALS[@]}"; do
-        case $name in
-            nginx) spawn_nginx nginx "$PROXY_CORE" ;;
-            floor) spawn_floor floor "$FLOOR_PORT" ;;
-            floor-headers) spawn_floor floor-headers "$HEADERS_PORT" --headers ;;
-        esac
-        wait_for 10 "$name answers" http --fail --output /dev/null "$(url_of "$name")" 2>/dev/null
+# ---- A scenario
+
+# measure_scenario NAME: starts all that can answer it, and leaves a line per turn in DIR/turns.
+measure_scenario() {
+    read_scenario "$1"
+    say "$TITLE" >&2
+    [[ $SPEAKS != http2 ]] || has h2load || { skip "$1: h2load is not here" && return 0; }
+    may_open "$MOST" || { skip "$1: no more than $(ulimit -n) files may be open, $MOST are needed" && return 0; }
+    local name taking_part=()
+    for name in "${PROXIES[@]}"; do
+        ! speaks "$name" "$SPEAKS" || taking_part+=("$name")
     done
+    json name "$1" title "$TITLE" question "$QUESTION" connections "$((CONNECTIONS * STREAMS))" routes "$ROUTES" \
+        goal_cpu "$GOAL_CPU" goal_p99 "$GOAL_P99" goal_rss "$GOAL_RSS" may_fail "$MAY_FAIL" >>"$DIR/scenarios"
+    start_proxies "${taking_part[@]}"
+    same_answers "${taking_part[@]}"
+    hold_idle "${taking_part[@]}"
+    take_turns "$1" "${taking_part[@]}"
+    let_go
+    stop_proxies
 }
 
-# spawn_floor NAME PORT [OPTION]: built once.
-spawn_floor() {
-    if [[ -z ${FLOOR:-} ]]; then
-        cargo build --release --locked -p floor >&2 9>&-
-        FLOOR=$(realpath -e "${CARGO_TARGET_DIR:-target}/release/floor")
-    fi
-    spawn "$1" taskset -c "$PROXY_CORE" "$FLOOR" "127.0.0.1:$2" "127.0.0.1:$ORIGIN_PORT" "${@:3}"
+may_open() { [[ $(ulimit -n) == unlimited ]] || (($(ulimit -n) > $1)); }
+
+# What a scenario does not say is so; see README.md.
+read_scenario() {
+    local file
+    TITLE='' ASK=/x METHOD=GET BODY=0 HEADERS=() SPEAKS=http ROUTES=1 CONNECTIONS=$EACH_CONNECTIONS STREAMS=1
+    IDLE=0 CHANGES=0 MAY_FAIL=no GOAL_CPU='' GOAL_P99='' GOAL_RSS=''
+    file=$(find loadtest/scenarios -regex ".*/[0-9]*-$1\\.sh")
+    # shellcheck source=/dev/null
+    source "$file"
+    QUESTION=$(sed -n '2s/^# //p' "$file")
+    MOST=$((IDLE + 2 * CONNECTIONS + 1024)) # descriptors of a proxy
 }
 
-spawn_nginx() {
-    mkdir -p "$DIR/$1/tmp"
-    sed "s/@ORIGIN_PORT@/$ORIGIN_PORT/; s/@NGINX_PORT@/$NGINX_PORT/" "loadtest/rivals/$1.conf" >"$DIR/$1/nginx.conf"
-    spawn "$1" taskset -c "$2" nginx -p "$DIR/$1" -e stderr -c nginx.conf
-}
-
-# A control plane on the load's core, where it has nothing to do during a turn, and a data plane.
-start_gateway() {
-    prepare_planes "workers = 1" "proxy_access_log = off"
-    start_control_plane taskset -c "$LOAD_CORE"
-    start_data_plane taskset -c "$PROXY_CORE"
-    put services/load "{\"url\": \"http://127.0.0.1:$ORIGIN_PORT\"}"
-    python3 -B loadtest/routes.py "$ADMIN" load $((ROUTES - 1))
-    put services/load/routes/load '{"paths": ["/load"]}'
-    wait_for 30 "the data plane serves what the control plane has" in_step
-}
-
-url_of() {
-    case $1 in
-        gateway) printf 'http://127.0.0.1:%s/load/x' "$PROXY_PORT" ;;
-        nginx) printf 'http://127.0.0.1:%s/load/x' "$NGINX_PORT" ;;
-        floor) printf 'http://127.0.0.1:%s/load/x' "$FLOOR_PORT" ;;
-        floor-headers) printf 'http://127.0.0.1:%s/load/x' "$HEADERS_PORT" ;;
-    esac
-}
-
-pid_of() {
-    case $1 in
-        gateway) printf '%s' "${CHILD[data-plane]}" ;;
-        *) printf '%s' "${CHILD[$1]}" ;;
-    esac
-}
-
-# A proxy that answers something else is not measured against one that works.
+# A proxy that answers something else, or tells the origin less, is not measured beside one that works.
 same_answers() {
-    local name ours theirs
-    ours=$(http --fail "$(url_of gateway)") || die "the gateway does not answer"
-    for name in "${RIVALS[@]}"; do
-        theirs=$(http --fail "$(url_of "$name")") || die "$name does not answer"
-        [[ $ours == "$theirs" ]] || die "the gateway and $name answer differently: '$ours' and '$theirs'"
+    local name said first='' asked=${ASK/flaky/x}
+    for name in "$@"; do
+        said=$(answer_of "$name" "$asked" | sha256sum) || die "$name does not answer"
+        [[ $said == "${first:=$said}" ]] || die "$1 and $name answer $asked differently"
+    done
+    local told expected
+    expected=$(headers_told "$1")
+    for name in "$@"; do
+        told=$(headers_told "$name")
+        [[ $told == "$expected" || $name == floor ]] || die "$1 tells the origin: $expected; $name: $told"
     done
 }
 
-# A line per turn in DIR/turns: proxy, requests/s, p50 and p99 in ms, user and system µs per request.
+answer_of() { http --insecure --fail --request "$METHOD" "$(url_of "$1" "$SPEAKS" "$2")"; }
+
+# Names of the headers that a request arrives with at the origin.
+headers_told() { http --insecure --fail "$(url_of "$1" "$SPEAKS" /headers)" | awk 'NF > 1 { print $1 }' | paste -sd ' '; }
+
+# Connections that have asked once, open until the scenario ends.
+hold_idle() {
+    HOLDERS=()
+    ((IDLE > 0)) || return 0
+    local name
+    for name in "$@"; do
+        read_ports "$name"
+        spawn "idle-$name" "${on_load[@]}" python3 -B loadtest/run/hold.py "$PORT" "$IDLE" "/load$ASK"
+        HOLDERS+=("idle-$name")
+    done
+    for name in "${HOLDERS[@]}"; do
+        wait_for 60 "$name: $IDLE connections are open" grep -q '^open' "$DIR/$name.log"
+    done
+}
+
+# Whoever has lost one of them has not been measured with them.
+let_go() {
+    local name
+    for name in "${HOLDERS[@]}"; do
+        stop "$name"
+        grep -q '^lost 0$' "$DIR/$name.log" || die "$name: $(tail -n 1 "$DIR/$name.log")"
+    done
+}
+
+# Each round begins with the next of them, so that nobody always follows the same; before the first,
+# each carries load that is not counted.
 take_turns() {
-    local round name
-    : >"$DIR/turns"
+    local scenario=$1 round at name
+    shift
     for ((round = 1; round <= ROUNDS; round++)); do
-        for name in gateway "${RIVALS[@]}"; do
-            load "$name" "$WARM_UP" >/dev/null
-            turn "$name" | tee -a "$DIR/turns" | sed "s/^/    round $round: /" >&2
+        for ((at = 0; at < $#; at++)); do
+            name=${*:1 + (at + round - 1) % $#:1}
+            start_changes "$name"
+            ((round > 1 || !WARM_UP)) || turn "$name" "$WARM_UP" >/dev/null
+            turn "$name" "$SECONDS_EACH" --scenario "$scenario" --round "$round" --say >>"$DIR/turns"
+            stop_changes "$name"
         done
     done
 }
 
-load() { taskset -c "$LOAD_CORE" wrk -t1 -c"$CONNECTIONS" -d"$2"s --latency "$(url_of "$1")"; }
-
+# turn PROXY SECONDS [FACT...]: load, and what it cost, as a line of JSON.
 turn() {
-    local name=$1 before after said
-    before=$(cpu_of "$name")
-    said=$(load "$name" "$SECONDS_EACH")
-    after=$(cpu_of "$name")
-    ! grep -E 'Non-2xx|Socket errors' <<<"$said" >&2 || die "$name failed requests; a broken proxy is not measured"
-    awk -v name="$name" -v before="$before" -v after="$after" -v hz="$TICKS_PER_SECOND" '
-        function ms(text) { return text * (text ~ /us$/ ? 0.001 : text ~ /ms$/ ? 1 : 1000) }
-        $1 == "50%" { p50 = ms($2) }
-        $1 == "99%" { p99 = ms($2) }
-        /requests in/ { requests = $1 }
-        /^Requests\/sec:/ { rate = $2 }
-        END {
-            split(before, b); split(after, a)
-            each = 1e6 / hz / requests
-            printf "%s %.0f %.3f %.3f %.2f %.2f\n", name, rate, p50, p99, (a[1] - b[1]) * each, (a[2] - b[2]) * each
-        }' <<<"$said"
+    local name=$1 seconds=$2 command status=()
+    shift 2
+    ((WORKERS == 1)) || ! is_ours "$name" || status=(--status "$(status_of "$name")")
+    set_command "$(url_of "$name" "$SPEAKS" "$ASK")" "$seconds"
+    "${on_load[@]}" python3 -B loadtest/run/measure.py --proxy "$name" --pid "${CHILD[$name]}" "${status[@]}" "$@" \
+        -- "${command[@]}"
 }
 
-# Ticks of the whole process, all threads: user and system.
-cpu_of() { sed 's/.*) //' "/proc/$(pid_of "$1")/stat" | awk '{ print $12, $13 }'; }
-
-describe() {
-    cat <<END
-# Data plane beside ${RIVALS[*]}, $(date -u +%Y-%m-%d)
-
-$(gateway_version)$(nginx_version); $(hardware).
-Proxy on core $PROXY_CORE, wrk ($CONNECTIONS connections) and origin on core $LOAD_CORE; $ROUNDS rounds of $SECONDS_EACH s
-in turns; $ROUTES route(s). Medians of the rounds; a ratio is the gateway's figure over that of the row, the
-median of the ratios in each round, lowest to highest in brackets.
-
-| proxy | requests/s | p50 ms | p99 ms | CPU µs/request | user | system | gateway's requests/s ÷ | gateway's CPU ÷ |
-|---|--:|--:|--:|--:|--:|--:|--:|--:|
-END
-    awk -v names="gateway ${RIVALS[*]}" '
-        function sorted(list, n,   i, j, x) {
-            for (i = 2; i <= n; i++) { x = list[i]; for (j = i - 1; j > 0 && list[j] > x; j--) list[j + 1] = list[j]; list[j + 1] = x }
-        }
-        function median(list, n) { sorted(list, n); return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2 }
-        function column(name, field,   i, list) {
-            for (i = 1; i <= rounds[name]; i++) list[i] = turn[name, i, field]
-            return median(list, rounds[name])
-        }
-        function ratio(name, field,   i, list, n) {
-            n = rounds[name]
-            if (name == "gateway") return ""
-            for (i = 1; i <= n; i++) list[i] = turn["gateway", i, field] / turn[name, i, field]
-            i = median(list, n)
-            return sprintf("%.2f (%.2f–%.2f)", i, list[1], list[n])
-        }
-        function row(name) {
-            printf "| %s | %.0f | %.2f | %.2f | %.1f | %.1f | %.1f | %s | %s |\n", name, column(name, 2), column(name, 3),
-                column(name, 4), column(name, 7), column(name, 5), column(name, 6), ratio(name, 2), ratio(name, 7)
-        }
-        { n = ++rounds[$1]; $7 = $5 + $6; for (i = 2; i <= 7; i++) turn[$1, n, i] = $i }
-        END { n = split(names, order); for (i = 1; i <= n; i++) row(order[i]) }' "$DIR/turns"
+# set_command URL SECONDS: the client's, into the caller's `command`.
+set_command() {
+    local header headers=() threads
+    for header in "${HEADERS[@]}"; do headers+=(--header "$header"); done
+    threads=$((WORKERS < CONNECTIONS ? WORKERS : CONNECTIONS))
+    if [[ $SPEAKS == http2 ]]; then
+        command=(h2load --threads "$threads" --clients "$CONNECTIONS" --max-concurrent-streams "$STREAMS" --duration "$2"
+            --log-file "$DIR/h2load.log" "${headers[@]}" "$1")
+    else
+        command=(wrk --threads "$threads" --connections "$CONNECTIONS" --duration "$2s" --timeout 20s --script loadtest/run/wrk.lua
+            "${headers[@]}" "$1" -- "$METHOD" "$BODY")
+    fi
 }
 
-nginx_version() {
-    [[ " ${RIVALS[*]} " != *" nginx "* ]] || printf ', %s' "$(nginx -v 2>&1 | sed 's/.*: //')"
+# ---- What comes of it
+
+write_report() {
+    local to=$DIR name
+    name=$(date -u +%Y-%m-%d-%H%M)-run
+    if [[ $KEEP == yes ]]; then
+        to=loadtest/runs
+        mkdir -p "$to"
+        name+=-$(git rev-parse --short HEAD 2>/dev/null || echo local)
+    fi
+    json date "$(date -u +%Y-%m-%d)" gateway "$(gateway_version)" hardware "$(hardware)" rounds "$ROUNDS" \
+        seconds "$SECONDS_EACH" workers "$WORKERS" proxy_cores "$PROXY_CORES" load_cores "$LOAD_CORES" \
+        proxies "$(printf '%s\n' "${VERSIONS[@]}")" skipped "$(printf '%s\n' "${SKIPPED[@]}")" >"$DIR/facts"
+    REPORT=$to/$name
+    python3 -B loadtest/run/report.py "$DIR" "$REPORT"
+    note "written: $REPORT.md, .json and .svg" >&2
 }
 
-# Where k6 is installed, it has its say too: thresholds rather than numbers.
+# Where k6 is installed, it has its say about ours: thresholds rather than numbers.
 run_k6() {
-    command -v k6 >/dev/null || return 0
-    say "k6: loadtest/k6/smoke.js" >&2
-    taskset -c "$LOAD_CORE" k6 run --quiet --env TARGET="$(url_of gateway)" loadtest/k6/smoke.js >&2
+    [[ $QUICK == no ]] && has k6 || return 0
+    local script name log ours=()
+    for name in "${PROXIES[@]}"; do
+        ! is_ours "$name" || ours+=("$name")
+    done
+    read_scenario small
+    start_proxies "${ours[@]}"
+    for script in loadtest/k6/*.js; do
+        for name in "${ours[@]}"; do
+            say "$script, $name" >&2
+            log=$DIR/k6-$(basename "$script" .js)-$name.log
+            "${on_load[@]}" k6 run --quiet --env TARGET="$(url_of "$name" http "")" "$script" >"$log" 2>&1 ||
+                die "$name does not keep within the thresholds of $script; see $log"
+            grep -E '^ +(✓|http_reqs|http_req_duration)' "$log" >&2
+        done
+    done
+    stop_proxies
 }
 
 main "$@"

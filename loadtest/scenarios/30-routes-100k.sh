@@ -1,0 +1,5 @@
+# shellcheck shell=bash disable=SC2034
+# And with 100,000?
+TITLE='100,000 routes'
+ROUTES=100000
+GOAL_CPU=0.95
