@@ -30,11 +30,14 @@ mod hello;
 mod support;
 
 use engine::Options;
-use engine::options::Listen;
+use engine::options::{Lanes, Listen};
 use model::Config;
 use model::testing::{RouteBuilder, ServiceBuilder, route, service};
 use std::net::SocketAddr;
 use support::{Gateway, config};
+
+/// Those that engines have which nobody tells otherwise.
+const LANES: Lanes = Lanes { express: true };
 
 /// A service of gRPC there, with a route for it.
 fn grpc(at: SocketAddr) -> Config {

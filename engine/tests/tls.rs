@@ -13,7 +13,7 @@ mod pem;
 mod support;
 
 use engine::Options;
-use engine::options::{Listen, PemPair, TlsVersion};
+use engine::options::{Lanes, Listen, PemPair, TlsVersion};
 use hello::Hello;
 use model::Config;
 use model::entities::{Certificate, Sni};
@@ -24,6 +24,8 @@ use support::{Act, Client, Gateway, Origin, one, within};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
+/// Those that engines have which nobody tells otherwise.
+const LANES: Lanes = Lanes { express: true };
 const GET: &str = "GET /r HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
 /// Listens for TLS with and without HTTP/2.

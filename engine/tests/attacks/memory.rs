@@ -25,7 +25,9 @@ fn resident() -> usize {
 /// By how much a child grew that ran this attack.
 fn grown_by(attack: &str) -> usize {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["memory::in_a_process_of_its_own", "--exact", "--nocapture"]).env(ATTACK, attack);
+    let (_, here) = module_path!().split_once("::").unwrap(); // without the name of the program
+    let test = format!("{here}::in_a_process_of_its_own");
+    child.args([&test, "--exact", "--nocapture"]).env(ATTACK, attack);
     let output = child.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));

@@ -5,7 +5,8 @@
 //! unspoken` to be asked at that port without, `origin gone`, `origin silent`, or the
 //! origin's answer in lines that begin with `<`. The request is the lines that begin with
 //! `>`, but for its end where it is `unfinished`. It is asked over HTTP/1 and over HTTP/2
-//! (unless `http/1 only`), and of HTTP/2 only what differs is shown.
+//! (unless `http/1 only`), and of HTTP/2 only what differs is shown. Over HTTP/1 it is asked on
+//! either lane, between which nothing differs.
 //!
 //! Of the fields, in lower case and in order, only those are shown that are not as always:
 //! see [`Case::usually_sent`] and [`usually_answered`]; one of those that is missing is shown as `no NAME`. What differs
@@ -13,7 +14,7 @@
 //! address, `{us}` for our name and version.
 
 use engine::Options;
-use engine::options::{Media, RealIp};
+use engine::options::{Lanes, Media, RealIp};
 use model::Config;
 use model::testing::{route, service};
 use serde_json::{Map, Value};
@@ -21,6 +22,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::BOTH;
 use crate::client::{Ask, Connection, Version, say};
 use crate::hello::Hello;
 use crate::node::Node;
@@ -40,6 +42,7 @@ struct Nodes(RefCell<Vec<Running>>);
 
 struct Running {
     options: Vec<(String, String)>,
+    lanes: Lanes,
     tls: bool,
     node: Node,
     version: u64,
@@ -47,13 +50,19 @@ struct Running {
 
 impl Nodes {
     /// One with the options of this case, which serves its configuration.
-    async fn take(&self, case: &Case, config: Config) -> Running {
+    async fn take(&self, case: &Case, lanes: Lanes, config: Config) -> Running {
         let tls = case.port != Port::Plain; // making up a certificate takes its time
-        let is_alike = |running: &Running| running.options == case.options && running.tls == tls;
+        let is_alike = |running: &Running| {
+            running.options == case.options && running.lanes == lanes && running.tls == tls
+        };
         let alike = self.0.borrow().iter().position(is_alike);
         let Some(at) = alike else {
-            let node = Node::start(config, tls, |options| case.set(options)).await;
-            return Running { options: case.options.clone(), tls, node, version: 1 };
+            let node = Node::start(config, tls, |options| {
+                options.lanes = lanes;
+                case.set(options);
+            });
+            let (options, node) = (case.options.clone(), node.await);
+            return Running { options, lanes, tls, node, version: 1 };
         };
         let mut running = self.0.borrow_mut().remove(at);
         running.version += 1;
@@ -136,13 +145,20 @@ impl Case {
 
     async fn run(self, nodes: &Nodes) -> String {
         let origin = self.origin().await;
-        let running = nodes.take(&self, self.config(&origin)).await;
-        let over_http1 = self.ask(&running.node, &origin, Version::Http1).await;
-        let over_http2 = match self.http1_only {
-            true => None,
-            false => Some(self.ask(&running.node, &origin, Version::Http2).await),
+        let (mut over_http1, mut over_http2) = (Vec::new(), None);
+        for lanes in BOTH {
+            let running = nodes.take(&self, lanes, self.config(&origin)).await;
+            over_http1.push(self.ask(&running.node, &origin, Version::Http1).await);
+            // Which has lanes of its own.
+            if over_http2.is_none() && !self.http1_only {
+                over_http2 = Some(self.ask(&running.node, &origin, Version::Http2).await);
+            }
+            nodes.give_back(running);
+        }
+        let over_http1 = match over_http1.as_slice() {
+            [express, pingora] if express == pingora => express.clone(),
+            each => format!("the lanes differ:\n{}", each.join("\n--- off:\n")),
         };
-        nodes.give_back(running);
         let Some(over_http2) = over_http2 else { return over_http1 };
         match difference(&over_http1, &over_http2) {
             same if same.is_empty() => format!("{over_http1}\nHTTP/2: the same"),

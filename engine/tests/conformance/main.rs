@@ -21,3 +21,10 @@ mod node; // an engine that listens for all of them
 mod routing; // Kong's own routing cases
 mod golden; // what is sent to whom, byte by byte: cases/*.case
 mod hosts; // whom an upstream over TLS is addressed as
+
+use engine::options::Lanes;
+
+/// Those that engines have which nobody tells otherwise.
+const LANES: Lanes = Lanes { express: true };
+/// All there are.
+const BOTH: [Lanes; 2] = [Lanes { express: true }, Lanes { express: false }];

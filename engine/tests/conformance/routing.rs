@@ -1,6 +1,7 @@
 //! Kong's own routing cases (`tests/router/kong.json`): which route, and what the upstream
 //! is asked for, as clients and upstreams see it.
 
+use engine::options::Lanes;
 use model::entities::{Route, Service};
 use model::value::path::normal_form;
 use model::{Config, Flavor, schema};
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use uuid::Uuid;
 
+use crate::BOTH;
 use crate::calls;
 use crate::client::{Ask, Connection, Version};
 use crate::hello::Hello;
@@ -62,8 +64,14 @@ async fn kongs_cases_of_expressions_through_sockets() {
 }
 
 async fn check_all(flavor: Flavor, expected: &[(&str, u32)]) {
+    for lanes in BOTH {
+        check_on(lanes, flavor, expected).await;
+    }
+}
+
+async fn check_on(lanes: Lanes, flavor: Flavor, expected: &[(&str, u32)]) {
     let cases: Vec<Value> = serde_json::from_str(CASES).unwrap();
-    let world = World::start(flavor).await;
+    let world = World::start(lanes, flavor).await;
     let mut ways = Way::all();
     let mut counts = BTreeMap::<_, u32>::new();
     let mut failures = Vec::new();
@@ -83,8 +91,8 @@ async fn check_all(flavor: Flavor, expected: &[(&str, u32)]) {
             }
         }
     }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert_eq!(counts.into_iter().collect::<Vec<_>>(), expected);
+    assert!(failures.is_empty(), "{lanes:?}: {}", failures.join("\n"));
+    assert_eq!(counts.into_iter().collect::<Vec<_>>(), expected, "{lanes:?}");
 }
 
 /// How a case is tried.
@@ -153,8 +161,9 @@ struct World {
 }
 
 impl World {
-    async fn start(flavor: Flavor) -> World {
+    async fn start(lanes: Lanes, flavor: Flavor) -> World {
         let node = Node::start(Config::default(), true, |options| {
+            options.lanes = lanes;
             options.headers.debug = true;
             options.router.router_flavor = flavor;
         })

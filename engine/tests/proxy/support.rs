@@ -44,6 +44,8 @@ impl Gateway {
     ) -> Gateway {
         let mut options = Options {
             listen: vec![Listen::plain(([127, 0, 0, 1], 0).into())],
+            // What the module says that these tests are in.
+            lanes: super::LANES,
             ..Options::default()
         };
         options.workers.count = Some(workers);

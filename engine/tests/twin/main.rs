@@ -32,6 +32,9 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 use twins::Twins;
 
+/// Those that engines have which nobody tells otherwise.
+const LANES: Lanes = Lanes { express: true };
+
 /// So many connections at a time.
 const SLOTS: usize = 32;
 /// Of more failures, the rest would say the same.

@@ -11,9 +11,13 @@ mod origin;
 mod support;
 mod trust;
 
+use engine::options::Lanes;
 use model::Config;
 use model::entities::Service;
 use model::testing::{ServiceBuilder, route, service};
+
+/// Those that engines have which nobody tells otherwise.
+const LANES: Lanes = Lanes { express: true };
 
 /// A service at `url` without retries, whose name is the path it is asked for at.
 fn at(name: &str, url: &str) -> ServiceBuilder {

@@ -29,4 +29,5 @@ mod cache; // the files that outlive a restart, damaged
 mod identity; // who may join
 mod refusal; // a revision that cannot be served
 mod lifecycle; // stop, quit, drain, workers
+mod drain; // with very much under way
 mod load; // changes under load

@@ -9,7 +9,7 @@ use crate::proxy::head::{Fields, Known, ResponseHead, Span, StatusLine, Version}
 use crate::proxy::hygiene;
 use bytes::{Buf as _, BytesMut};
 use httparse::{ParserConfig, Response, Status};
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 use std::mem::MaybeUninit;
 
 /// Largest head of an answer.
@@ -100,8 +100,7 @@ fn copied(rd: &[u8], len: usize, parsed: &Response<'_, '_>) -> Result<Box<Respon
     let mut fields = Fields::new();
     for field in parsed.headers.iter() {
         let name = field.name.as_bytes();
-        let value = span(field.value);
-        unfold(&mut text, value);
+        let value = unfold(&mut text, span(field.value));
         fields.push(Known::of(name), span(name), value);
     }
     let reason = match parsed.reason.unwrap_or_default() {
@@ -112,14 +111,17 @@ fn copied(rd: &[u8], len: usize, parsed: &Response<'_, '_>) -> Result<Box<Respon
     Ok(Box::new(ResponseHead::received(text, line, fields)))
 }
 
-/// Line ends within a value become spaces (RFC 9112 §5.2).
-fn unfold(text: &mut BytesMut, value: Span) {
-    let value = value.of_mut(text);
-    if memchr::memchr2(b'\r', b'\n', value).is_some() {
-        for byte in value.iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n')) {
-            *byte = b' ';
-        }
+/// Makes one line of a value that was folded, in its place: a space for each fold, with the space around it
+/// (RFC 9112 §5.2). The value is shorter then.
+fn unfold(text: &mut BytesMut, span: Span) -> Span {
+    let value = span.of_mut(text);
+    if memchr(b'\n', value).is_none() {
+        return span;
     }
+    let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let line = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(&b' ');
+    value.iter_mut().zip(&line).for_each(|(old, new)| *old = *new);
+    span.cut(line.len())
 }
 
 /// Where an answer's body ends.
@@ -314,8 +316,8 @@ mod tests {
         reads("HTTP/1.0 404\r\n\r\n", &[(404, "", &[])]);
         reads("HTTP/1.1 200 OK\nA: 1\n\n", &[(200, "OK", &[("A", "1")])]);
         reads(
-            "HTTP/1.1 200 OK\r\nFolded: a\r\n b\r\nSpaced : c\r\n\r\n",
-            &[(200, "OK", &[("Folded", "a   b"), ("Spaced", "c")])],
+            "HTTP/1.1 200 OK\r\nFolded: a \r\n\t b\n \n c\r\nSpaced : c\r\n\r\n",
+            &[(200, "OK", &[("Folded", "a b c"), ("Spaced", "c")])],
         );
     }
 

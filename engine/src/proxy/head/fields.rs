@@ -19,6 +19,12 @@ impl Span {
         Span { at, len }
     }
 
+    /// The first `len` bytes of it.
+    pub(crate) fn cut(self, len: usize) -> Span {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        Span { len: self.len.min(len), ..self }
+    }
+
     /// The bytes themselves, to be changed in place.
     pub(crate) fn of_mut(self, text: &mut [u8]) -> &mut [u8] {
         let at = self.at as usize;

@@ -114,9 +114,16 @@ impl Process {
         assert!(ended.is_none(), "{} ended by itself: {ended:?}", self.place.display());
     }
 
-    /// A command about this node, such as `quit`.
-    pub fn run(&self, command: &str) -> Output {
-        Self::program().arg(command).arg("-c").arg(self.conf()).output().unwrap()
+    /// A command about this node, such as `quit --timeout 2`.
+    pub fn command(&self, words: &str) -> Command {
+        let mut command = Self::program();
+        command.args(words.split(' ')).arg("-c").arg(self.conf());
+        command
+    }
+
+    /// The same, to its end.
+    pub fn run(&self, words: &str) -> Output {
+        self.command(words).output().unwrap()
     }
 
     /// What `check` says of its configuration file.
