@@ -7,6 +7,7 @@
 
 pub(crate) mod pingora;
 mod http2; // requests that come many at a time
+pub(crate) mod stream; // streams and datagrams
 
 use crate::door::{BoundedStream, Carry, Next, Patience, Request, Transport, Ungathered};
 use crate::proxy::access::{self, Flow};

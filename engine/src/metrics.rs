@@ -3,6 +3,11 @@
 //! A worker writes its own [`Counters`] only, so counting never waits for
 //! another core; a reader sees each number as it was a moment ago.
 
+mod streams; // threads of streams
+
+pub(crate) use streams::Tally;
+pub use streams::StreamStats;
+
 use crossbeam::utils::CachePadded;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
