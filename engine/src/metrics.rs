@@ -5,8 +5,8 @@
 
 mod streams; // threads of streams
 
-pub(crate) use streams::Tally;
 pub use streams::StreamStats;
+pub(crate) use streams::Tally;
 
 use crossbeam::utils::CachePadded;
 use std::sync::Arc;

@@ -471,9 +471,8 @@ impl Meter {
     /// What the workers have done so far.
     pub fn stats(&self) -> Stats {
         let workers = self.workers.iter().map(|(core, counters)| counters.stats(*core)).collect();
-        let stream = |(core, counters, tally): &(_, Arc<Counters>, Arc<Tally>)| {
-            tally.stats(*core, counters)
-        };
+        let stream =
+            |(core, counters, tally): &(_, Arc<Counters>, Arc<Tally>)| tally.stats(*core, counters);
         Stats {
             workers,
             streams: self.streams.iter().map(stream).collect(),

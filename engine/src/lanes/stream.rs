@@ -114,7 +114,13 @@ impl Desk {
     }
 
     /// Says and counts how a stream ended.
-    fn close(&self, client: IpAddr, protocol: &'static str, meter: &Meter, end: &Result<(), Failure>) {
+    fn close(
+        &self,
+        client: IpAddr,
+        protocol: &'static str,
+        meter: &Meter,
+        end: &Result<(), Failure>,
+    ) {
         let status = end.as_ref().err().map_or(200, Failure::status);
         let (sent, received) = (meter.sent.get(), meter.received.get());
         self.station.tally.count_stream(status == 200, sent, received);

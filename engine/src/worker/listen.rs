@@ -5,9 +5,9 @@
 //! than its share gives a just-accepted socket, of which nothing was read, to the
 //! least loaded one, once; a given connection is never given again.
 
+use super::stream::Door;
 use crate::descriptors::{self, Use};
 use crate::metrics::{Connection, Counters};
-use super::stream::Door;
 use crate::options::{Listen, Probes, StreamListen};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::net::{SocketAddr, TcpListener};

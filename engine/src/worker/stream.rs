@@ -224,13 +224,7 @@ impl Shop {
     }
 
     /// Serves a connection just accepted, unless another thread has more room.
-    fn place(
-        self: &Rc<Shop>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        listener: usize,
-        guest: &Guest,
-    ) {
+    fn place(self: &Rc<Shop>, stream: TcpStream, peer: SocketAddr, listener: usize, guest: &Guest) {
         let placed = self.board.place_std(self.index, stream, peer, listener);
         if let Some((stream, counted)) = placed {
             self.admit(stream, peer, listener, (counted, guest.clone()));

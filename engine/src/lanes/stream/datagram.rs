@@ -167,7 +167,9 @@ impl Hall {
         let is_full = self.sessions.borrow().len() >= most
             || !descriptors::is_room_beside(&self.mouth.io, Use::Client);
         if is_full && let Some(more) = self.full.take() {
-            tracing::warn!("as many clients with datagrams as there may be; others are not heard{more}");
+            tracing::warn!(
+                "as many clients with datagrams as there may be; others are not heard{more}"
+            );
         }
         is_full
     }
@@ -195,7 +197,8 @@ impl Session {
     fn open(&self, mouth: &Rc<Mouth>) -> usize {
         let before = self.far.replace(Far::Open(mouth.clone()));
         let Far::Sought(held) = before else { return 0 };
-        let is_lost = |datagram: &&Box<[u8]>| !matches!(now(|| mouth.io.send(datagram)), Ok(Some(_)));
+        let is_lost =
+            |datagram: &&Box<[u8]>| !matches!(now(|| mouth.io.send(datagram)), Ok(Some(_)));
         held.iter().filter(is_lost).count()
     }
 }

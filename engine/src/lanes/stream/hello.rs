@@ -229,7 +229,8 @@ mod tests {
 
     #[test]
     fn what_is_no_handshake_is_known_by_its_first_bytes() {
-        for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"\x80\x2e\x01\x03", b"\x16\x01", b"\x15\x03\x01"] {
+        for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"\x80\x2e\x01\x03", b"\x16\x01", b"\x15\x03\x01"]
+        {
             assert!(matches!(name_in(bytes), Err(Failed::NotTls)), "{bytes:?}");
         }
     }

@@ -40,8 +40,7 @@ impl Socket {
     /// Connects to an upstream. Without a deadline: the caller has one.
     pub(crate) async fn connect(address: SocketAddr) -> io::Result<Socket> {
         let kind = Type::STREAM.nonblocking().cloexec();
-        let socket =
-            socket2::Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+        let socket = socket2::Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
         let is_under_way = |error: &io::Error| {
             error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())

@@ -59,10 +59,7 @@ pub(super) async fn reach(
 }
 
 /// Connects to a service without a word.
-pub(super) async fn plain(
-    desk: &Desk,
-    service: &CompiledService,
-) -> Result<Rc<Socket>, Unreached> {
+pub(super) async fn plain(desk: &Desk, service: &CompiledService) -> Result<Rc<Socket>, Unreached> {
     Tries::of(service).connect(desk).await.map(|(_, socket)| socket)
 }
 
