@@ -135,6 +135,13 @@ impl Counters {
 #[derive(Debug)]
 pub(crate) struct Connection(Arc<Counters>);
 
+impl Connection {
+    /// It did not come about: it is not counted at all.
+    pub(crate) fn never_was(self) {
+        self.0.0.accepted.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         self.0.0.open.fetch_sub(1, Relaxed);

@@ -279,7 +279,11 @@ impl Seat {
                 self.counters.count_given();
                 None
             }
-            Err(returned) => Some(returned.0.socket),
+            Err(returned) => {
+                let Given { socket, counted, .. } = returned.0;
+                counted.never_was();
+                Some(socket)
+            }
         }
     }
 }

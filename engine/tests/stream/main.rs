@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../upstream_tls/authority.rs"]
+mod authority;
 mod datagram;
 mod drain;
 mod routing;
@@ -9,6 +12,9 @@ mod secured;
 mod setting;
 mod tcp;
 
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../tls/hello.rs"]
+mod hello;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "../tls/pem.rs"]
 mod pem;

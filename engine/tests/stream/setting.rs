@@ -22,7 +22,7 @@ pub(crate) fn loopback() -> SocketAddr {
 pub(crate) struct Setting {
     pub(crate) gateway: Gateway,
     pub(crate) addr: SocketAddr,
-    log: Arc<Mutex<Vec<String>>>,
+    pub(crate) log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Setting {
