@@ -126,6 +126,7 @@ impl Engine {
             workers: Vec::new(),
             streams: Vec::new(),
             stream_log_writer: None,
+            stream_backlogs: Arc::default(),
             threads: Vec::new(),
             log_writer,
             backlogs,
@@ -291,6 +292,7 @@ pub struct Handle {
     log_writer: Option<log::Writer>,
     stream_log_writer: Option<log::Writer>,
     backlogs: Arc<[Arc<Backlog>]>,
+    stream_backlogs: Arc<[Arc<Backlog>]>,
     held: watch::Receiver<Held>,
     /// One for each worker.
     draining: Vec<watch::Sender<bool>>,
@@ -332,8 +334,7 @@ impl Handle {
         let log = options.streams.access_log.clone().map(start).transpose();
         let (writer, logs) = log.map_err(StartError::system("the log of streams"))?.unzip();
         let mut logs = logs.unwrap_or_default().into_iter();
-        let more = writer.iter().flat_map(log::Writer::backlogs);
-        self.backlogs = self.backlogs.iter().cloned().chain(more).collect();
+        self.stream_backlogs = writer.iter().flat_map(log::Writer::backlogs).collect();
         self.stream_log_writer = writer;
         let freed = options.connections.map(|_| Arc::default());
         let counters = || Arc::new(Counters::telling(freed.clone()));
@@ -413,6 +414,7 @@ impl Handle {
             workers: self.workers.clone().into(),
             streams: self.streams.clone().into(),
             backlogs: self.backlogs.clone(),
+            stream_backlogs: self.stream_backlogs.clone(),
             held: self.held.clone(),
         }
     }
@@ -464,6 +466,7 @@ pub struct Meter {
     workers: Arc<[(Option<usize>, Arc<Counters>)]>,
     streams: Arc<[(Option<usize>, Arc<Counters>, Arc<Tally>)]>,
     backlogs: Arc<[Arc<Backlog>]>,
+    stream_backlogs: Arc<[Arc<Backlog>]>,
     held: watch::Receiver<Held>,
 }
 
@@ -483,8 +486,17 @@ impl Meter {
 
     /// Access-log lines so far that could not be handed over in time.
     pub fn access_log_dropped(&self) -> u64 {
-        self.backlogs.iter().map(|backlog| backlog.dropped()).sum()
+        dropped(&self.backlogs)
     }
+
+    /// The same of the log of streams.
+    pub fn stream_log_dropped(&self) -> u64 {
+        dropped(&self.stream_backlogs)
+    }
+}
+
+fn dropped(backlogs: &[Arc<Backlog>]) -> u64 {
+    backlogs.iter().map(|backlog| backlog.dropped()).sum()
 }
 
 /// What the engine has done so far.
