@@ -8,6 +8,7 @@
 pub(crate) mod express; // most requests
 pub(crate) mod pingora; // all of them
 mod http2; // requests that come many at a time
+pub(crate) mod stream; // streams and datagrams
 
 use crate::door::{BoundedStream, Carry, Next, Patience, Portable, Request, Transport, Ungathered};
 use crate::proxy::access::{self, Flow};

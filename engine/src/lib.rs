@@ -15,7 +15,7 @@ mod descriptors; // how many are left, and for whom
 mod resolve; // names to addresses, in the background
 mod metrics; // what each worker counts
 
-pub use metrics::WorkerStats;
+pub use metrics::{StreamStats, WorkerStats};
 pub use options::Options;
 pub use snapshot::{RouterOptions, judge};
 pub use start::{Engine, Handle, Meter, StartError, Stats};

@@ -3,6 +3,11 @@
 //! A worker writes its own [`Counters`] only, so counting never waits for
 //! another core; a reader sees each number as it was a moment ago.
 
+mod streams; // threads of streams
+
+pub use streams::StreamStats;
+pub(crate) use streams::Tally;
+
 use crossbeam::utils::CachePadded;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -137,6 +142,13 @@ impl Counters {
 /// counts that: the runtime catches the panic itself, at the task's edge.
 #[derive(Debug)]
 pub(crate) struct Connection(Arc<Counters>);
+
+impl Connection {
+    /// It did not come about: it is not counted at all.
+    pub(crate) fn never_was(self) {
+        self.0.0.accepted.fetch_sub(1, Relaxed);
+    }
+}
 
 impl Drop for Connection {
     fn drop(&mut self) {

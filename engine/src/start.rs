@@ -8,8 +8,10 @@ use crate::descriptors::{self, Use};
 use crate::lanes::Lanes;
 use crate::lanes::express::{Express, Tokio};
 use crate::lanes::pingora::{Pingora, Trust, start_timers};
-use crate::metrics::{Counters, WorkerStats};
-use crate::options::{Listen, Options};
+use crate::lanes::stream::Station as StreamStation;
+use crate::lanes::stream::tls::Connector;
+use crate::metrics::{Counters, StreamStats, Tally, WorkerStats};
+use crate::options::{Listen, Options, StreamBackend, StreamListen};
 use crate::proxy::exchange::{Failures, Ids, Station};
 use crate::proxy::log::{self, Backlog};
 use crate::proxy::restraint::Restraint;
@@ -18,6 +20,8 @@ use crate::snapshot::publish::{Publisher, Reader};
 use crate::snapshot::{CompileOptions, Held, UpstreamDefaults, follow};
 use crate::worker::drain::{self, Order};
 use crate::worker::listen::{self, Board, ListenError};
+use crate::worker::ring::{self, Driver};
+use crate::worker::stream::{Door, StreamWorker};
 use crate::worker::tls::{Terminator, TlsError};
 use crate::worker::{Post, Worker, cores};
 use model::Revision;
@@ -86,13 +90,17 @@ impl Engine {
         let plan = cores::plan(&options.workers);
         let sockets = listen::bind_all(&options.listen, plan.len())?;
         let addresses = addresses(&sockets);
+        let doors = listen::bind_streams(&options.streams.listen, plan.len())?;
+        let stream_addresses = stream_addresses(&doors);
         let one = sockets.iter().flatten().next().map(TcpListener::try_clone).transpose();
         let one = one.map_err(StartError::system("a listener"))?;
         let tls = terminator(&options)?;
         let background = background()?;
 
         let first = follow::first(&revisions.borrow(), compiling(&options)?);
-        let (publisher, readers) = Publisher::new(first, plan.len());
+        let streams = if stream_addresses.is_empty() { 0 } else { plan.len() };
+        let (publisher, mut readers) = Publisher::new(first, plan.len() + streams);
+        let stream_readers = readers.split_off(plan.len());
         let (verdict, verdicts) = watch::channel(Verdict::default());
         let held = publisher.held();
         background.spawn(follow::follow(revisions, publisher, verdict));
@@ -111,11 +119,16 @@ impl Engine {
         let board = Arc::new(board);
         let listen = bound(&options.listen, &addresses);
 
+        let stream_plan = plan.clone();
         let parts = plan.into_iter().zip(sockets).zip(inboxes).zip(stations).zip(lanes);
         let mut handle = Handle {
             addresses,
+            stream_addresses,
             verdicts,
             workers: Vec::new(),
+            streams: Vec::new(),
+            stream_log_writer: None,
+            stream_backlogs: Arc::default(),
             threads: Vec::new(),
             log_writer,
             backlogs,
@@ -143,11 +156,45 @@ impl Engine {
             let (orders, post) = (ordered.clone(), Arc::new(post));
             handle.begin(Worker { core, runtime, listeners, inbox, orders, post })?;
         }
+        if !handle.stream_addresses.is_empty() {
+            let shared = Shared { options: &options, tls, ordered };
+            handle.begin_streams(stream_plan, doors, stream_readers, shared)?;
+        }
         if one.is_some_and(|one| !descriptors::is_room_beside(&one, Use::Client)) {
             return Err(StartError::Descriptors { limit: descriptors::limit() });
         }
         Ok(handle)
     }
+}
+
+/// What threads of streams have of the workers beside them.
+struct Shared<'a> {
+    options: &'a Arc<Options>,
+    tls: Option<Arc<Terminator>>,
+    ordered: watch::Receiver<Order>,
+}
+
+/// Where the first thread of streams listens; the others do so at the same.
+fn stream_addresses(doors: &[Vec<Door>]) -> Vec<SocketAddr> {
+    let address = |door: &Door| match door {
+        Door::Tcp(socket) => socket.local_addr().ok(),
+        Door::Udp(socket) => socket.local_addr().ok(),
+    };
+    doors.first().into_iter().flatten().filter_map(address).collect()
+}
+
+/// What threads of streams wait with, said once.
+fn driver(backend: StreamBackend) -> Driver {
+    if backend == StreamBackend::Epoll {
+        tracing::info!("streams are waited for with {}, as told", Driver::Epoll);
+        return Driver::Epoll;
+    }
+    let probed = ring::probe();
+    match &probed.why {
+        None => tracing::info!("streams are waited for with {}", probed.driver),
+        Some(why) => tracing::warn!("streams are waited for with {}: {why}", probed.driver),
+    }
+    probed.driver
 }
 
 /// The listeners, with the ports they got.
@@ -157,14 +204,16 @@ fn bound(listen: &[Listen], addresses: &[SocketAddr]) -> Vec<Listen> {
 
 /// What all workers begin handshakes with, if any listener speaks TLS.
 fn terminator(options: &Options) -> Result<Option<Arc<Terminator>>, StartError> {
-    let speaks_tls = options.listen.iter().any(|listen| listen.tls);
+    let streams = options.streams.listen.iter().any(|listen| listen.tls);
+    let speaks_tls = streams || options.listen.iter().any(|listen| listen.tls);
     Ok(speaks_tls.then(|| Terminator::new(&options.tls)).transpose()?.map(Arc::new))
 }
 
 /// How every snapshot is compiled.
 fn compiling(options: &Options) -> Result<CompileOptions, StartError> {
     let defaults = UpstreamDefaults::new(&options.upstream_tls).map_err(StartError::UpstreamTls)?;
-    Ok(CompileOptions { router: options.router, upstream_tls: Arc::new(defaults) })
+    let (router, streams) = (options.router, !options.streams.listen.is_empty());
+    Ok(CompileOptions { router, upstream_tls: Arc::new(defaults), streams })
 }
 
 /// Where the first worker listens; the others do so at the same.
@@ -236,11 +285,15 @@ fn stations(
 #[derive(Debug)]
 pub struct Handle {
     addresses: Vec<SocketAddr>,
+    stream_addresses: Vec<SocketAddr>,
     verdicts: watch::Receiver<Verdict>,
     workers: Vec<(Option<usize>, Arc<Counters>)>,
+    streams: Vec<(Option<usize>, Arc<Counters>, Arc<Tally>)>,
     threads: Vec<thread::JoinHandle<()>>,
     log_writer: Option<log::Writer>,
+    stream_log_writer: Option<log::Writer>,
     backlogs: Arc<[Arc<Backlog>]>,
+    stream_backlogs: Arc<[Arc<Backlog>]>,
     held: watch::Receiver<Held>,
     /// One for each worker.
     draining: Vec<watch::Sender<bool>>,
@@ -264,9 +317,86 @@ impl Handle {
         Ok(())
     }
 
+    /// Starts the threads of streams, each beside a worker.
+    fn begin_streams(
+        &mut self,
+        plan: Vec<Option<usize>>,
+        doors: Vec<Vec<Door>>,
+        readers: Vec<Reader>,
+        shared: Shared<'_>,
+    ) -> Result<(), StartError> {
+        let Shared { options, tls, ordered } = shared;
+        let background = self.background.as_ref().map(Runtime::handle).cloned();
+        let Some(background) = background else { return Ok(()) };
+        let driver = driver(options.streams.backend);
+        let resolver = Resolver::system(background);
+        let connector = Arc::new(Connector::new().map_err(TlsError::Library)?);
+        let start = |sink| log::Writer::start(sink, plan.len());
+        let log = options.streams.access_log.clone().map(start).transpose();
+        let (writer, logs) = log.map_err(StartError::system("the log of streams"))?.unzip();
+        let mut logs = logs.unwrap_or_default().into_iter();
+        self.stream_backlogs = writer.iter().flat_map(log::Writer::backlogs).collect();
+        self.stream_log_writer = writer;
+        let freed = options.connections.map(|_| Arc::default());
+        let counters = || Arc::new(Counters::telling(freed.clone()));
+        let counters: Vec<_> = plan.iter().map(|_| counters()).collect();
+        let (board, inboxes) = Board::new(&counters, options.connections.zip(freed));
+        let board = Arc::new(board);
+        let listen = options.streams.listen.iter().zip(&self.stream_addresses);
+        let listen: Vec<_> =
+            listen.map(|(listen, addr)| StreamListen { addr: *addr, ..*listen }).collect();
+        let parts = plan.into_iter().zip(doors).zip(inboxes).zip(readers).zip(counters);
+        for (index, ((((core, doors), inbox), reader), counters)) in parts.enumerate() {
+            let station = StreamStation {
+                options: options.clone(),
+                snapshots: Arc::new(reader),
+                resolver: resolver.clone(),
+                counters,
+                tally: Arc::default(),
+                access_log: logs.next(),
+                failures: Failures::new(options.error_log),
+                terminator: tls.clone(),
+                connector: connector.clone(),
+                pace: Arc::default(),
+            };
+            let (listen, orders, board) = (listen.clone(), ordered.clone(), board.clone());
+            self.begin_stream(StreamWorker {
+                index,
+                core,
+                driver,
+                doors,
+                listen,
+                inbox,
+                orders,
+                board,
+                station,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Starts one and waits until it serves.
+    fn begin_stream(&mut self, worker: StreamWorker) -> Result<(), StartError> {
+        let name = format!("streams-{}", worker.index);
+        let (counters, tally) = (worker.station.counters.clone(), worker.station.tally.clone());
+        let (begun, begins) = mpsc::sync_channel(1);
+        let thread = thread::Builder::new().name(name).spawn(move || {
+            worker.run(|core| begun.send(core).unwrap_or_default());
+        });
+        self.threads.push(thread.map_err(StartError::system("a thread of streams"))?);
+        let core = begins.recv().ok().flatten();
+        self.streams.push((core, counters, tally));
+        Ok(())
+    }
+
     /// Where clients are served: the addresses bound, in the order of the options.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where streams and datagrams are served, likewise.
+    pub fn stream_addresses(&self) -> &[SocketAddr] {
+        &self.stream_addresses
     }
 
     /// What the engine says of the revisions it is given.
@@ -283,7 +413,9 @@ impl Handle {
     pub fn meter(&self) -> Meter {
         Meter {
             workers: self.workers.clone().into(),
+            streams: self.streams.clone().into(),
             backlogs: self.backlogs.clone(),
+            stream_backlogs: self.stream_backlogs.clone(),
             held: self.held.clone(),
         }
     }
@@ -312,7 +444,7 @@ impl Handle {
         if let Ok(1..) = joined.await {
             tracing::error!(name: model::severity::ALERT, "a worker ended in a panic");
         }
-        if let Some(writer) = &mut self.log_writer {
+        for writer in self.log_writer.iter_mut().chain(&mut self.stream_log_writer) {
             let _waited = background.spawn_blocking(writer.wait()).await;
             writer.end(Instant::now());
         }
@@ -333,7 +465,9 @@ impl Drop for Handle {
 #[derive(Clone, Debug)]
 pub struct Meter {
     workers: Arc<[(Option<usize>, Arc<Counters>)]>,
+    streams: Arc<[(Option<usize>, Arc<Counters>, Arc<Tally>)]>,
     backlogs: Arc<[Arc<Backlog>]>,
+    stream_backlogs: Arc<[Arc<Backlog>]>,
     held: watch::Receiver<Held>,
 }
 
@@ -341,14 +475,29 @@ impl Meter {
     /// What the workers have done so far.
     pub fn stats(&self) -> Stats {
         let workers = self.workers.iter().map(|(core, counters)| counters.stats(*core)).collect();
-        let access_log_dropped = self.access_log_dropped();
-        Stats { workers, access_log_dropped, snapshots: *self.held.borrow() }
+        let stream =
+            |(core, counters, tally): &(_, Arc<Counters>, Arc<Tally>)| tally.stats(*core, counters);
+        Stats {
+            workers,
+            streams: self.streams.iter().map(stream).collect(),
+            access_log_dropped: self.access_log_dropped(),
+            snapshots: *self.held.borrow(),
+        }
     }
 
     /// Access-log lines so far that could not be handed over in time.
     pub fn access_log_dropped(&self) -> u64 {
-        self.backlogs.iter().map(|backlog| backlog.dropped()).sum()
+        dropped(&self.backlogs)
     }
+
+    /// The same of the log of streams.
+    pub fn stream_log_dropped(&self) -> u64 {
+        dropped(&self.stream_backlogs)
+    }
+}
+
+fn dropped(backlogs: &[Arc<Backlog>]) -> u64 {
+    backlogs.iter().map(|backlog| backlog.dropped()).sum()
 }
 
 /// What the engine has done so far.
@@ -356,6 +505,8 @@ impl Meter {
 pub struct Stats {
     /// By worker.
     pub workers: Vec<WorkerStats>,
+    /// By thread of streams; there are none without listeners for them.
+    pub streams: Vec<StreamStats>,
     /// Access-log lines that were dropped because they could not be handed over in time.
     pub access_log_dropped: u64,
     /// Which snapshots are in memory: long-lived requests keep old ones.

@@ -7,7 +7,9 @@
 pub(crate) mod cores; // how many, and where
 pub(crate) mod listen; // sockets, accepting, evening out
 pub(crate) mod tls; // server name → certificate, and the handshake
-mod pace; // how many handshakes go on at a time
+pub(crate) mod pace; // how many handshakes go on at a time
+pub(crate) mod ring; // what a runtime for streams waits with
+pub(crate) mod stream; // a thread of streams, beside a worker
 pub(crate) mod drain; // leaving
 
 use crate::door::proxy_protocol::{self, Failed, Relayed};
@@ -25,7 +27,7 @@ use pingora::protocols::SocketDigest;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
-use tls::{Offer, Terminator};
+use tls::{Alpn, Offer, Terminator};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc::UnboundedReceiver, watch};
@@ -253,7 +255,8 @@ impl Post {
 
     /// One connection that begins with a TLS handshake.
     async fn shake_hands(&self, tls: &Terminator, stream: TcpStream, caller: Caller<'_>) {
-        let offer = Offer { snapshots: self.station.snapshots.clone(), http2: caller.listen.http2 };
+        let alpn = if caller.listen.http2 { Alpn::Http2 } else { Alpn::Http1 };
+        let offer = Offer { snapshots: self.station.snapshots.clone(), alpn };
         let deadline = Instant::now() + self.station.options.door.head_timeout;
         // Boxed: it takes a lot of room for a moment.
         let shaken = Box::pin(tls.accept(stream, offer, &self.pace, deadline)).await;

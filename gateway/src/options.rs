@@ -34,7 +34,7 @@ pub use listen::{Listen, Probes};
 pub use live::{Texts, WAITS, taken_up, waiting};
 pub use log::{Destination, Level, Logs};
 pub use mistake::{Mistake, Mistakes};
-pub use proxy::{Forwarding, Header, Keepalive, Proxy, RealIp, UpstreamHeader, Workers};
+pub use proxy::{Forwarding, Header, Keepalive, Proxy, RealIp, Streams, UpstreamHeader, Workers};
 
 pub use reader::show;
 pub use tls::{Ciphers, Tls, Version};

@@ -34,6 +34,7 @@ pub async fn run(
             let api = binder.bind("admin_listen", &admin.listen);
             let status = binder.bind("status_listen", &options.status);
             binder.probe("proxy_listen", &proxy.listen);
+            binder.probe("stream_listen", &proxy.streams.listen);
             binder.finish()?;
 
             let mut admin =
@@ -86,6 +87,7 @@ pub async fn run(
             let mut binder = Binder::default();
             let status = binder.bind("status_listen", &options.status);
             binder.probe("proxy_listen", &proxy.listen);
+            binder.probe("stream_listen", &proxy.streams.listen);
             binder.finish()?;
 
             let (client, set_aside) = connect(&options, cluster, fallback.as_ref())?;

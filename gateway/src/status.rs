@@ -27,7 +27,7 @@ pub trait Node: Send + Sync {
 }
 
 /// The logs of this process.
-pub type Logs = [Sink; 4];
+pub type Logs = [Sink; 6];
 
 /// One node's status, and whether an operator has asked for traffic to stay away.
 struct Status {
@@ -151,10 +151,11 @@ mod tests {
         access.count_in(|| 2); // as by the engine
         access.line("short".to_owned());
         sinks.flush();
-        let logs = [off("error"), off("a"), access, off("b")];
+        let logs = [off("error"), off("a"), access, off("b"), off("c"), off("d")];
         let status = Status { node: Arc::new(Idle), logs, draining: AtomicBool::new(false) };
         let shown = show(State(Arc::new(status))).await.0;
-        assert_eq!(shown["log_lines_lost"], json!({ "error": 0, "a": 0, "access": 3, "b": 0 }));
+        let expected = json!({ "error": 0, "a": 0, "access": 3, "b": 0, "c": 0, "d": 0 });
+        assert_eq!(shown["log_lines_lost"], expected);
         assert!(shown["server"].is_object());
     }
 }

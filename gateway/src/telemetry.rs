@@ -36,7 +36,9 @@ pub struct Telemetry {
     sinks: Sinks,
     error: Sink,
     admin_error: Sink,
+    stream_error: Sink,
     access: Sink,
+    stream_access: Sink,
     admin_access: Sink,
 }
 
@@ -57,8 +59,14 @@ impl Telemetry {
         let mut sinks = Sinks::new();
         let error = sinks.open("error", &logs.error)?;
         let admin_error = sinks.open("admin_error", &logs.admin_error)?;
-        let writers = Writers { error: error.clone(), admin_error: admin_error.clone() };
+        let stream_error = sinks.open("stream_error", &logs.stream_error)?;
+        let writers = Writers {
+            error: error.clone(),
+            admin_error: admin_error.clone(),
+            stream_error: stream_error.clone(),
+        };
         let access = sinks.open("access", &logs.access)?;
+        let stream_access = sinks.open("stream_access", &logs.stream_access)?;
         let admin_access = sinks.open("admin_access", &logs.admin_access)?;
 
         let (filter, handle) = reload::Layer::new(AtLeast(logs.level));
@@ -68,7 +76,17 @@ impl Telemetry {
             .with_writer(writers);
         tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
         panic::set_hook(Box::new(|panic| tracing::error!(name: severity::ALERT, "{panic}")));
-        Ok(Self { filter: handle, sinks, error, admin_error, access, admin_access })
+        let filter = handle;
+        Ok(Self {
+            filter,
+            sinks,
+            error,
+            admin_error,
+            stream_error,
+            access,
+            stream_access,
+            admin_access,
+        })
     }
 
     /// Changes the least severe level that is logged.
@@ -87,14 +105,21 @@ impl Telemetry {
         &self.access
     }
 
+    /// Where streams are logged, a line each.
+    pub fn stream_access(&self) -> &Sink {
+        &self.stream_access
+    }
+
     /// Where requests of the Admin API are logged, a line each.
     pub fn admin_access(&self) -> &Sink {
         &self.admin_access
     }
 
     /// Every log, to ask how many of its lines reached no file.
-    pub fn logs(&self) -> [Sink; 4] {
-        [&self.error, &self.admin_error, &self.access, &self.admin_access].map(Sink::clone)
+    pub fn logs(&self) -> [Sink; 6] {
+        let Self { error, admin_error, stream_error, .. } = self;
+        let Self { access, stream_access, admin_access, .. } = self;
+        [error, admin_error, stream_error, access, stream_access, admin_access].map(Sink::clone)
     }
 }
 
@@ -131,10 +156,11 @@ where
     }
 }
 
-/// Which sink a line goes to, by the crate that logs it.
+/// Which sink a line goes to, by the crate that logs it, or the part of it.
 struct Writers {
     error: Sink,
     admin_error: Sink,
+    stream_error: Sink,
 }
 
 impl<'a> MakeWriter<'a> for Writers {
@@ -145,8 +171,16 @@ impl<'a> MakeWriter<'a> for Writers {
     }
 
     fn make_writer_for(&'a self, meta: &Metadata<'_>) -> LineWriter<'a> {
-        let is_admin = meta.target() == "admin" || meta.target().starts_with("admin::");
-        LineWriter(if is_admin { &self.admin_error } else { &self.error })
+        let target = meta.target();
+        LineWriter(if target == "admin" || target.starts_with("admin::") {
+            &self.admin_error
+        } else if target.starts_with("engine::lanes::stream")
+            || target.starts_with("engine::worker::stream")
+        {
+            &self.stream_error
+        } else {
+            &self.error
+        })
     }
 }
 
@@ -175,10 +209,12 @@ mod tests {
     fn a_line_has_kongs_form_and_its_crates_place() {
         let dir = tempfile::tempdir().unwrap();
         let (error, admin) = (dir.path().join("error.log"), dir.path().join("admin.log"));
+        let streams = dir.path().join("streams.log");
         let mut sinks = Sinks::new();
         let writers = Writers {
             error: sinks.open("error", &Destination::File(error.clone())).unwrap(),
             admin_error: sinks.open("admin_error", &Destination::File(admin.clone())).unwrap(),
+            stream_error: sinks.open("stream", &Destination::File(streams.clone())).unwrap(),
         };
         let lines = tracing_subscriber::fmt::layer()
             .with_ansi(false)
@@ -193,6 +229,7 @@ mod tests {
             tracing::info!(target: "hyper", "not ours");
             let _span = tracing::info_span!("data_plane", id = "dp-1").entered();
             tracing::warn!(target: "admin::write", "refused");
+            tracing::warn!(target: "engine::lanes::stream", "cut");
         });
         drop(sinks);
 
@@ -208,6 +245,12 @@ mod tests {
                 format!(" [notice] {}#0: published\\nforged line version=7", process::id()),
                 format!(" [crit] {}#0: lost cause=\"x\"", process::id()),
             ]
+        );
+        let lines = fs::read_to_string(streams).unwrap();
+        assert!(
+            lines
+                .ends_with(&format!(" [warn] {}#0: cut, data_plane: id=\"dp-1\"\n", process::id())),
+            "{lines}"
         );
         let lines = fs::read_to_string(admin).unwrap();
         assert!(

@@ -43,7 +43,7 @@ impl Outcome {
 /// A worker's way to the access log, shared with nobody but the log's thread.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
-    queue: Sender<Record>,
+    queue: Sender<Line>,
     backlog: Arc<Backlog>,
 }
 
@@ -57,11 +57,19 @@ pub(crate) struct Backlog {
 impl AccessLog {
     /// One line: who asked, what, and how it ended.
     pub(crate) fn record(&self, client: IpAddr, id: &RequestId, said: Said<'_>, outcome: Outcome) {
-        let record = Record::of(client, id, said, outcome);
-        let bytes = record.bytes();
+        self.hand_over(Line::Request(Record::of(client, id, said, outcome)));
+    }
+
+    /// The same for a stream.
+    pub(crate) fn record_stream(&self, stream: StreamRecord) {
+        self.hand_over(Line::Stream(stream));
+    }
+
+    fn hand_over(&self, line: Line) {
+        let bytes = line.bytes();
         // Counted in before it can be counted out.
         let fits = self.backlog.bytes.fetch_add(bytes, Relaxed) < BYTES;
-        if !fits || self.queue.send(record).is_err() {
+        if !fits || self.queue.send(line).is_err() {
             self.backlog.bytes.fetch_sub(bytes, Relaxed);
             self.backlog.dropped.fetch_add(1, Relaxed);
         }
@@ -88,7 +96,7 @@ pub(crate) struct Writer {
 /// The other end of a worker's way.
 #[derive(Debug)]
 struct Queue {
-    records: Receiver<Record>,
+    records: Receiver<Line>,
     backlog: Arc<Backlog>,
 }
 
@@ -165,6 +173,61 @@ fn write(queues: &[Queue], sink: &LogSink) {
     }
 }
 
+/// What becomes one line.
+#[derive(Debug)]
+enum Line {
+    Request(Record),
+    Stream(StreamRecord),
+}
+
+impl Line {
+    /// How much memory it takes.
+    fn bytes(&self) -> usize {
+        match self {
+            Line::Request(record) => record.bytes(),
+            Line::Stream(_) => size_of::<Line>(),
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Line::Request(record) => record.fmt(f),
+            Line::Stream(record) => record.fmt(f),
+        }
+    }
+}
+
+/// One stream, in the form Kong's nginx logs it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamRecord {
+    pub(crate) client: IpAddr,
+    /// When it ended.
+    pub(crate) at: SystemTime,
+    /// `TCP` or `UDP`.
+    pub(crate) protocol: &'static str,
+    pub(crate) status: u16,
+    /// Bytes the client was sent.
+    pub(crate) sent: u64,
+    /// Bytes it sent.
+    pub(crate) received: u64,
+    pub(crate) took: Duration,
+}
+
+impl fmt::Display for StreamRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = local(self.at);
+        let StreamRecord { client, protocol, status, sent, received, took, .. } = self;
+        let (seconds, millis) = (took.as_secs(), took.subsec_millis());
+        write!(f, "{client} [{at}] {protocol} {status} {sent} {received} {seconds}.{millis:03}")
+    }
+}
+
+fn local(at: SystemTime) -> impl fmt::Display {
+    chrono::DateTime::<chrono::Local>::from(at).format("%d/%b/%Y:%H:%M:%S %z")
+}
+
 /// One line, in the form of nginx's combined log with the request's id.
 #[derive(Debug)]
 struct Record {
@@ -208,7 +271,7 @@ impl Record {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = chrono::DateTime::<chrono::Local>::from(self.at).format("%d/%b/%Y:%H:%M:%S %z");
+        let at = local(self.at);
         write!(
             f,
             "{} - - [{at}] \"{}\" {} {} \"{}\" \"{}\" kong_request_id: \"{}\"",

@@ -21,7 +21,7 @@ pub(crate) enum Order {
 
 /// Given with every connection; the worker waits until none is left.
 #[derive(Clone, Debug)]
-pub(super) struct Guest(#[allow(dead_code)] mpsc::Sender<Infallible>);
+pub(crate) struct Guest(#[allow(dead_code)] mpsc::Sender<Infallible>);
 
 /// Counts connections out.
 #[derive(Debug)]
@@ -43,10 +43,15 @@ impl Guests {
 
     /// Waits until all have left, or `by` has passed.
     pub(super) async fn until_gone(self, by: Instant) {
+        let _gone_or_late = tokio::time::timeout_at(by, self.gone()).await;
+    }
+
+    /// Waits until all have left. Needs no clock.
+    pub(super) async fn gone(self) {
         let Guests { guest, mut gone } = self;
         drop(guest);
         // Nothing is ever sent: this ends when the last sender is dropped.
-        let _gone_or_late = tokio::time::timeout_at(by, gone.recv()).await;
+        gone.recv().await;
     }
 }
 

@@ -5,9 +5,10 @@
 //! than its share gives a just-accepted socket, of which nothing was read, to the
 //! least loaded one, once; a given connection is never given again.
 
+use super::stream::Door;
 use crate::descriptors::{self, Use};
 use crate::metrics::{Connection, Counters};
-use crate::options::{Listen, Probes};
+use crate::options::{Listen, Probes, StreamListen};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -56,24 +57,78 @@ pub(crate) fn bind_all(
     Ok(sockets)
 }
 
-fn bind(addr: SocketAddr, listen: &Listen, shared: bool) -> io::Result<Socket> {
-    let kind = Type::STREAM.nonblocking().cloexec();
-    let socket = Socket::new(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(listen.ipv6_only)?;
+/// The same for streams and datagrams.
+pub(crate) fn bind_streams(
+    listen: &[StreamListen],
+    workers: usize,
+) -> Result<Vec<Vec<Door>>, ListenError> {
+    let mut doors: Vec<Vec<Door>> = (0..workers).map(|_| Vec::new()).collect();
+    for listener in listen {
+        let naming = |source| ListenError { addr: listener.addr, source };
+        let of = Of::stream(listener);
+        let mut addr = listener.addr;
+        if addr.port() != 0 {
+            open(addr, of, false).map_err(naming)?;
+        }
+        for worker in &mut doors {
+            let socket = open(addr, of, true).map_err(naming)?;
+            let bound = socket.local_addr().map_err(naming)?;
+            addr = bound.as_socket().unwrap_or(addr);
+            worker.push(match listener.udp {
+                true => Door::Udp(socket.into()),
+                false => Door::Tcp(
+                    accept_on(socket, listener.keepalive, listener.backlog).map_err(naming)?,
+                ),
+            });
+        }
     }
-    socket.set_reuse_address(true)?;
+    Ok(doors)
+}
+
+fn bind(addr: SocketAddr, listen: &Listen, shared: bool) -> io::Result<Socket> {
+    open(addr, Of { udp: false, ipv6_only: listen.ipv6_only }, shared)
+}
+
+/// What a socket is to be.
+#[derive(Clone, Copy)]
+struct Of {
+    udp: bool,
+    ipv6_only: bool,
+}
+
+impl Of {
+    fn stream(listen: &StreamListen) -> Of {
+        Of { udp: listen.udp, ipv6_only: listen.ipv6_only }
+    }
+}
+
+fn open(addr: SocketAddr, of: Of, shared: bool) -> io::Result<Socket> {
+    let (kind, protocol) = match of.udp {
+        true => (Type::DGRAM, Protocol::UDP),
+        false => (Type::STREAM, Protocol::TCP),
+    };
+    let kind = kind.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(of.ipv6_only)?;
+    }
+    // Two sockets for datagrams would share an address by this alone, the later one taking all.
+    socket.set_reuse_address(!of.udp)?;
     socket.set_reuse_port(shared)?;
     socket.bind(&addr.into())?;
     Ok(socket)
 }
 
 fn accepting(socket: Socket, listen: &Listen) -> io::Result<TcpListener> {
-    if let Some(probes) = listen.keepalive {
+    accept_on(socket, listen.keepalive, listen.backlog)
+}
+
+fn accept_on(socket: Socket, probes: Option<Probes>, backlog: u32) -> io::Result<TcpListener> {
+    if let Some(probes) = probes {
         socket.set_keepalive(true)?; // what is accepted takes it over
         socket.set_tcp_keepalive(&keepalive(probes))?;
     }
-    socket.listen(i32::try_from(listen.backlog).unwrap_or(i32::MAX))?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
 }
 
@@ -173,7 +228,7 @@ impl Acceptor {
 }
 
 /// Whether a connection failed rather than the listener.
-fn is_the_peers(error: &io::Error) -> bool {
+pub(super) fn is_the_peers(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -206,6 +261,31 @@ pub(crate) struct Board {
 struct Seat {
     counters: Arc<Counters>,
     inbox: UnboundedSender<Given>,
+}
+
+impl Seat {
+    /// Gives a connection to another worker, or takes it back if that one is leaving: so are we,
+    /// but this one was accepted.
+    fn give(
+        &self,
+        to: &Seat,
+        socket: std::net::TcpStream,
+        peer: SocketAddr,
+        listener: usize,
+    ) -> Option<std::net::TcpStream> {
+        let counted = to.counters.connection();
+        match to.inbox.send(Given { socket, peer, listener, counted }) {
+            Ok(()) => {
+                self.counters.count_given();
+                None
+            }
+            Err(returned) => {
+                let Given { socket, counted, .. } = returned.0;
+                counted.never_was();
+                Some(socket)
+            }
+        }
+    }
 }
 
 impl Board {
@@ -256,19 +336,24 @@ impl Board {
         let Some(seat) = self.better_than(me) else {
             return Some((stream, mine.counters.connection()));
         };
-        let socket = stream.into_std().ok()?;
-        let counted = seat.counters.connection();
-        match seat.inbox.send(Given { socket, peer, listener, counted }) {
-            Ok(()) => {
-                mine.counters.count_given();
-                None
-            }
-            // It is leaving; so are we, but this one was accepted.
-            Err(returned) => {
-                let stream = TcpStream::from_std(returned.0.socket).ok()?;
-                Some((stream, mine.counters.connection()))
-            }
-        }
+        let returned = mine.give(seat, stream.into_std().ok()?, peer, listener)?;
+        Some((TcpStream::from_std(returned).ok()?, mine.counters.connection()))
+    }
+
+    /// The same of a connection that no runtime knows.
+    pub(super) fn place_std(
+        &self,
+        me: usize,
+        stream: std::net::TcpStream,
+        peer: SocketAddr,
+        listener: usize,
+    ) -> Option<(std::net::TcpStream, Connection)> {
+        let mine = self.seats.get(me)?;
+        let stream = match self.better_than(me) {
+            None => stream,
+            Some(seat) => mine.give(seat, stream, peer, listener)?,
+        };
+        Some((stream, mine.counters.connection()))
     }
 
     /// The least loaded worker, if with one more `me` had over 1.25 times the mean, or more than

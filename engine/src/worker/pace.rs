@@ -45,7 +45,7 @@ impl Pace {
     }
 
     /// Lets `step` go on only when it has a turn.
-    pub(super) async fn paced<F: Future>(&self, step: F) -> F::Output {
+    pub(crate) async fn paced<F: Future>(&self, step: F) -> F::Output {
         let mut place = Place { pace: self, number: None };
         let mut step = pin!(step);
         poll_fn(|cx| if place.has_turn(cx) { step.as_mut().poll(cx) } else { Poll::Pending }).await

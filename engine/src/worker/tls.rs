@@ -52,11 +52,22 @@ pub(crate) struct Terminator {
 }
 
 /// What one connection is offered.
-pub(super) struct Offer {
+pub(crate) struct Offer {
     /// Where its certificate comes from.
-    pub(super) snapshots: Arc<Reader>,
-    /// Whether it may speak HTTP/2.
-    pub(super) http2: bool,
+    pub(crate) snapshots: Arc<Reader>,
+    /// What may be spoken inside.
+    pub(crate) alpn: Alpn,
+}
+
+/// What is agreed on in a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alpn {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, or else that.
+    Http2,
+    /// Nothing: what a stream carries is not our business.
+    Any,
 }
 
 /// How a handshake ended without a connection.
@@ -83,11 +94,21 @@ impl Terminator {
         context
             .set_select_certificate_callback(move |hello| select(hello, offer, default.identity()));
         context.set_alpn_select_callback(move |ssl, offered| {
-            let http2 = ssl.ex_data(offer).is_some_and(|offer| offer.http2);
-            let ours: &[u8] = if http2 { b"\x02h2\x08http/1.1" } else { b"\x08http/1.1" };
+            let ours: &[u8] = match ssl.ex_data(offer).map(|offer| offer.alpn) {
+                Some(Alpn::Http2) => b"\x02h2\x08http/1.1",
+                Some(Alpn::Http1) => b"\x08http/1.1",
+                Some(Alpn::Any) | None => return Err(AlpnError::NOACK),
+            };
             boring::ssl::select_next_proto(ours, offered).ok_or(AlpnError::NOACK)
         });
         Ok(Terminator { context: context.build(), offer })
+    }
+
+    /// A handshake that is yet to be made.
+    pub(crate) fn begin(&self, offer: Offer) -> Result<Ssl, ErrorStack> {
+        let mut ssl = Ssl::new(&self.context)?;
+        ssl.set_ex_data(self.offer, offer);
+        Ok(ssl)
     }
 
     /// Performs the handshake with a client that has just connected.
@@ -103,8 +124,7 @@ impl Terminator {
                 return Err(Failed::Plain(stream));
             }
             let library = |error: ErrorStack| Failed::Refused(error.to_string());
-            let mut ssl = Ssl::new(&self.context).map_err(library)?;
-            ssl.set_ex_data(self.offer, offer);
+            let ssl = self.begin(offer).map_err(library)?;
             let shaken = pace.paced(SslStreamBuilder::new(ssl, stream).accept()).await;
             shaken.map_err(|error| Failed::Refused(error.to_string()))
         };

@@ -122,7 +122,18 @@ fn a_route_for_streams_serves_no_request() {
     let mut config = Config::default();
     let stream = route("r").with("protocols", json!(["tcp"]));
     config.write(stream.with("sources", json!([{ "port": 1 }])).build());
-    assert!(compiled(&config, &Snapshot::empty()).routes.is_empty());
+    let first = compiled(&config, &Snapshot::empty());
+    assert_eq!((first.routes.len(), first.streams.len()), (0, 1));
+    // It may change sides, and back.
+    let changed = config.all::<Route>().iter().next().unwrap().id;
+    let request = route("r").with("id", changed.to_string()).path("/").build();
+    let mut other = Config::default();
+    other.write(request);
+    let second = compiled(&other, &first);
+    assert_eq!((second.routes.len(), second.streams.len()), (1, 0));
+    let third = compiled(&config, &second);
+    assert_eq!((third.routes.len(), third.streams.len()), (0, 1));
+    assert_eq!(compiled(&Config::default(), &third).streams.len(), 0);
 }
 
 #[test]
@@ -163,7 +174,6 @@ fn an_expression_that_is_none_is_refused_with_the_place() {
              number, found a string",
         ]
     );
-    // Those for streams must be sound although they are not served.
     assert_eq!(
         told(json!(["tcp"]), "http.path == \"/\""),
         ["Router Expression failed validation: line 1, column 1: `http.path` is not a field of \
@@ -194,12 +204,18 @@ fn with_expressions() -> Arc<Snapshot> {
 }
 
 #[test]
-fn services_that_are_not_served_yet_are_refused() {
+fn requests_are_not_sent_to_a_service_of_streams() {
     let mut config = Config::default();
-    config.write(service("s").with("protocol", "tcp").build());
+    let there = service("s").with("protocol", "tcp").build();
+    let anywhere = json!([{ "ip": "0.0.0.0/0" }]);
+    let stream = route("stream").with("protocols", json!(["tcp"])).with("sources", anywhere);
+    config.write(stream.to(&there).build());
+    config.write(there.clone());
+    assert_eq!(compiled(&config, &Snapshot::empty()).streams.len(), 1);
+    config.write(route("request").path("/a").to(&there).build());
     let [problem] = problems(&config).try_into().expect("one problem");
-    assert_eq!(problem.code, "not_served");
-    assert_eq!(problem.message, "this version does not serve protocol `tcp` yet");
+    assert_eq!((&*problem.code, problem.field.as_deref()), ("not_served", Some("service")));
+    assert_eq!(problem.message, "it is for HTTP, and its service is spoken to over `tcp`");
 }
 
 #[test]

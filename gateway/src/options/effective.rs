@@ -8,8 +8,9 @@ use super::reader::{MASK, Reader, items};
 use crate::properties::{self, Kind, Property, Standing};
 
 /// Listener properties, and the name under which Kong shows them taken apart.
-const LISTENERS: [(&str, &str); 4] = [
+const LISTENERS: [(&str, &str); 5] = [
     ("proxy_listen", "proxy_listeners"),
+    ("stream_listen", "stream_listeners"),
     ("admin_listen", "admin_listeners"),
     ("status_listen", "status_listeners"),
     ("cluster_listen", "cluster_listeners"),
@@ -28,7 +29,6 @@ impl Reader<'_> {
         }
         shown.insert("database".to_owned(), database.into());
         // Clients index into these; what this version does not serve is an empty list.
-        shown.insert("stream_listeners".to_owned(), json!([]));
         shown.insert("admin_gui_listeners".to_owned(), json!([]));
         shown
     }
@@ -70,5 +70,8 @@ fn listener(listen: &Listen) -> Value {
         "listener": listen.addr.to_string(),
     });
     shown[backlog.0] = backlog.1.into();
+    if listen.udp {
+        shown["udp"] = true.into();
+    }
     shown
 }

@@ -1,5 +1,6 @@
 //! `addr:port [flags]`: where a listener binds, and how.
 
+use std::fmt::{self, Display};
 use std::mem;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
@@ -16,6 +17,8 @@ pub struct Listen {
     pub tls: bool,
     /// `http2`: clients may speak HTTP/2.
     pub http2: bool,
+    /// `udp`: clients send datagrams.
+    pub udp: bool,
     /// `proxy_protocol`: each connection begins with a PROXY header.
     pub proxy_protocol: bool,
     /// `backlog=N`: connections that may wait to be accepted.
@@ -83,13 +86,51 @@ pub enum ListenError {
     /// Not a flag.
     #[error("`{0}` is not a flag")]
     Flag(String),
+    /// A flag of listeners of another sort.
+    #[error("`{0}` is not a flag of {1}")]
+    Elsewhere(&'static str, Sort),
+    /// Two flags of which a listener can have one.
+    #[error("`udp` and `{0}` do not go together")]
+    WithDatagrams(&'static str),
     /// Not a flag, but close to one, or one with a value that it does not take.
     #[error("`{0}` is not a flag; did you mean {1}?")]
     NearFlag(String, &'static str),
 }
 
+/// What is served on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// Requests.
+    Http,
+    /// Streams and datagrams.
+    Stream,
+}
+
+impl Sort {
+    fn of(property: &str) -> Self {
+        if property == "stream_listen" { Self::Stream } else { Self::Http }
+    }
+
+    fn flags(self) -> &'static str {
+        match self {
+            Self::Http => "[ssl] [http2] [proxy_protocol] [deferred]",
+            Self::Stream => "[udp] [ssl] [proxy_protocol]",
+        }
+    }
+}
+
+impl Display for Sort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "listeners for requests",
+            Self::Stream => "listeners for streams",
+        })
+    }
+}
+
 /// Every flag, as it begins.
 const FLAGS: &[&str] = &[
+    "udp",
     "ssl",
     "http2",
     "proxy_protocol",
@@ -115,11 +156,29 @@ impl Listen {
             addr,
             tls: false,
             http2: false,
+            udp: false,
             proxy_protocol: false,
             backlog: None,
             ipv6_only: None,
             keepalive: None,
             idle_flags: Vec::new(),
+        }
+    }
+
+    /// The same, if it has no flag that means nothing to listeners of this sort.
+    fn fit_for(self, sort: Sort) -> Result<Self, ListenError> {
+        let is_deferred = self.idle_flags.iter().any(|flag| flag == "deferred");
+        let strange = match sort {
+            Sort::Http => [("udp", self.udp), ("udp", self.udp)],
+            Sort::Stream => [("http2", self.http2), ("deferred", is_deferred)],
+        };
+        if let Some((flag, _)) = strange.into_iter().find(|(_, has_it)| *has_it) {
+            return Err(ListenError::Elsewhere(flag, sort));
+        }
+        let stream_only = [("ssl", self.tls), ("proxy_protocol", self.proxy_protocol)];
+        match stream_only.into_iter().find(|(_, has_it)| self.udp && *has_it) {
+            Some((flag, _)) => Err(ListenError::WithDatagrams(flag)),
+            None => Ok(self),
         }
     }
 
@@ -131,6 +190,7 @@ impl Listen {
         match flag.split_once('=') {
             None if flag == "ssl" => self.tls = true,
             None if flag == "http2" => self.http2 = true,
+            None if flag == "udp" => self.udp = true,
             None if flag == "proxy_protocol" => self.proxy_protocol = true,
             None if matches!(flag, "reuseport" | "bind") => {} // always so
             None if flag == "deferred" => self.idle_flags.push(flag.to_owned()),
@@ -164,10 +224,13 @@ pub(super) fn parse_listeners(property: &str, text: &str) -> Result<Vec<Listen>,
     if text.trim() == "off" {
         return Ok(Vec::new());
     }
-    text.trim_end_matches(|c: char| c == ',' || c.is_whitespace()).split(',').map(str::parse).collect::<Result<_, _>>().map_err(
+    let sort = Sort::of(property);
+    let parse = |entry: &str| entry.parse().and_then(|listen: Listen| listen.fit_for(sort));
+    text.trim_end_matches(|c: char| c == ',' || c.is_whitespace()).split(',').map(parse).collect::<Result<_, _>>().map_err(
         |error: ListenError| {
+            let flags = sort.flags();
             format!(
-                "{property} must be of form: [off] | <ip>:<port> [ssl] [http2] [proxy_protocol] [deferred] [bind] \
+                "{property} must be of form: [off] | <ip>:<port> {flags} [bind] \
                  [reuseport] [backlog=N] [ipv6only=on|off] [so_keepalive=on|off|idle:interval:count], \
                  [... next entry ...]; {error}"
             )
@@ -209,9 +272,14 @@ impl Reader<'_> {
         self.any_listeners("proxy_listen")
     }
 
+    /// Where streams and datagrams are served.
+    pub(super) fn stream_listeners(&mut self) -> Vec<Listen> {
+        self.any_listeners("stream_listen")
+    }
+
     fn refuse_proxy_protocol(&mut self, name: &str, listeners: &[Listen]) {
         for listen in listeners.iter().filter(|listen| listen.proxy_protocol) {
-            self.wrong(name, format!("only the listeners of proxy_listen speak the PROXY protocol; take the flag from {}", listen.addr));
+            self.wrong(name, format!("only the listeners of proxy_listen and stream_listen speak the PROXY protocol; take the flag from {}", listen.addr));
         }
     }
 
@@ -259,7 +327,9 @@ impl Reader<'_> {
     pub(super) fn refuse_shared_addresses(&mut self) {
         let all = mem::take(&mut self.claimed);
         for (at, (name, listen)) in all.iter().enumerate() {
-            let clash = all.iter().take(at).find(|(_, other)| overlap(listen.addr, other.addr));
+            let clashes =
+                |other: &Listen| listen.udp == other.udp && overlap(listen.addr, other.addr);
+            let clash = all.iter().take(at).find(|(_, other)| clashes(other));
             if let Some((other_name, other)) = clash {
                 self.wrong(
                     name,
@@ -353,6 +423,36 @@ mod tests {
                 format!("127.0.0.1:1 {flag}").parse::<Listen>(),
                 Err(ListenError::NearFlag(flag, "so_keepalive="))
             );
+        }
+    }
+
+    #[test]
+    fn requests_and_streams_have_flags_of_their_own() {
+        let stream = |text: &str| parse_listeners("stream_listen", text);
+        let [plain, secure, datagrams] =
+            &stream("0.0.0.0:1, 0.0.0.0:2 ssl, 0.0.0.0:2 udp").unwrap()[..]
+        else {
+            panic!("three")
+        };
+        assert_eq!([plain.tls, secure.tls, datagrams.tls], [false, true, false]);
+        assert_eq!([plain.udp, secure.udp, datagrams.udp], [false, false, true]);
+        for (property, text, why) in [
+            ("stream_listen", "0.0.0.0:1 http2", "`http2` is not a flag of listeners for streams"),
+            (
+                "stream_listen",
+                "0.0.0.0:1 deferred",
+                "`deferred` is not a flag of listeners for streams",
+            ),
+            ("stream_listen", "0.0.0.0:1 udp ssl", "`udp` and `ssl` do not go together"),
+            (
+                "stream_listen",
+                "0.0.0.0:1 udp proxy_protocol",
+                "`udp` and `proxy_protocol` do not go together",
+            ),
+            ("proxy_listen", "0.0.0.0:1 udp", "`udp` is not a flag of listeners for requests"),
+        ] {
+            let told = parse_listeners(property, text).unwrap_err();
+            assert!(told.starts_with(property) && told.ends_with(why), "{told}");
         }
     }
 

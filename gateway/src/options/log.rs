@@ -14,8 +14,12 @@ pub struct Logs {
     pub error: Destination,
     /// What the Admin API says.
     pub admin_error: Destination,
+    /// Streams that failed.
+    pub stream_error: Destination,
     /// Requests of clients.
     pub access: Destination,
+    /// Their streams.
+    pub stream_access: Destination,
     /// Requests of the Admin API.
     pub admin_access: Destination,
 }
@@ -49,11 +53,13 @@ pub enum Level {
 
 impl Logs {
     /// Each destination with the property that names it.
-    pub(super) fn by_property(&self) -> [(&'static str, &Destination); 4] {
+    pub(super) fn by_property(&self) -> [(&'static str, &Destination); 6] {
         [
             ("proxy_error_log", &self.error),
             ("admin_error_log", &self.admin_error),
+            ("proxy_stream_error_log", &self.stream_error),
             ("proxy_access_log", &self.access),
+            ("proxy_stream_access_log", &self.stream_access),
             ("admin_access_log", &self.admin_access),
         ]
     }
@@ -88,12 +94,16 @@ impl Level {
 
 impl Reader<'_> {
     pub(super) fn logs(&mut self, prefix: &Path, mode: Mode) -> Logs {
+        let level = self.level();
+        let mut to = |name: &str, terminal| self.destination(name, prefix, mode, terminal);
         Logs {
-            level: self.level(),
-            error: self.destination("proxy_error_log", prefix, mode, Destination::Stderr),
-            admin_error: self.destination("admin_error_log", prefix, mode, Destination::Stderr),
-            access: self.destination("proxy_access_log", prefix, mode, Destination::Stdout),
-            admin_access: self.destination("admin_access_log", prefix, mode, Destination::Stdout),
+            level,
+            error: to("proxy_error_log", Destination::Stderr),
+            admin_error: to("admin_error_log", Destination::Stderr),
+            stream_error: to("proxy_stream_error_log", Destination::Stderr),
+            access: to("proxy_access_log", Destination::Stdout),
+            stream_access: to("proxy_stream_access_log", Destination::Stdout),
+            admin_access: to("admin_access_log", Destination::Stdout),
         }
     }
 

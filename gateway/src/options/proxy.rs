@@ -19,6 +19,8 @@ use super::upstream_tls::UpstreamTls;
 pub struct Proxy {
     /// Where clients are served. Empty for `off`, which a data plane may not say.
     pub listen: Vec<Listen>,
+    /// Where streams and datagrams are served.
+    pub streams: Streams,
     /// How TLS is spoken, where one of them does.
     pub tls: Tls,
     /// How many threads serve them, and where.
@@ -49,6 +51,15 @@ pub struct Proxy {
     pub strict_status: bool,
     /// The public port, by the port listened on.
     pub public_ports: BTreeMap<u16, u16>,
+}
+
+/// Streams and datagrams.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Streams {
+    /// Where they are served. Empty for `off`.
+    pub listen: Vec<Listen>,
+    /// Whether their threads use io_uring where it works.
+    pub io_uring: bool,
 }
 
 /// Worker threads.
@@ -126,12 +137,18 @@ const LATENCY_TOKENS: &[Header] =
 impl Reader<'_> {
     pub(super) fn proxy(&mut self, prefix: &Path) -> Proxy {
         let listen = self.proxy_listeners();
+        let io_uring = self.choice("stream_backend") == "auto";
+        let streams = Streams { listen: self.stream_listeners(), io_uring };
         let workers = Workers { count: self.worker_count(), cores: self.worker_cores() };
         let forwarding = self.forwarding();
         self.point_out_the_unheard(&listen, &forwarding);
         Proxy {
-            tls: if listen.iter().any(|l| l.tls) { self.proxy_tls() } else { Tls::default() },
+            tls: match listen.iter().chain(&streams.listen).any(|l| l.tls) {
+                true => self.proxy_tls(),
+                false => Tls::default(),
+            },
             listen,
+            streams,
             workers,
             headers: self.headers(),
             headers_upstream: self.headers_upstream(),

@@ -18,15 +18,14 @@ const HYBRID: &[&str] = &["control_plane", "data_plane"];
 const CP: &[&str] = &["control_plane"];
 const DP: &[&str] = &["data_plane"];
 
-const NO_TLS_LISTENER: &str = "only the listeners of proxy_listen speak TLS in this version";
+const NO_TLS_LISTENER: &str =
+    "only the listeners of proxy_listen and stream_listen speak TLS in this version";
 const NO_NGINX: &str = "there is no nginx underneath";
 const NO_LUA: &str = "there is no Lua inside";
 const NO_MANAGER: &str = "the web interface is not part of this version";
 const NO_POSTGRES: &str = "PostgreSQL is not part of this version";
 const NO_PLUGINS: &str = "plugins are not part of this version";
 const NO_VAULTS: &str = "vaults are not part of this version";
-const NO_STREAMS: &str =
-    "TCP, TLS and UDP proxying are not part of this version; remove it or set it to off";
 const NO_WASM: &str = "WebAssembly filters are not supported; set wasm = off";
 const NO_TRACING: &str = "tracing is not part of this version";
 const NO_TELEMETRY: &str = "the telemetry link is not part of this version";
@@ -97,7 +96,9 @@ pub static GROUPS: &[Group] = &[
                 .more("The API has no login of its own: leave it on loopback. `ssl` and `proxy_protocol` are errors here; of the default, the listener with `ssl` is not opened. Required of a control plane."),
             effective("status_listen", Listen, "127.0.0.1:8007 reuseport backlog=16384", ALL, "Where health and status are served.")
                 .more("`GET /status` and `GET /status/ready`, on every role. Control plane and data plane on one machine need an address each. `ssl` and `proxy_protocol` are errors."),
-            only("stream_listen", Listen, "off", PROXY, &["off"], "Where TCP, TLS and UDP clients are served.", NO_STREAMS),
+            effective("stream_listen", Listen, "off", PROXY, "Where streams of TCP and TLS and datagrams are served; docs/streams.md.")
+                .more("`ssl` is for routes of protocols tls and tls_passthrough, `udp` for datagrams. TCP and UDP may share an address."),
+            effective("stream_backend", Choice(&["auto", "epoll"]), "auto", PROXY, "What threads of streams wait with: `auto`, io_uring where it works and epoll elsewhere, or `epoll` (ours)."),
             effective("port_maps", List, "", PROXY, "`public:listening` pairs of ports, for forwarding headers behind a port mapping.")
                 .more("Such as `80:8000, 443:8443`: what listens on 8443 tells upstreams 443 in X-Forwarded-Port."),
         ],
@@ -359,8 +360,9 @@ pub static GROUPS: &[Group] = &[
             effective("admin_error_log", Log, "logs/error.log", ALL, "Where the Admin API logs; in the foreground, unset, stderr."),
             inert("status_access_log", Log, "off", "Where requests of the status listener are logged.", "they are not logged"),
             inert("status_error_log", Log, "logs/status_error.log", "Where the status listener logs.", "it logs to proxy_error_log"),
-            inert("proxy_stream_access_log", Log, "logs/access.log", "Where streams are logged.", NO_STREAMS),
-            inert("proxy_stream_error_log", Log, "logs/error.log", "Where errors of streams are logged.", NO_STREAMS),
+            effective("proxy_stream_access_log", Log, "logs/access.log", PROXY, "Where streams are logged when they have ended; in the foreground, unset, stdout.")
+                .more("`$remote_addr [$time_local] $protocol $status $bytes_sent $bytes_received $session_time`, as with Kong."),
+            effective("proxy_stream_error_log", Log, "logs/error.log", PROXY, "Where it is logged that streams failed; in the foreground, unset, stderr."),
             inert("admin_gui_access_log", Log, "logs/admin_gui_access.log", "Where requests of the web interface are logged.", NO_MANAGER),
             inert("admin_gui_error_log", Log, "logs/admin_gui_error.log", "Where the web interface logs.", NO_MANAGER),
         ],

@@ -4,7 +4,7 @@
 //! it, before anything is served.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -48,7 +48,11 @@ impl Binder {
     /// another gateway's workers, and each would see half of the traffic.
     pub(super) fn probe(&mut self, property: &'static str, listeners: &[Listen]) {
         for listen in listeners.iter().filter(|listen| listen.addr.port() != 0) {
-            self.kept(property, listen, bind(listen).map(drop));
+            let bound = match listen.udp {
+                true => UdpSocket::bind(listen.addr).map(drop),
+                false => bind(listen).map(drop),
+            };
+            self.kept(property, listen, bound);
         }
     }
 

@@ -7,17 +7,18 @@ use cluster::ed25519::PublicKey;
 use cluster::protocol::settings::Settings;
 use cluster::{Identity, client, server};
 use engine::RouterOptions;
-use engine::options::LogSink;
+use engine::options::{LogSink, StreamBackend, StreamListen};
 use model::delta::Touched;
 use model::explain::Order;
 
 use super::initial::Initial;
 use crate::options::{
     Admin, Ciphers, ClusterClient, ClusterServer, Database, Door, Endpoint, Forwarding, Header,
-    Keepalive, Options, Probes, Proxy, RealIp, Role, Tls, UpstreamHeader, UpstreamTls, Version,
-    Workers,
+    Keepalive, Options, Probes, Proxy, RealIp, Role, Streams, Tls, UpstreamHeader, UpstreamTls,
+    Version, Workers,
 };
 use crate::telemetry::Telemetry;
+use crate::telemetry::sink::Sink;
 
 /// The control plane's half.
 pub(super) fn admin(
@@ -65,6 +66,7 @@ pub(super) fn engine(options: &Options, proxy: &Proxy, telemetry: &Telemetry) ->
     let Keepalive { pool_size, idle_timeout, max_requests } = proxy.keepalive;
     engine::Options {
         listen: proxy.listen.iter().map(listen).collect(),
+        streams: streams(&proxy.streams, telemetry),
         router: options.routing,
         tls: tls(&proxy.tls),
         workers: engine::options::Workers { count, cores },
@@ -84,18 +86,54 @@ pub(super) fn engine(options: &Options, proxy: &Proxy, telemetry: &Telemetry) ->
         http2: engine::options::Http2 { streams: proxy.http2_streams },
         strict_status: proxy.strict_status,
         public_ports: proxy.public_ports.clone(),
-        access_log: telemetry.access().is_open().then(|| {
-            let access = telemetry.access().clone();
-            LogSink::new(move |line| access.line_waiting(line))
-        }),
+        access_log: waited_for(telemetry.access()),
         ..engine::Options::default()
     }
+}
+
+/// A log whose lines are handed over by a thread that may wait.
+fn waited_for(log: &Sink) -> Option<LogSink> {
+    log.is_open().then(|| {
+        let log = log.clone();
+        LogSink::new(move |line| log.line_waiting(line))
+    })
+}
+
+fn streams(streams: &Streams, telemetry: &Telemetry) -> engine::options::Streams {
+    engine::options::Streams {
+        listen: streams.listen.iter().map(stream_listen).collect(),
+        backend: match streams.io_uring {
+            true => StreamBackend::Auto,
+            false => StreamBackend::Epoll,
+        },
+        access_log: waited_for(telemetry.stream_access()),
+        ..engine::options::Streams::default()
+    }
+}
+
+fn stream_listen(listen: &crate::options::Listen) -> StreamListen {
+    let plain = StreamListen::tcp(listen.addr);
+    StreamListen {
+        addr: listen.addr,
+        udp: listen.udp,
+        tls: listen.tls,
+        backlog: listen.backlog.unwrap_or(plain.backlog),
+        ipv6_only: listen.ipv6_only.unwrap_or(plain.ipv6_only),
+        proxy_protocol: listen.proxy_protocol,
+        keepalive: listen.keepalive.map(probes),
+    }
+}
+
+fn probes(Probes { idle, interval, count }: Probes) -> engine::options::Probes {
+    engine::options::Probes { idle, interval, count }
 }
 
 /// Has access-log lines that the engine could not hand over counted as that log's.
 pub(super) fn count_dropped(engine: &engine::Handle, telemetry: &Telemetry) {
     let meter = engine.meter();
+    let streams = meter.clone();
     telemetry.access().count_in(move || meter.access_log_dropped());
+    telemetry.stream_access().count_in(move || streams.stream_log_dropped());
 }
 
 /// The control plane's end of the link.
@@ -163,9 +201,7 @@ fn listen(listen: &crate::options::Listen) -> engine::options::Listen {
         http2: listen.http2,
         ipv6_only: listen.ipv6_only.unwrap_or(plain.ipv6_only),
         proxy_protocol: listen.proxy_protocol,
-        keepalive: listen.keepalive.map(|Probes { idle, interval, count }| {
-            engine::options::Probes { idle, interval, count }
-        }),
+        keepalive: listen.keepalive.map(probes),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cluster::cache::Aside;
 use engine::snapshot::Held;
-use engine::{Meter, Stats};
+use engine::{Meter, Stats, StreamStats};
 use model::Revision;
 use model::encode::ContentHash;
 use model::vitals::{Verdict, Vitals};
@@ -170,7 +170,33 @@ fn traffic(stats: &Stats) -> Value {
         "server": server(stats),
         "memory": memory(),
         "workers": workers.collect::<Vec<_>>(),
+        "streams": stats.streams.iter().enumerate().map(streams).collect::<Vec<_>>(),
         "snapshots": snapshots(&stats.snapshots),
+    })
+}
+
+/// What a thread of streams did.
+fn streams((worker, stats): (usize, &StreamStats)) -> Value {
+    json!({
+        "worker": worker,
+        "core": stats.core,
+        "backend": stats.backend,
+        "stuck": stats.stuck,
+        "connections_accepted": stats.accepted,
+        "connections_active": stats.open,
+        "connections_given": stats.given,
+        "accepting_paused": stats.pauses,
+        "proxy_headers_failed": stats.proxy_headers_failed,
+        "handshakes": stats.handshakes,
+        "handshakes_failed": stats.handshakes_failed,
+        "ended": stats.ended,
+        "failed": stats.failed,
+        "failures_unlogged": stats.failures_unlogged,
+        "panics": stats.panics,
+        "bytes_sent": stats.sent,
+        "bytes_received": stats.received,
+        "datagram_sessions": stats.sessions,
+        "datagrams_dropped": stats.dropped,
     })
 }
 

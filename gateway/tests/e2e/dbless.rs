@@ -118,13 +118,16 @@ async fn a_refused_document_changes_nothing() {
     assert_eq!(node.load(&document("shop", &origin)).await.status, 201);
     let before = node.ask("/status").await.json()["configuration_hash"].clone();
 
-    // Half of it is sound; the engine of this version serves no streams.
+    // Half of it is sound; requests are not sent to a service of streams.
     for wrong in [
         format!(
             "{}routes: [{{name: other, paths: [/other], service: nowhere}}]",
             document("other", &origin)
         ),
-        format!("{}- {{name: stream, url: 'tcp://a.test:9000'}}", document("other", &origin)),
+        format!(
+            "{}- {{name: stream, url: 'tcp://a.test:9000', routes: [{{name: r, paths: [/r]}}]}}",
+            document("other", &origin)
+        ),
         "a: [".to_owned(),
     ] {
         let reply = node.load(&wrong).await;

@@ -16,6 +16,7 @@ mod support;
 mod proxying; // a request through the cluster
 mod routing; // Kong's cases, loaded as documents
 mod tls; // and over TLS
+mod streams; // what is no request
 mod clients; // from programs that others wrote
 mod peers; // and to them: gRPC and WebSocket on both sides
 mod certificates; // odd ones

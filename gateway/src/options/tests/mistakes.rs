@@ -35,7 +35,7 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "cluster_ocsp = on",
         "cluster_use_proxy = on",
         "data_plane_config_cache_mode = encrypted",
-        "stream_listen = 0.0.0.0:9000",
+        "stream_listen = 0.0.0.0:9000 udp ssl",
         "enforce_rbac = on",
         "nginx_admin_deny = all",
         "cluster_cert = {vault://env/cert}",

@@ -31,6 +31,8 @@ const ASKED_IN_VAIN: &[(&str, &str)] = &[
     ("control_plane", "declarative_config"),
     ("control_plane", "declarative_config_string"),
     ("control_plane", "proxy_access_log"),
+    ("control_plane", "proxy_stream_access_log"),
+    ("control_plane", "proxy_stream_error_log"),
     ("data_plane", "admin_access_log"),
     ("traditional", "cluster_data_plane_purge_delay"),
 ];

@@ -1,0 +1,300 @@
+//! Datagrams: sessions by the address they come from.
+//!
+//! The first datagram of a client finds a route and begins a session, which has a socket of its
+//! own towards the service; what comes back on that is sent to this client and nobody else, and
+//! nothing is sent that the service did not send. A session ends when neither side has said
+//! anything for the service's `read_timeout`. How many there may be is bounded: what comes
+//! from others then is dropped and counted, as is what a socket does not take.
+
+use super::socket::now;
+use super::{Desk, Failure, Meter, far, upstream};
+use crate::descriptors::{self, Use};
+use crate::options::StreamListen;
+use crate::proxy::restraint::Restraint;
+use crate::router::{Over, StreamView};
+use crate::snapshot::CompiledService;
+use crate::worker::drain::Guest;
+use crate::worker::ring;
+use futures::future::{Either, select};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The longest datagram there is.
+const LONGEST: usize = 65_535;
+/// How many are taken before others have a turn.
+const BATCH: usize = 64;
+/// What a session holds until its service has been found.
+const HELD: usize = 16;
+/// How long a session must be silent to end when the gateway leaves.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A socket that is waited for: see [`super::socket`].
+struct Mouth {
+    io: UdpSocket,
+    ready: monoio::net::udp::UdpSocket,
+}
+
+impl Mouth {
+    fn new(io: UdpSocket) -> io::Result<Mouth> {
+        let ready = monoio::net::udp::UdpSocket::from_std(io.try_clone()?)?;
+        Ok(Mouth { io, ready })
+    }
+
+    async fn readable(&self) -> io::Result<()> {
+        self.ready.readable(false).await
+    }
+
+    /// Lets others go on, and then waits for more.
+    async fn pause(&self) -> io::Result<()> {
+        ring::step_aside().await;
+        self.readable().await
+    }
+}
+
+/// One listener's sessions.
+struct Hall {
+    desk: Rc<Desk>,
+    mouth: Mouth,
+    local: SocketAddr,
+    buffer: RefCell<Box<[u8]>>,
+    sessions: RefCell<HashMap<SocketAddr, Rc<Session>>>,
+    /// Becomes true when no new ones are begun.
+    leaving: watch::Sender<bool>,
+    /// How often it is said that there are too many.
+    full: Restraint,
+}
+
+/// One client.
+struct Session {
+    client: SocketAddr,
+    meter: Meter,
+    far: RefCell<Far>,
+}
+
+/// The side of the service.
+enum Far {
+    /// Not known yet; this is what waits for it.
+    Sought(Vec<Box<[u8]>>),
+    /// Known.
+    Open(Rc<Mouth>),
+}
+
+/// Serves a listener until told to leave. Sessions that are under way go on by themselves.
+pub(crate) async fn serve(
+    desk: Rc<Desk>,
+    socket: UdpSocket,
+    listen: StreamListen,
+    leaving: impl Future<Output = ()>,
+    guest: Guest,
+) -> io::Result<()> {
+    let hall = Rc::new(Hall {
+        local: socket.local_addr().unwrap_or(listen.addr),
+        mouth: Mouth::new(socket)?,
+        desk,
+        buffer: RefCell::new(vec![0; LONGEST].into()),
+        sessions: RefCell::default(),
+        leaving: watch::Sender::new(false),
+        full: Restraint::new(1),
+    });
+    match select(pin!(hall.receive(&guest)), pin!(leaving)).await {
+        Either::Left((failed, _)) => return failed,
+        Either::Right(_) => {}
+    }
+    hall.leaving.send_replace(true);
+    if !hall.sessions.borrow().is_empty() {
+        ring::spawn(hall.desk.clone().until_over(async move {
+            let over = hall.until_empty();
+            select(pin!(hall.receive(&guest)), pin!(over)).await;
+        }));
+    }
+    Ok(())
+}
+
+impl Hall {
+    async fn receive(self: &Rc<Hall>, guest: &Guest) -> io::Result<()> {
+        loop {
+            for _ in 0..BATCH {
+                match now(|| self.mouth.io.recv_from(&mut self.buffer.borrow_mut())) {
+                    Ok(Some((length, client))) => self.take(length, client, guest),
+                    Ok(None) => break,
+                    // What an earlier answer met, not this socket.
+                    Err(error) => tracing::debug!(%error, "a datagram was not received"),
+                }
+            }
+            self.mouth.pause().await?;
+        }
+    }
+
+    /// Ends when there is no session.
+    async fn until_empty(&self) {
+        while !self.sessions.borrow().is_empty() {
+            monoio::time::sleep(LINGER / 10).await;
+        }
+    }
+
+    fn take(self: &Rc<Hall>, length: usize, client: SocketAddr, guest: &Guest) {
+        let tally = &self.desk.station.tally;
+        let buffer = self.buffer.borrow();
+        let datagram = buffer.get(..length).unwrap_or_default();
+        let known = self.sessions.borrow().get(&client).cloned();
+        if let Some(session) = known {
+            if !session.pass_on(datagram) {
+                tally.count_dropped();
+            }
+            return;
+        }
+        if *self.leaving.borrow() || self.is_full() {
+            return tally.count_dropped();
+        }
+        let far = RefCell::new(Far::Sought(vec![datagram.into()]));
+        let meter = Meter::new();
+        meter.moved_up(length);
+        let session = Rc::new(Session { client, meter, far });
+        self.sessions.borrow_mut().insert(client, session.clone());
+        tally.count_session(true);
+        let place = Place { hall: self.clone(), session, _guest: guest.clone() };
+        ring::spawn(place.run());
+    }
+
+    fn is_full(&self) -> bool {
+        let most = self.desk.station.options.streams.datagram_sessions;
+        let is_full = self.sessions.borrow().len() >= most
+            || !descriptors::is_room_beside(&self.mouth.io, Use::Client);
+        if is_full && let Some(more) = self.full.take() {
+            tracing::warn!(
+                "as many clients with datagrams as there may be; others are not heard{more}"
+            );
+        }
+        is_full
+    }
+}
+
+impl Session {
+    /// Passes a datagram on, or holds it while it is not known where to. Says whether it did.
+    fn pass_on(&self, datagram: &[u8]) -> bool {
+        let is_kept = match &mut *self.far.borrow_mut() {
+            Far::Sought(held) if held.len() < HELD => {
+                held.push(datagram.into());
+                true
+            }
+            Far::Sought(_) => false,
+            // What a service that is gone answers is found by who waits for it.
+            Far::Open(mouth) => matches!(now(|| mouth.io.send(datagram)), Ok(Some(_))),
+        };
+        if is_kept {
+            self.meter.moved_up(datagram.len());
+        }
+        is_kept
+    }
+
+    /// From now on datagrams go there.
+    fn open(&self, mouth: &Rc<Mouth>) -> usize {
+        let before = self.far.replace(Far::Open(mouth.clone()));
+        let Far::Sought(held) = before else { return 0 };
+        let is_lost =
+            |datagram: &&Box<[u8]>| !matches!(now(|| mouth.io.send(datagram)), Ok(Some(_)));
+        held.iter().filter(is_lost).count()
+    }
+}
+
+/// A session's place in its hall, given up when it ends, by whatever.
+struct Place {
+    hall: Rc<Hall>,
+    session: Rc<Session>,
+    _guest: Guest,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.hall.sessions.borrow_mut().remove(&self.session.client);
+        self.hall.desk.station.tally.count_session(false);
+    }
+}
+
+impl Place {
+    async fn run(self) {
+        let (desk, session) = (&self.hall.desk, &self.session);
+        let end = match select(pin!(self.carry()), pin!(desk.until_cut())).await {
+            Either::Left((end, _)) => end,
+            Either::Right(_) => Err(Failure::Cut),
+        };
+        desk.close(session.client.ip().to_canonical(), "UDP", &session.meter, &end);
+    }
+
+    async fn carry(&self) -> Result<(), Failure> {
+        let (desk, session) = (&self.hall.desk, &self.session);
+        let (source, destination) = (session.client, self.hall.local);
+        let view = StreamView { over: Over::Udp, sni: None, source, destination };
+        let route = desk.find(&view)?;
+        let service = super::service_of(&route)?;
+        let mouth = self.reach(service).await?;
+        for _ in 0..session.open(&mouth) {
+            desk.station.tally.count_dropped();
+        }
+        let silence = pin!(self.until_silent(service.read_timeout));
+        let Either::Left((Err(error), _)) = select(pin!(self.answer(&mouth)), silence).await else {
+            return Ok(());
+        };
+        Err(match mouth.io.peer_addr() {
+            Ok(address) if session.meter.sent.get() == 0 => refused(address, error),
+            _ => Failure::Broken(error),
+        })
+    }
+
+    /// A socket that is for one service and one client.
+    async fn reach(&self, service: &CompiledService) -> Result<Rc<Mouth>, Failure> {
+        let address = upstream::address(&self.hall.desk, service).await?;
+        let any: IpAddr = match address {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let connected = || {
+            let io = UdpSocket::bind((any, 0))?;
+            io.set_nonblocking(true)?;
+            io.connect(address)?;
+            Mouth::new(io).map(Rc::new)
+        };
+        connected().map_err(|error| refused(address, error))
+    }
+
+    /// Sends what the service answers to the client.
+    async fn answer(&self, mouth: &Mouth) -> io::Result<()> {
+        let (hall, session) = (&self.hall, &self.session);
+        loop {
+            for _ in 0..BATCH {
+                let mut buffer = hall.buffer.borrow_mut();
+                let Some(length) = now(|| mouth.io.recv(&mut buffer))? else { break };
+                let datagram = buffer.get(..length).unwrap_or_default();
+                match now(|| hall.mouth.io.send_to(datagram, session.client)) {
+                    Ok(Some(_)) => session.meter.moved_down(length),
+                    Ok(None) | Err(_) => hall.desk.station.tally.count_dropped(),
+                }
+            }
+            mouth.pause().await?;
+        }
+    }
+
+    /// Ends when nobody has said anything for so long; soon, once the gateway leaves.
+    async fn until_silent(&self, limit: Duration) {
+        let meter = &self.session.meter;
+        let mut leaving = self.hall.leaving.subscribe();
+        let left = async { drop(leaving.wait_for(|is_leaving| *is_leaving).await) };
+        if let Either::Right(_) = select(pin!(silence(meter, limit)), pin!(left)).await {
+            silence(meter, limit.min(LINGER)).await;
+        }
+    }
+}
+
+fn refused(address: SocketAddr, error: io::Error) -> Failure {
+    upstream::Unreached::Refused { address, tries: 1, error }.into()
+}
+
+async fn silence(meter: &Meter, limit: Duration) {
+    super::relay::idle(meter, far(limit)).await;
+}

@@ -1,0 +1,265 @@
+//! Bytes both ways, and how a stream ends.
+
+use crate::setting::{
+    BACKENDS, Peer, Setting, all_to, at, config, loopback, nowhere, over, read, rest,
+};
+use crate::support::within;
+use engine::options::StreamListen;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+fn tcp() -> StreamListen {
+    StreamListen::tcp(loopback())
+}
+
+#[tokio::test]
+async fn an_end_is_carried_over_and_still_answered() {
+    for backend in BACKENDS {
+        let setting = Setting::new(backend, tcp(), all_to(Peer::echo("bye").await)).await;
+        let mut client = setting.connect().await;
+        client.write_all(b"hello ").await.unwrap();
+        read(&mut client, "hello ").await;
+        client.write_all(b"there").await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(rest(&mut client).await, "therebye");
+        assert_eq!(setting.outcomes(1).await, ["TCP 200 14 11"]);
+        let stats = setting.gateway.handle.stats().streams;
+        assert_eq!((stats[0].accepted, stats[0].ended, stats[0].failed), (1, 1, 0));
+        assert_eq!((stats[0].sent, stats[0].received), (14, 11));
+        assert!(!stats[0].stuck && !stats[0].backend.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_ends_first_may_still_be_told() {
+    for backend in BACKENDS {
+        let peer = Peer::listen().await;
+        let setting = Setting::new(backend, tcp(), all_to(peer.addr)).await;
+        let mut client = setting.connect().await;
+        let mut upstream = peer.accept().await;
+        upstream.write_all(b"that is all").await.unwrap();
+        upstream.shutdown().await.unwrap();
+        assert_eq!(rest(&mut client).await, "that is all");
+        client.write_all(b"thank you").await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(rest(&mut upstream).await, "thank you");
+        assert_eq!(setting.outcomes(1).await, ["TCP 200 11 9"]);
+    }
+}
+
+/// Enough to fill every buffer on the way many times over, with the far side reading late.
+#[tokio::test]
+async fn much_arrives_whole_both_ways_at_once() {
+    const MUCH: usize = 24 * 1024 * 1024;
+    for backend in BACKENDS {
+        let setting = Setting::new(backend, tcp(), all_to(Peer::echo("").await)).await;
+        let (mut from, mut to) = setting.connect().await.into_split();
+        let sending = tokio::spawn(async move {
+            let mut sent = 0_usize;
+            while sent < MUCH {
+                let chunk: Vec<u8> = (sent..sent + 65_536).map(|at| (at / 7) as u8).collect();
+                to.write_all(&chunk).await.unwrap();
+                sent += chunk.len();
+            }
+            to.shutdown().await.unwrap();
+        });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let (mut chunk, mut received) = (vec![0; 100_000], 0_usize);
+        loop {
+            let count = within(from.read(&mut chunk)).await.unwrap();
+            if count == 0 {
+                break;
+            }
+            let is_right =
+                chunk[..count].iter().zip(received..).all(|(byte, at)| *byte == (at / 7) as u8);
+            assert!(is_right, "{received}");
+            received += count;
+        }
+        assert_eq!(received, MUCH);
+        sending.await.unwrap();
+        assert_eq!(setting.outcomes(1).await, [format!("TCP 200 {MUCH} {MUCH}")]);
+    }
+}
+
+#[tokio::test]
+async fn a_reset_ends_the_other_side() {
+    for backend in BACKENDS {
+        let peer = Peer::listen().await;
+        let setting = Setting::new(backend, tcp(), all_to(peer.addr)).await;
+        let client = setting.connect().await;
+        let mut upstream = peer.accept().await;
+        client.set_zero_linger().unwrap();
+        drop(client);
+        assert_eq!(rest(&mut upstream).await, "");
+        assert_eq!(setting.outcomes(1).await, ["TCP 200 0 0"]);
+    }
+}
+
+#[tokio::test]
+async fn who_has_no_route_or_service_is_closed() {
+    for backend in BACKENDS {
+        let setting = Setting::new(backend, tcp(), Default::default()).await;
+        assert_eq!(rest(&mut setting.connect().await).await, "");
+        let without = config([], [over("tcp").build()]);
+        setting.gateway.apply(2, without).await;
+        assert_eq!(rest(&mut setting.connect().await).await, "");
+        assert_eq!(setting.outcomes(2).await, ["TCP 500 0 0", "TCP 503 0 0"]);
+        assert_eq!(setting.gateway.handle.stats().streams[0].failed, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_resolved_and_another_of_its_addresses_tried() {
+    for backend in BACKENDS {
+        let addr = Peer::echo("").await;
+        let service = at("tcp", addr).with("host", "localhost").build();
+        let routes = [over("tcp").to(&service).build()];
+        let setting = Setting::new(backend, tcp(), config([service], routes)).await;
+        let mut client = setting.connect().await;
+        client.write_all(b"x").await.unwrap();
+        read(&mut client, "x").await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_there_is_tried_again_and_then_given_up() {
+    for backend in BACKENDS {
+        let service = at("tcp", nowhere().await).with("retries", 2).build();
+        let routes = [over("tcp").to(&service).build()];
+        let setting = Setting::new(backend, tcp(), config([service], routes)).await;
+        assert_eq!(rest(&mut setting.connect().await).await, "");
+        assert_eq!(setting.outcomes(1).await, ["TCP 502 0 0"]);
+    }
+}
+
+#[tokio::test]
+async fn who_is_silent_for_too_long_is_closed() {
+    for backend in BACKENDS {
+        let peer = Peer::listen().await;
+        let service = at("tcp", peer.addr).with("read_timeout", 300).build();
+        let routes = [over("tcp").to(&service).build()];
+        let setting = Setting::new(backend, tcp(), config([service], routes)).await;
+        let mut client = setting.connect().await;
+        let mut upstream = peer.accept().await;
+        // Any byte, either way, is a sign of life.
+        for _ in 0..4 {
+            tokio::time::sleep(Duration::from_millis(120)).await;
+            upstream.write_all(b".").await.unwrap();
+            read(&mut client, ".").await;
+        }
+        let since = Instant::now();
+        assert_eq!(rest(&mut client).await, "");
+        assert!(since.elapsed() >= Duration::from_millis(250), "{:?}", since.elapsed());
+        assert_eq!(rest(&mut upstream).await, "");
+        assert_eq!(setting.outcomes(1).await, ["TCP 200 4 0"]);
+    }
+}
+
+/// The far side takes nothing, while the near side goes on talking.
+#[tokio::test]
+async fn who_takes_nothing_for_too_long_is_closed() {
+    for backend in BACKENDS {
+        let peer = Peer::listen().await;
+        let service = at("tcp", peer.addr).with("write_timeout", 300).build();
+        let routes = [over("tcp").to(&service).build()];
+        let setting = Setting::new(backend, tcp(), config([service], routes)).await;
+        let mut client = setting.connect().await;
+        let _upstream = peer.accept().await;
+        let chunk = vec![0; 1 << 20];
+        let flood = async { while client.write_all(&chunk).await.is_ok() {} };
+        within(flood).await;
+        let line = setting.outcomes(1).await.remove(0);
+        assert!(line.starts_with("TCP 200 0 "), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_header_says_who_it_is_if_its_sender_is_trusted() {
+    for backend in BACKENDS {
+        for trusted in [true, false] {
+            let addr = Peer::echo("").await;
+            let service = at("tcp", addr).build();
+            let source = serde_json::json!([{ "ip": "203.0.113.7" }]);
+            let routes = [over("tcp").with("sources", source).to(&service).build()];
+            let listen = StreamListen { proxy_protocol: true, ..tcp() };
+            let config = config([service], routes);
+            let setting = Setting::with(backend, listen, config, 1, |options| {
+                if trusted {
+                    options.forwarding.trusted = vec!["127.0.0.0/8".parse().unwrap()];
+                }
+            });
+            let setting = setting.await;
+            let mut client = setting.connect().await;
+            client.write_all(b"PROXY TCP4 203.0.113.7 10.0.0.1 4711 80\r\nhello").await.unwrap();
+            client.shutdown().await.unwrap();
+            assert_eq!(rest(&mut client).await, if trusted { "hello" } else { "" });
+            let mut without = setting.connect().await;
+            without.write_all(b"hello").await.unwrap();
+            assert_eq!(rest(&mut without).await, "");
+            let first = if trusted { "TCP 200 5 5" } else { "TCP 500 0 0" };
+            assert_eq!(setting.outcomes(2).await, [first, "TCP 400 0 0"]);
+            assert_eq!(setting.gateway.handle.stats().streams[0].proxy_headers_failed, 1);
+        }
+    }
+}
+
+/// What a child process would inherit, and what would block a thread.
+#[tokio::test]
+async fn no_descriptor_is_left_open_to_children_or_blocks() {
+    for backend in BACKENDS {
+        let peer = Peer::listen().await;
+        let setting = Setting::new(backend, tcp(), all_to(peer.addr)).await;
+        let mut client = setting.connect().await;
+        let mut upstream = peer.accept().await;
+        client.write_all(b"x").await.unwrap();
+        read(&mut upstream, "x").await;
+        let ports = [client.local_addr().unwrap(), upstream.peer_addr().unwrap()];
+        let mut found = 0;
+        for fd in std::fs::read_dir("/proc/self/fd").unwrap() {
+            let number = fd.unwrap().file_name();
+            let path = std::path::Path::new("/proc/self/fdinfo").join(&number);
+            let Ok(info) = std::fs::read_to_string(path) else { continue };
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
+            let flags = u32::from_str_radix(flags, 8).unwrap();
+            let target = std::fs::read_link(std::path::Path::new("/proc/self/fd").join(&number));
+            if !target.is_ok_and(|target| target.to_string_lossy().starts_with("socket:")) {
+                continue;
+            }
+            found += 1;
+            assert_ne!(flags & 0o2_000_000, 0, "close-on-exec of {number:?} among {ports:?}");
+        }
+        assert!(found >= 6, "{found}");
+        drop((client, upstream));
+    }
+}
+
+#[tokio::test]
+async fn thousands_come_at_once() {
+    const CLIENTS: usize = 2_000;
+    for backend in BACKENDS {
+        let addr = Peer::echo("!").await;
+        let setting = Setting::with(backend, tcp(), all_to(addr), 2, |_| {}).await;
+        let mut clients: Vec<TcpStream> = Vec::new();
+        for _ in 0..CLIENTS / 100 {
+            let some = (0..100).map(|_| setting.connect());
+            clients.extend(futures_of(some).await);
+        }
+        let talks = clients.into_iter().map(|mut client| async move {
+            client.write_all(b"hello").await.unwrap();
+            client.shutdown().await.unwrap();
+            rest(&mut client).await
+        });
+        let answers = futures_of(talks).await;
+        assert_eq!(answers.iter().filter(|answer| *answer == "hello!").count(), CLIENTS);
+        setting.logged(CLIENTS).await;
+        let stats = setting.gateway.handle.stats().streams;
+        assert_eq!(stats.iter().map(|s| s.accepted).sum::<u64>(), CLIENTS as u64);
+        let most = stats.iter().map(|s| s.accepted).max().unwrap();
+        assert!(most <= CLIENTS as u64 * 7 / 10, "{stats:?}");
+    }
+}
+
+async fn futures_of<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+    futures::future::join_all(all).await
+}
