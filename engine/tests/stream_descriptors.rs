@@ -9,6 +9,9 @@ mod setting;
 #[path = "proxy/support.rs"]
 mod support;
 
+/// Streams take none.
+const LANES: engine::options::Lanes = engine::options::Lanes { express: true };
+
 use engine::options::StreamListen;
 use setting::{BACKENDS, Peer, Setting, all_to, loopback, rest};
 use std::time::Duration;

@@ -21,3 +21,6 @@ mod pem;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "../proxy/support.rs"]
 mod support;
+
+/// Streams take none.
+const LANES: engine::options::Lanes = engine::options::Lanes { express: true };
