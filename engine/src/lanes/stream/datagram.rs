@@ -197,9 +197,8 @@ impl Session {
     fn open(&self, mouth: &Rc<Mouth>) -> usize {
         let before = self.far.replace(Far::Open(mouth.clone()));
         let Far::Sought(held) = before else { return 0 };
-        let is_lost =
-            |datagram: &&Box<[u8]>| !matches!(now(|| mouth.io.send(datagram)), Ok(Some(_)));
-        held.iter().filter(is_lost).count()
+        let is_sent = |datagram: &[u8]| matches!(now(|| mouth.io.send(datagram)), Ok(Some(_)));
+        held.iter().filter(|datagram| !is_sent(datagram)).count()
     }
 }
 
