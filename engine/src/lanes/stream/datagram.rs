@@ -94,7 +94,7 @@ pub(crate) async fn serve(
     guest: Guest,
 ) -> io::Result<()> {
     let hall = Rc::new(Hall {
-        local: socket.local_addr().unwrap_or(listen.addr),
+        local: desk.known_as(socket.local_addr().unwrap_or(listen.addr)),
         mouth: Mouth::new(socket)?,
         desk,
         buffer: RefCell::new(vec![0; LONGEST].into()),
