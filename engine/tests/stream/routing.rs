@@ -53,7 +53,7 @@ async fn behind_a_port_mapping_by_the_port_that_clients_know() {
         let public = public.with("destinations", json!([{ "port": 443 }])).to(&service).build();
         // A free port, which whoever binds to it next may get.
         let free = std::net::TcpListener::bind(loopback()).unwrap().local_addr().unwrap();
-        let mapped = |options: &mut Options| drop(options.public_ports.insert(free.port(), 443));
+        let mapped = |options: &mut Options| options.public_ports = [(free.port(), 443)].into();
         let config = config([service], [public]);
         let setting = Setting::with(backend, StreamListen::tcp(free), config, 1, mapped).await;
         assert_eq!(from(&setting, loopback()).await, "a");
