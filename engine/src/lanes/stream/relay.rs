@@ -348,7 +348,6 @@ mod tests {
             client.read_to_end(&mut Vec::new()).unwrap()
         });
         let receiving = thread::spawn(move || {
-            thread::sleep(Duration::from_millis(50)); // so that what comes piles up
             let count = upstream.read_to_end(&mut Vec::new()).unwrap();
             upstream.write_all(b"done").unwrap();
             count
