@@ -204,9 +204,9 @@ async fn a_proxy_header_says_who_it_is_if_its_sender_is_trusted() {
     }
 }
 
-/// What a child process would inherit, and what would block a thread.
+/// What a child process would inherit.
 #[tokio::test]
-async fn no_descriptor_is_left_open_to_children_or_blocks() {
+async fn no_descriptor_is_left_open_to_children() {
     for backend in BACKENDS {
         let peer = Peer::listen().await;
         let setting = Setting::new(backend, tcp(), all_to(peer.addr)).await;
