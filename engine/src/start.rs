@@ -4,14 +4,14 @@
 //! runtimes and lanes built. Workers own their threads; a small runtime beside
 //! them, pinned nowhere, compiles revisions and resolves names.
 
+mod streams; // the threads of streams beside the workers
+
 use crate::descriptors::{self, Use};
 use crate::lanes::Lanes;
 use crate::lanes::express::{Express, Tokio};
 use crate::lanes::pingora::{Pingora, Trust, start_timers};
-use crate::lanes::stream::Station as StreamStation;
-use crate::lanes::stream::tls::Connector;
 use crate::metrics::{Counters, StreamStats, Tally, WorkerStats};
-use crate::options::{Listen, Options, StreamBackend, StreamListen};
+use crate::options::{Listen, Options};
 use crate::proxy::exchange::{Failures, Ids, Station};
 use crate::proxy::log::{self, Backlog};
 use crate::proxy::restraint::Restraint;
@@ -20,8 +20,6 @@ use crate::snapshot::publish::{Publisher, Reader};
 use crate::snapshot::{CompileOptions, Held, UpstreamDefaults, follow};
 use crate::worker::drain::{self, Order};
 use crate::worker::listen::{self, Board, ListenError};
-use crate::worker::ring::{self, Driver};
-use crate::worker::stream::{Door, StreamWorker};
 use crate::worker::tls::{Terminator, TlsError};
 use crate::worker::{Post, Worker, cores};
 use model::Revision;
@@ -31,6 +29,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
+use streams::Shared;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
@@ -91,7 +90,7 @@ impl Engine {
         let sockets = listen::bind_all(&options.listen, plan.len())?;
         let addresses = addresses(&sockets);
         let doors = listen::bind_streams(&options.streams.listen, plan.len())?;
-        let stream_addresses = stream_addresses(&doors);
+        let stream_addresses = streams::addresses(&doors);
         let one = sockets.iter().flatten().next().map(TcpListener::try_clone).transpose();
         let one = one.map_err(StartError::system("a listener"))?;
         let tls = terminator(&options)?;
@@ -114,6 +113,7 @@ impl Engine {
         let counters: Vec<_> = plan.iter().map(|_| counters()).collect();
         let duties = readers.into_iter().zip(drained).zip(counters.clone());
         let (log_writer, stations) = stations(&options, duties, &background)?;
+        let resolver = stations.first().map(|station| station.resolver.clone());
         let backlogs = log_writer.iter().flat_map(log::Writer::backlogs).collect();
         let (board, inboxes) = Board::new(&counters, options.connections.zip(freed));
         let board = Arc::new(board);
@@ -157,7 +157,7 @@ impl Engine {
             handle.begin(Worker { core, runtime, listeners, inbox, orders, post })?;
         }
         if !handle.stream_addresses.is_empty() {
-            let shared = Shared { options: &options, tls, ordered };
+            let shared = Shared { options: &options, tls, ordered, resolver };
             handle.begin_streams(stream_plan, doors, stream_readers, shared)?;
         }
         if one.is_some_and(|one| !descriptors::is_room_beside(&one, Use::Client)) {
@@ -165,36 +165,6 @@ impl Engine {
         }
         Ok(handle)
     }
-}
-
-/// What threads of streams have of the workers beside them.
-struct Shared<'a> {
-    options: &'a Arc<Options>,
-    tls: Option<Arc<Terminator>>,
-    ordered: watch::Receiver<Order>,
-}
-
-/// Where the first thread of streams listens; the others do so at the same.
-fn stream_addresses(doors: &[Vec<Door>]) -> Vec<SocketAddr> {
-    let address = |door: &Door| match door {
-        Door::Tcp(socket) => socket.local_addr().ok(),
-        Door::Udp(socket) => socket.local_addr().ok(),
-    };
-    doors.first().into_iter().flatten().filter_map(address).collect()
-}
-
-/// What threads of streams wait with, said once.
-fn driver(backend: StreamBackend) -> Driver {
-    if backend == StreamBackend::Epoll {
-        tracing::info!("streams are waited for with {}, as told", Driver::Epoll);
-        return Driver::Epoll;
-    }
-    let probed = ring::probe();
-    match &probed.why {
-        None => tracing::info!("streams are waited for with {}", probed.driver),
-        Some(why) => tracing::warn!("streams are waited for with {}: {why}", probed.driver),
-    }
-    probed.driver
 }
 
 /// The listeners, with the ports they got.
@@ -288,7 +258,7 @@ pub struct Handle {
     stream_addresses: Vec<SocketAddr>,
     verdicts: watch::Receiver<Verdict>,
     workers: Vec<(Option<usize>, Arc<Counters>)>,
-    streams: Vec<(Option<usize>, Arc<Counters>, Arc<Tally>)>,
+    streams: Vec<Counted>,
     threads: Vec<thread::JoinHandle<()>>,
     log_writer: Option<log::Writer>,
     stream_log_writer: Option<log::Writer>,
@@ -314,78 +284,6 @@ impl Handle {
         self.threads.push(thread.map_err(StartError::system("a worker's thread"))?);
         let core = begins.recv().ok().flatten();
         self.workers.push((core, counters));
-        Ok(())
-    }
-
-    /// Starts the threads of streams, each beside a worker.
-    fn begin_streams(
-        &mut self,
-        plan: Vec<Option<usize>>,
-        doors: Vec<Vec<Door>>,
-        readers: Vec<Reader>,
-        shared: Shared<'_>,
-    ) -> Result<(), StartError> {
-        let Shared { options, tls, ordered } = shared;
-        let background = self.background.as_ref().map(Runtime::handle).cloned();
-        let Some(background) = background else { return Ok(()) };
-        let driver = driver(options.streams.backend);
-        let resolver = Resolver::system(background);
-        let connector = Arc::new(Connector::new().map_err(TlsError::Library)?);
-        let start = |sink| log::Writer::start(sink, plan.len());
-        let log = options.streams.access_log.clone().map(start).transpose();
-        let (writer, logs) = log.map_err(StartError::system("the log of streams"))?.unzip();
-        let mut logs = logs.unwrap_or_default().into_iter();
-        self.stream_backlogs = writer.iter().flat_map(log::Writer::backlogs).collect();
-        self.stream_log_writer = writer;
-        let freed = options.connections.map(|_| Arc::default());
-        let counters = || Arc::new(Counters::telling(freed.clone()));
-        let counters: Vec<_> = plan.iter().map(|_| counters()).collect();
-        let (board, inboxes) = Board::new(&counters, options.connections.zip(freed));
-        let board = Arc::new(board);
-        let listen = options.streams.listen.iter().zip(&self.stream_addresses);
-        let listen: Vec<_> =
-            listen.map(|(listen, addr)| StreamListen { addr: *addr, ..*listen }).collect();
-        let parts = plan.into_iter().zip(doors).zip(inboxes).zip(readers).zip(counters);
-        for (index, ((((core, doors), inbox), reader), counters)) in parts.enumerate() {
-            let station = StreamStation {
-                options: options.clone(),
-                snapshots: Arc::new(reader),
-                resolver: resolver.clone(),
-                counters,
-                tally: Arc::default(),
-                access_log: logs.next(),
-                failures: Failures::new(options.error_log),
-                terminator: tls.clone(),
-                connector: connector.clone(),
-                pace: Arc::default(),
-            };
-            let (listen, orders, board) = (listen.clone(), ordered.clone(), board.clone());
-            self.begin_stream(StreamWorker {
-                index,
-                core,
-                driver,
-                doors,
-                listen,
-                inbox,
-                orders,
-                board,
-                station,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Starts one and waits until it serves.
-    fn begin_stream(&mut self, worker: StreamWorker) -> Result<(), StartError> {
-        let name = format!("streams-{}", worker.index);
-        let (counters, tally) = (worker.station.counters.clone(), worker.station.tally.clone());
-        let (begun, begins) = mpsc::sync_channel(1);
-        let thread = thread::Builder::new().name(name).spawn(move || {
-            worker.run(|core| begun.send(core).unwrap_or_default());
-        });
-        self.threads.push(thread.map_err(StartError::system("a thread of streams"))?);
-        let core = begins.recv().ok().flatten();
-        self.streams.push((core, counters, tally));
         Ok(())
     }
 
@@ -461,11 +359,14 @@ impl Drop for Handle {
     }
 }
 
+/// A thread of streams: its core, and what it counts.
+type Counted = (Option<usize>, Arc<Counters>, Arc<Tally>);
+
 /// Reads what the workers count. Outlives the engine, and then stands still.
 #[derive(Clone, Debug)]
 pub struct Meter {
     workers: Arc<[(Option<usize>, Arc<Counters>)]>,
-    streams: Arc<[(Option<usize>, Arc<Counters>, Arc<Tally>)]>,
+    streams: Arc<[Counted]>,
     backlogs: Arc<[Arc<Backlog>]>,
     stream_backlogs: Arc<[Arc<Backlog>]>,
     held: watch::Receiver<Held>,

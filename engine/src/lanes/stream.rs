@@ -291,7 +291,7 @@ async fn converse(
     meter: &Meter,
 ) -> Result<(), Failure> {
     let Visit { io, peer, listen } = visit;
-    let destination = io.local_addr().unwrap_or(listen.addr);
+    let destination = desk.known_as(io.local_addr().unwrap_or(listen.addr));
     let socket = Rc::new(Socket::new(io).map_err(Failure::Broken)?);
     if listen.proxy_protocol {
         let source = timely(desk, introduction(desk, &socket)).await?;
@@ -431,6 +431,13 @@ async fn introduced(socket: &Socket) -> Result<Option<SocketAddr>, proxy_protoco
 }
 
 impl Desk {
+    /// An address of ours, with the port that clients know.
+    fn known_as(&self, mut local: SocketAddr) -> SocketAddr {
+        let public = self.station.options.public_ports.get(&local.port());
+        local.set_port(public.copied().unwrap_or(local.port()));
+        local
+    }
+
     fn trusts(&self, peer: SocketAddr) -> bool {
         self.station.options.forwarding.trusts(peer.ip())
     }

@@ -227,8 +227,8 @@ pub struct StreamTable {
 impl StreamTable {
     /// The route that serves this stream, if any does.
     ///
-    /// 1,000 routes of which each must be asked: 25 µs, once per stream; those found by a
-    /// server name or a port cost under 1 µs.
+    /// Among 1,000 routes, 0.5 µs where they demand server names or ports, and 40 µs where half of
+    /// them have to be asked: once per stream.
     pub fn find(&self, view: &StreamView<'_>) -> Option<&Arc<CompiledStream>> {
         let asked = RequestView {
             scheme: view.over.scheme(),

@@ -221,8 +221,10 @@ fn known_bad(release: &str, version: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Counters;
     use std::cell::Cell;
     use std::rc::Rc;
+    use std::sync::Arc;
 
     #[test]
     fn a_kernel_that_is_known_is_not_tried() {
@@ -269,9 +271,15 @@ mod tests {
     #[test]
     fn a_task_that_panics_takes_nobody_along() {
         for driver in [probe().driver, Driver::Epoll] {
+            let counters = Arc::new(Counters::default());
+            let (doomed, well) = (counters.connection(), counters.connection());
             let done = run(driver, async |_| {
                 let done = Rc::new(Cell::new(0));
-                spawn(async { panic!("on purpose") });
+                spawn(async move {
+                    let _doomed = doomed;
+                    step_aside().await;
+                    panic!("on purpose");
+                });
                 for _ in 0..2 {
                     let done = done.clone();
                     spawn(async move {
@@ -285,6 +293,9 @@ mod tests {
                 done.get()
             });
             assert_eq!(done.unwrap(), 2);
+            let stats = counters.stats(None);
+            assert_eq!((stats.accepted, stats.open, stats.panics), (2, 1, 1));
+            drop(well);
         }
     }
 }

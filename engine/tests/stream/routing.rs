@@ -45,6 +45,22 @@ async fn by_where_it_comes_from_and_where_it_goes() {
 }
 
 #[tokio::test]
+async fn behind_a_port_mapping_by_the_port_that_clients_know() {
+    for backend in BACKENDS {
+        let addr = Peer::echo("a").await;
+        let service = at("tcp", addr).build();
+        let public = route("r").with("protocols", json!(["tcp"]));
+        let public = public.with("destinations", json!([{ "port": 443 }])).to(&service).build();
+        // A free port, which whoever binds to it next may get.
+        let free = std::net::TcpListener::bind(loopback()).unwrap().local_addr().unwrap();
+        let mapped = |options: &mut Options| options.public_ports = [(free.port(), 443)].into();
+        let config = config([service], [public]);
+        let setting = Setting::with(backend, StreamListen::tcp(free), config, 1, mapped).await;
+        assert_eq!(from(&setting, loopback()).await, "a");
+    }
+}
+
+#[tokio::test]
 async fn by_expression() {
     for backend in BACKENDS {
         let [a, b] = [Peer::echo("a").await, Peer::echo("b").await];

@@ -204,9 +204,9 @@ async fn a_proxy_header_says_who_it_is_if_its_sender_is_trusted() {
     }
 }
 
-/// What a child process would inherit, and what would block a thread.
+/// What a child process would inherit.
 #[tokio::test]
-async fn no_descriptor_is_left_open_to_children_or_blocks() {
+async fn no_descriptor_is_left_open_to_children() {
     for backend in BACKENDS {
         let peer = Peer::listen().await;
         let setting = Setting::new(backend, tcp(), all_to(peer.addr)).await;
@@ -234,32 +234,48 @@ async fn no_descriptor_is_left_open_to_children_or_blocks() {
     }
 }
 
+/// 10,000 in all, hundreds of them at a time.
 #[tokio::test]
-async fn thousands_come_at_once() {
-    const CLIENTS: usize = 2_000;
-    for backend in BACKENDS {
+async fn thousands_come_and_go() {
+    const AT_ONCE: usize = 500;
+    for (backend, rounds) in [(BACKENDS[0], 20), (BACKENDS[1], 4)] {
         let addr = Peer::echo("!").await;
         let setting = Setting::with(backend, tcp(), all_to(addr), 2, |_| {}).await;
-        let mut clients: Vec<TcpStream> = Vec::new();
-        for _ in 0..CLIENTS / 100 {
-            let some = (0..100).map(|_| setting.connect());
-            clients.extend(futures_of(some).await);
+        for _ in 0..rounds {
+            let talks = (0..AT_ONCE).map(|_| async {
+                let mut client = setting.connect().await;
+                client.write_all(b"hello").await.unwrap();
+                read(&mut client, "hello").await;
+                client.shutdown().await.unwrap();
+                rest(&mut client).await
+            });
+            let answers = futures::future::join_all(talks).await;
+            assert_eq!(answers.iter().filter(|answer| *answer == "!").count(), AT_ONCE);
         }
-        let talks = clients.into_iter().map(|mut client| async move {
-            client.write_all(b"hello").await.unwrap();
-            client.shutdown().await.unwrap();
-            rest(&mut client).await
-        });
-        let answers = futures_of(talks).await;
-        assert_eq!(answers.iter().filter(|answer| *answer == "hello!").count(), CLIENTS);
-        setting.logged(CLIENTS).await;
+        let lines = setting.outcomes(rounds * AT_ONCE).await;
+        assert!(lines.iter().all(|line| line == "TCP 200 6 5"));
         let stats = setting.gateway.handle.stats().streams;
-        assert_eq!(stats.iter().map(|s| s.accepted).sum::<u64>(), CLIENTS as u64);
-        let most = stats.iter().map(|s| s.accepted).max().unwrap();
-        assert!(most <= CLIENTS as u64 * 7 / 10, "{stats:?}");
+        let accepted: u64 = stats.iter().map(|stats| stats.accepted).sum();
+        assert_eq!(accepted as usize, rounds * AT_ONCE);
+        assert!(stats.iter().all(|stats| stats.panics == 0 && stats.failed == 0), "{stats:?}");
     }
 }
 
-async fn futures_of<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
-    futures::future::join_all(all).await
+/// The kernel's choice is uneven for few; whoever has clearly more than the mean gives some away.
+#[tokio::test]
+async fn threads_have_about_as_many_each() {
+    for backend in BACKENDS {
+        let addr = Peer::echo("").await;
+        let setting = Setting::with(backend, tcp(), all_to(addr), 8, |_| {}).await;
+        let mut clients: Vec<TcpStream> = Vec::new();
+        for _ in 0..64 {
+            let mut client = setting.connect().await;
+            client.write_all(b"x").await.unwrap();
+            read(&mut client, "x").await;
+            clients.push(client);
+        }
+        let stats = setting.gateway.handle.stats().streams;
+        let most = stats.iter().map(|stats| stats.open).max().unwrap();
+        assert!(most <= 10, "{:?}", stats.iter().map(|stats| stats.open).collect::<Vec<_>>());
+    }
 }

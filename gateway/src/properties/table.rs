@@ -97,8 +97,8 @@ pub static GROUPS: &[Group] = &[
             effective("status_listen", Listen, "127.0.0.1:8007 reuseport backlog=16384", ALL, "Where health and status are served.")
                 .more("`GET /status` and `GET /status/ready`, on every role. Control plane and data plane on one machine need an address each. `ssl` and `proxy_protocol` are errors."),
             effective("stream_listen", Listen, "off", PROXY, "Where streams of TCP and TLS and datagrams are served; docs/streams.md.")
-                .more("`ssl` is for routes of protocols tls and tls_passthrough, `udp` for datagrams. TCP and UDP may share an address."),
-            effective("stream_backend", Choice(&["auto", "epoll"]), "auto", PROXY, "What threads of streams wait with: `auto`, io_uring where it works and epoll elsewhere, or `epoll` (ours)."),
+                .more("`ssl` is for routes that open TLS or pass it on, `udp` for datagrams. TCP and UDP may share an address."),
+            effective("stream_backend", Choice(&["auto", "epoll"]), "auto", PROXY, "What threads of streams wait with: `auto`, `io_uring` where it works and epoll elsewhere, or `epoll` (ours)."),
             effective("port_maps", List, "", PROXY, "`public:listening` pairs of ports, for forwarding headers behind a port mapping.")
                 .more("Such as `80:8000, 443:8443`: what listens on 8443 tells upstreams 443 in X-Forwarded-Port."),
         ],

@@ -94,7 +94,7 @@ pub(crate) async fn serve(
     guest: Guest,
 ) -> io::Result<()> {
     let hall = Rc::new(Hall {
-        local: socket.local_addr().unwrap_or(listen.addr),
+        local: desk.known_as(socket.local_addr().unwrap_or(listen.addr)),
         mouth: Mouth::new(socket)?,
         desk,
         buffer: RefCell::new(vec![0; LONGEST].into()),
@@ -197,9 +197,8 @@ impl Session {
     fn open(&self, mouth: &Rc<Mouth>) -> usize {
         let before = self.far.replace(Far::Open(mouth.clone()));
         let Far::Sought(held) = before else { return 0 };
-        let is_lost =
-            |datagram: &&Box<[u8]>| !matches!(now(|| mouth.io.send(datagram)), Ok(Some(_)));
-        held.iter().filter(is_lost).count()
+        let is_sent = |datagram: &[u8]| matches!(now(|| mouth.io.send(datagram)), Ok(Some(_)));
+        held.iter().filter(|datagram| !is_sent(datagram)).count()
     }
 }
 

@@ -104,6 +104,12 @@ impl Pipes {
         }
     }
 
+    /// How many are kept.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.kept.borrow().len()
+    }
+
     /// From now on there are none.
     pub(super) fn forbid(&self) {
         self.is_forbidden.set(true);

@@ -321,3 +321,64 @@ impl Held {
         Poll::Ready(Ok(count))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::ring::{self, Driver};
+    use std::io::{Read as _, Write as _};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::thread;
+
+    /// Both ends of a connection, the first for a thread of streams.
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let near = listener.accept().unwrap().0;
+        near.set_nonblocking(true).unwrap();
+        (near, far)
+    }
+
+    /// Sends so much one way and a word back, and says how many pipes were needed.
+    fn carried(driver: Driver, much: usize, tools: &Tools) -> (Ended, usize) {
+        let ((near, mut client), (far, mut upstream)) = (pair(), pair());
+        let sending = thread::spawn(move || {
+            client.write_all(&vec![7; much]).unwrap();
+            client.shutdown(Shutdown::Write).unwrap();
+            client.read_to_end(&mut Vec::new()).unwrap()
+        });
+        let receiving = thread::spawn(move || {
+            let count = upstream.read_to_end(&mut Vec::new()).unwrap();
+            upstream.write_all(b"done").unwrap();
+            count
+        });
+        let (meter, patience) = (Meter::new(), Duration::from_secs(20));
+        let ended = ring::run(driver, async |_| {
+            let (client, upstream) = (Socket::new(near).unwrap(), Socket::new(far).unwrap());
+            let deadlines = Deadlines { idle: patience, write: patience };
+            between(&client, &upstream, tools, &meter, deadlines).await
+        });
+        assert_eq!((sending.join().unwrap(), receiving.join().unwrap()), (4, much));
+        assert_eq!((meter.sent.get(), meter.received.get()), (4, much as u64));
+        (ended.unwrap(), tools.pipes.kept())
+    }
+
+    #[test]
+    fn the_kernel_moves_what_is_much_and_nothing_else() {
+        for driver in [ring::probe().driver, Driver::Epoll] {
+            for (much, is_moved) in [(1_000, false), (16 << 20, true)] {
+                let (ended, pipes) = carried(driver, much, &Tools::default());
+                assert!(matches!(ended, Ended::Finished), "{ended:?}");
+                assert_eq!(pipes > 0, is_moved, "{driver} {much}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_the_kernel_cannot_it_is_copied() {
+        let tools = Tools::default();
+        tools.pipes.forbid();
+        let (ended, pipes) = carried(ring::probe().driver, 16 << 20, &tools);
+        assert!(matches!(ended, Ended::Finished) && pipes == 0, "{ended:?}");
+    }
+}

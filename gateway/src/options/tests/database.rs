@@ -81,8 +81,8 @@ fn a_document_is_judged_before_a_node_begins_with_it() {
         &["colour: unknown field", "services.1.host: required field missing"],
     );
     said(
-        r#"{"_format_version": "3.0", "services": [{"name": "a", "url": "tcp://a.test:9"}]}"#,
-        &["services.1: this version does not serve protocol `tcp` yet"],
+        r#"{"_format_version": "3.0", "services": [{"name": "a", "url": "tcp://a.test:9", "routes": [{"paths": ["/"]}]}]}"#,
+        &["services.1.routes.1.service: it is for HTTP, and its service is spoken to over `tcp`"],
     );
 }
 
