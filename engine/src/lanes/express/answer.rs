@@ -55,6 +55,7 @@ impl HeadReader {
         match read.map_err(Garbage::Malformed)? {
             Status::Partial if rd.len() > HEAD => Err(Garbage::TooLarge),
             Status::Partial => Ok(None),
+            Status::Complete(len) if len > HEAD => Err(Garbage::TooLarge),
             Status::Complete(len) => {
                 let head = copied(rd, len, &parsed)?;
                 rd.advance(len);
