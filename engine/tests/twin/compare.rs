@@ -5,7 +5,7 @@
 
 use super::act::After;
 use super::client::Got;
-use super::said::{Body, Ending, Expects, Stream};
+use super::said::{Body, Ending, Request, Stream};
 use super::twins::MOST_BODY;
 use super::wire::{Framing, Message};
 use std::fmt::Write as _;
@@ -65,10 +65,8 @@ pub(crate) fn comparable(
 ) -> (Vec<Message>, Vec<Message>) {
     let last = stream.requests.len() - 1;
     let is_cut = |number: usize| number == last && stream.ending != Ending::Whole;
-    let hastes = |number: usize| {
-        let request = stream.requests.get(number);
-        is_cut(number) || request.is_some_and(|request| request.expects == Expects::Hastes)
-    };
+    let hastes =
+        |number: usize| is_cut(number) || stream.requests.get(number).is_some_and(Request::hastes);
     let gone = |number: usize| match stream.ending {
         Ending::Whole => false,
         Ending::Stops(_) => number == last && answered_early(stream),

@@ -172,6 +172,12 @@ impl Stream {
 }
 
 impl Request {
+    /// Whether it says that it would wait for `100 Continue`, and does not.
+    pub(crate) fn hastes(&self) -> bool {
+        let asks = self.lines.iter().any(|line| line.starts_with(b"Expect: 100"));
+        self.expects == Expects::Hastes || asks && self.expects == Expects::Nothing
+    }
+
     /// Whether it may break off in its midst, or what it lacks is only found there.
     pub(crate) fn may_break(&self, most: usize) -> bool {
         match &self.body {
