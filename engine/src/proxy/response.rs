@@ -48,6 +48,11 @@ pub(crate) fn is_final(status: u16) -> bool {
     status >= 200 || status == SWITCHING
 }
 
+/// Looks at an interim response, which goes no further. An error if nothing behind it can be believed.
+pub(crate) fn pass_over(head: &mut ResponseHead) -> Result<(), Failure> {
+    settle_framing(head)
+}
+
 /// Edits the head of a response on its way to the client. An error if it must not
 /// reach one: it switches to what nobody asked for, or its end is unclear.
 pub(crate) fn prepare(exchange: &Exchange, head: &mut ResponseHead) -> Result<(), Failure> {
@@ -115,10 +120,12 @@ fn switches_as_asked(terms: Terms, head: &ResponseHead) -> bool {
 fn settle_framing(head: &mut ResponseHead) -> Result<(), Failure> {
     if head.status() < 200 || head.status() == 204 {
         // They end with their head, and may not say otherwise (RFC 9110 §8.6, RFC
-        // 9112 §6.1).
+        // 9112 §6.1). Who names a length that is none is not believed in that either.
+        let is_coded = head.get(Known::TransferEncoding).is_some();
+        let length = if is_coded { Ok(()) } else { one_length(head) };
         head.remove(Known::ContentLength);
         head.remove(Known::TransferEncoding);
-        return Ok(());
+        return length;
     }
     if is_chunked(head)? {
         head.remove(Known::ContentLength); // overridden (RFC 9112 §6.3)
@@ -305,6 +312,8 @@ mod tests {
             (304, &[(LENGTH, "3")], Some((Some("3"), None))),
             (204, &[(LENGTH, "3"), (CODING, "chunked")], Some((None, None))),
             (101, &[(LENGTH, "3"), (CODING, "gzip")], Some((None, None))),
+            (204, &[(LENGTH, "x")], None),
+            (103, &[(LENGTH, "3"), (LENGTH, "4")], None),
         ] {
             let mut head = head(Version::Http11, status, before);
             let text = |head: &ResponseHead, known| {

@@ -36,7 +36,8 @@ async fn of_a_request_they_end_its_body() {
     for _ in 0..2 {
         assert_eq!(client.ask(chunked).await.text(), "hi");
     }
-    assert!(origin.seen().iter().all(|seen| seen.connection == 0 && seen.body == b"hi"));
+    // One for each lane: HTTP/2 and HTTP/1 take two.
+    assert!(origin.seen().iter().all(|seen| seen.connection < 2 && seen.body == b"hi"));
 }
 
 /// One that would take a trailer behind the last chunk for another request.
@@ -60,5 +61,6 @@ async fn of_a_response_over_http1_they_end_its_body() {
     let answer = Client::in_clear(&gateway).await.call(method("/"), b"").await;
     assert_eq!(&*answer.body, b"hi");
     assert_eq!(text(&answer.trailers.unwrap(), "x-checksum"), None);
-    assert!(origin.seen().iter().all(|seen| seen.connection == 0));
+    // One for each lane: HTTP/2 and HTTP/1 take two.
+    assert!(origin.seen().iter().all(|seen| seen.connection < 2));
 }

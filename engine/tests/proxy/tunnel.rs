@@ -145,3 +145,16 @@ async fn a_websocket_is_tunnelled() {
         (Some("websocket"), Some("k"))
     );
 }
+
+#[tokio::test]
+async fn what_is_said_in_a_tunnel_is_no_body() {
+    let origin = Origin::start(|_| Act::Echo(SWITCH.into())).await;
+    let config = one(&origin.url(""), |r| r.path("/r"));
+    let gateway = Gateway::with(config, 1, |options| options.max_body = Some(8)).await;
+    let mut client = gateway.connect().await;
+    assert_eq!(client.ask(UPGRADE).await.status, 101);
+    for _ in 0..3 {
+        client.send(FRAME).await;
+        assert_eq!(within(client.0.take(FRAME.len())).await.unwrap(), FRAME);
+    }
+}

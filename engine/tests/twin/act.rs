@@ -3,6 +3,7 @@
 use super::dice::Dice;
 use super::said::{chunked, filling};
 use std::fmt;
+use std::sync::LazyLock;
 
 /// An answer, and what comes before and after it.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +16,8 @@ pub(crate) struct Act {
     pub(crate) lines: Vec<&'static str>,
     /// No piece that is sent is longer than this.
     pub(crate) most: usize,
+    /// Said when the head of the request has come, whatever is to come of its body.
+    pub(crate) early: bool,
     pub(crate) after: After,
 }
 
@@ -33,10 +36,13 @@ pub(crate) enum Answered {
     ToEnd(usize),
     /// Not at all: there is none.
     None,
-    /// Another protocol, in which so much is read, and so much said then.
+    /// Not at all, though these lines say something of one.
+    Bare(&'static str),
+    /// Another protocol, spoken in turns: so much is read, and so much said then.
     Switched {
-        reads: usize,
-        says: usize,
+        turns: Vec<(usize, usize)>,
+        /// Whether the client ends it.
+        waits: bool,
     },
     /// One of [`ODD`], whole.
     Odd(Bytes),
@@ -60,6 +66,8 @@ pub(crate) enum After {
     Closes,
     /// Ends it after so many thousandths of the answer.
     Cuts(usize),
+    /// Ends it without a word there, and what is on its way with it.
+    Resets(usize),
     /// Ends it without an answer.
     HangsUp,
 }
@@ -88,6 +96,8 @@ const LINES: &[&str] = &[
     "Location: /elsewhere",
     "X-Accel-Buffering: no",
     "X-Accel-Redirect: /internal",
+    "X-Folded: a\r\n b",
+    "X-Folded:\r\n\t a \r\n \t b\n c",
     "X-Kong-Upstream-Status: 7",
     "X-Kong-Request-Id: theirs",
 ];
@@ -110,6 +120,9 @@ const ODD: &[&[u8]] = &[
     b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
     b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n",
     b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n",
+    b"HTTP/1.1 103 Early\r\nContent-Length: 2\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 103 Early\r\nContent-Length: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 103 Early\r\nTransfer-Encoding: chunked\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
     b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nab",
     b"HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nab",
     b"HTTP/1.1 200 Two  Words \xe9\r\nContent-Length: 2\r\n\r\nab",
@@ -127,6 +140,13 @@ const ODD: &[&[u8]] = &[
     b"HTTP/1.1 200 OK\nContent-Length: 2\n\nab",
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Folded: a\r\n b\r\n\r\nab",
     b"HTTP/1.1 200 OK\r\n Folded: a\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nContent-Length:\r\n 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n 3\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Folded: a\r\n \r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: x,\r\n close\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\nContent-Length: 2\r\nX-A: a\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nab\n0\n\n",
     b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nab",
     b"HTTP/1.1 200 OK\r\nX-A : 2\r\nContent-Length: 2\r\n\r\nab",
     b"HTTP/1.1 200 OK\r\nNo colon\r\nContent-Length: 2\r\n\r\nab",
@@ -148,64 +168,105 @@ const ODD: &[&[u8]] = &[
     b"\x15\x03\x01\x00\x02\x02\x46",
 ];
 
+/// What is said of a body where there is none.
+const BARE: &[&str] = &[
+    "Content-Length: 5\r\n",
+    "Content-Length: 0\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+];
+/// Lengths that are none, or more than one.
+const ODD_LENGTHS: &[&str] = &[
+    "Content-Length: x\r\n",
+    "Content-Length: -1\r\n",
+    "Content-Length: +2\r\n",
+    "Content-Length: 2, 2\r\n",
+    "Content-Length: 2, 3\r\n",
+    "Content-Length: \r\n",
+    "Content-Length: 2\r\nContent-Length: 2\r\n",
+    "Content-Length: 2\r\nContent-Length: 3\r\n",
+    "Content-Length: 0x2\r\n",
+    "Content-Length: 02\r\n",
+    "Content-Length: 18446744073709551616\r\n",
+];
+/// Heads that are long in one way or the other, around where there are limits.
+static LONG: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let many = [90, 200, 245, 250, 251, 252, 253, 254, 255, 256, 257, 300];
+    let many = many.map(|count| (0..count).map(|at| format!("X-{at}: {at}\r\n")).collect());
+    let large = [8_000, 33_000, 70_000, 300_000, 1_040_000, 3_000_000];
+    let large = large.map(|length| format!("X-Large: {}\r\n", "x".repeat(length)));
+    let all = many.into_iter().chain(large);
+    all.map(|text: String| text.trim_end().to_owned().leak() as &str).collect()
+});
+
 const TRAILERS: &[&str] =
     &["", "", "", "X-Sum: 1\r\n", "X-A: 1\r\nX-B: 2\r\n", "Content-Length: 3\r\n"];
 const EXTENSIONS: &[&str] = &["", "", "", ";a=b", ";a=\"b;c\"", " ;x"];
 
 impl Act {
-    /// Of a request that may switch to another protocol or not.
-    pub(crate) fn some(dice: &mut Dice, may_switch: bool) -> Act {
-        if may_switch && !dice.one_in(3) {
-            return Act::switches(dice);
-        }
+    /// To a request that is HEAD or not.
+    pub(crate) fn some(dice: &mut Dice, is_head: bool) -> Act {
         let size = some_size(dice);
-        let body = match dice.below(20) {
-            0..9 => Answered::Length(size),
-            9..16 => Answered::Chunked {
-                size,
-                chunk: 1 + dice.below(size + 1),
-                extension: dice.pick(EXTENSIONS),
-                trailers: dice.pick(TRAILERS),
-            },
-            16..18 => Answered::ToEnd(size),
-            18 => Answered::Odd(Bytes(dice.pick(ODD))),
-            _ => Answered::Length(0),
-        };
         let version = if dice.one_in(12) { "HTTP/1.0" } else { "HTTP/1.1" };
         let status = dice.pick(&[200, 200, 200, 200, 201, 204, 206, 301, 304, 404, 500, 503, 599]);
-        let body = if status == 204 || status == 304 { Answered::None } else { body };
-        let body = match body {
+        let body = match some_answered(dice, size) {
+            Answered::Odd(odd) => Answered::Odd(odd),
+            _ if dice.one_in(60) => Answered::Bare(dice.pick(ODD_LENGTHS)),
+            _ if is_head || status == 204 || status == 304 => match dice.one_in(3) {
+                true => Answered::Bare(dice.pick(BARE)),
+                false => Answered::None,
+            },
             Answered::Chunked { .. } if version == "HTTP/1.0" => Answered::ToEnd(size),
             body => body,
         };
-        let after = match dice.below(24) {
-            _ if matches!(body, Answered::ToEnd(_) | Answered::Odd(_)) => After::Closes,
+        let after = match dice.below(26) {
+            _ if matches!(body, Answered::ToEnd(_) | Answered::Odd(_) | Answered::Bare(_)) => {
+                After::Closes
+            }
             0..3 => After::Closes,
             3 => After::Cuts(dice.below(1000)),
             4 => After::HangsUp,
+            5 => After::Resets(dice.below(1000)),
+            6 => After::Resets(0),
             _ => After::Keeps,
         };
         let mut lines: Vec<_> = LINES.iter().copied().filter(|_| dice.one_in(8)).collect();
+        if dice.one_in(100) {
+            lines.push(dice.pick(&LONG));
+        }
         if after == After::Closes && dice.one_in(2) {
             lines.push("Connection: close");
         }
-        let interim = dice.below(8).saturating_sub(5);
+        let interim = match dice.below(100) {
+            0 => dice.pick(&[100, 999, 1000, 1001]),
+            _ => dice.below(8).saturating_sub(5),
+        };
         let interim = (0..interim).map(|_| dice.pick(&[100, 102, 103, 199])).collect();
         let most = dice.pick(&[usize::MAX, usize::MAX, usize::MAX, 10_000, 1000, 30]);
-        Act { interim, version, status, body, lines, most, after }
+        Act { interim, version, status, body, lines, most, early: false, after }
     }
 
-    fn switches(dice: &mut Dice) -> Act {
-        let body = Answered::Switched { reads: 7, says: some_size(dice) };
+    /// The other side of a conversation in turns.
+    pub(crate) fn switches(turns: Vec<(usize, usize)>, waits: bool) -> Act {
+        let body = Answered::Switched { turns, waits };
         let lines = vec!["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Accept: x"];
         let (version, status, interim) = ("HTTP/1.1", 101, Vec::new());
-        Act { interim, version, status, body, lines, most: usize::MAX, after: After::Closes }
+        let (most, early, after) = (usize::MAX, false, After::Closes);
+        Act { interim, version, status, body, lines, most, early, after }
     }
 
-    /// Whether the connection ends and the head does not say so: then it is a matter of chance
-    /// whether who asks again at once does so on that connection, in vain.
+    /// Whether the connection ends and the head does not say so, or not at once: then it is a matter
+    /// of chance whether who asks again does so on that connection, in vain. The other lane looks at
+    /// the first `Connection` alone.
     pub(crate) fn leaves_unsaid(&self) -> bool {
-        self.after != After::Keeps && !self.lines.contains(&"Connection: close")
+        let first = self.lines.iter().find(|line| line.starts_with("Connection: "));
+        self.after != After::Keeps && first != Some(&"Connection: close")
+    }
+
+    /// Whether the connection goes on after the answer to a request that is HEAD or not.
+    pub(crate) fn keeps(&self, is_head: bool) -> bool {
+        let is_bare = is_head || matches!(self.status, 204 | 304);
+        self.after == After::Keeps && (is_bare || self.body != Answered::None)
     }
 
     /// Acts that are a little less.
@@ -216,14 +277,20 @@ impl Act {
             lines.remove(at);
             all.push(Act { lines, ..self.clone() });
         }
-        if !self.interim.is_empty() {
-            all.push(Act { interim: self.interim[1..].to_vec(), ..self.clone() });
+        if let [_, rest @ ..] = self.interim.as_slice() {
+            let fewer = [&rest[..rest.len() / 2], rest];
+            all.extend(fewer.map(|rest| Act { interim: rest.to_vec(), ..self.clone() }));
         }
         all.push(Act { status: if self.status < 200 { self.status } else { 200 }, ..self.clone() });
         all.push(Act { version: "HTTP/1.1", ..self.clone() });
         all.push(Act { most: usize::MAX, ..self.clone() });
-        if self.after != After::Keeps && !matches!(self.body, Answered::ToEnd(_)) {
+        if self.after != After::Keeps
+            && !matches!(self.body, Answered::ToEnd(_) | Answered::Bare(_))
+        {
             all.push(Act { after: After::Keeps, ..self.clone() });
+        }
+        if self.early {
+            all.push(Act { early: false, ..self.clone() });
         }
         let body = match self.body {
             Answered::Length(size) => Answered::Length(size / 2),
@@ -257,6 +324,10 @@ impl Act {
         }
         let body = match self.body {
             Answered::None | Answered::Odd(_) | Answered::Switched { .. } => Vec::new(),
+            Answered::Bare(lines) => {
+                bytes.extend(lines.bytes());
+                Vec::new()
+            }
             Answered::ToEnd(length) => filling(length),
             Answered::Length(length) => {
                 bytes.extend(format!("Content-Length: {length}\r\n").bytes());
@@ -273,10 +344,28 @@ impl Act {
         if !is_head {
             bytes.extend(body);
         }
-        if let After::Cuts(part) = self.after {
-            bytes.truncate(bytes.len() * part / 1000);
+        match self.after {
+            After::Cuts(part) => bytes.truncate(bytes.len() * part / 1000),
+            // No more than is on its way at once: what has not left is not sent any more.
+            After::Resets(part) => bytes.truncate((bytes.len() * part / 1000).min(30_000)),
+            After::Keeps | After::Closes | After::HangsUp => {}
         }
         bytes
+    }
+}
+
+fn some_answered(dice: &mut Dice, size: usize) -> Answered {
+    match dice.below(20) {
+        0..9 => Answered::Length(size),
+        9..16 => Answered::Chunked {
+            size,
+            chunk: 1 + dice.below(size + 1),
+            extension: dice.pick(EXTENSIONS),
+            trailers: dice.pick(TRAILERS),
+        },
+        16..18 => Answered::ToEnd(size),
+        18 => Answered::Odd(Bytes(dice.pick(ODD))),
+        _ => Answered::Length(0),
     }
 }
 

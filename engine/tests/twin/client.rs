@@ -1,6 +1,6 @@
 //! Says a stream to an engine, and reads all that comes of it.
 
-use super::said::{Step, Stream};
+use super::said::{CLEAR, Step, Stream, TAG};
 use super::wire::{Kind, Message};
 use socket2::SockRef;
 use std::net::SocketAddr;
@@ -22,6 +22,8 @@ pub(crate) struct Got {
     pub(crate) answers: Vec<(usize, Message)>,
     pub(crate) end: End,
     answered: usize,
+    /// How much has come of another protocol, if that is spoken.
+    other: Option<usize>,
 }
 
 /// How a connection ended.
@@ -44,7 +46,7 @@ pub(crate) async fn play(addr: SocketAddr, stream: &Stream, slot: &str, run: u64
     let to_head = |number: usize| stream.requests.get(number).is_some_and(|r| r.method == "HEAD");
     tokio::select! {
         () = hear(read, to_head, &got) => {}
-        () = say(write, stream, slot, run, heard) => {}
+        () = say(write, addr, stream, slot, run, heard) => {}
     }
     got.send_replace(Got::default())
 }
@@ -52,6 +54,7 @@ pub(crate) async fn play(addr: SocketAddr, stream: &Stream, slot: &str, run: u64
 /// Says all there is to say, as long as it is answered. It ends if the client is to leave.
 async fn say(
     mut write: OwnedWriteHalf,
+    addr: SocketAddr,
     stream: &Stream,
     slot: &str,
     run: u64,
@@ -73,6 +76,15 @@ async fn say(
             Step::AwaitWord(number) => {
                 drop(heard.wait_for(|got| got.answers.iter().any(|(to, _)| *to == number)).await);
             }
+            Step::AwaitOther(least) => {
+                let is_there = |got: &Got| got.other.is_some_and(|other| other >= least);
+                let last = stream.requests.len();
+                let heard = heard.wait_for(|got| is_there(got) || got.answered == last).await;
+                if heard.is_ok_and(|got| got.other.is_none()) {
+                    break;
+                }
+            }
+            Step::Clear => clear(addr, slot).await,
             Step::Stop => {
                 write.shutdown().await.unwrap_or_default();
                 return std::future::pending().await;
@@ -85,6 +97,19 @@ async fn say(
     }
     write.write_all(LAST).await.unwrap_or_default();
     std::future::pending().await
+}
+
+/// Asks for something that may be asked again: where a connection to the origin has just ended, this
+/// finds out, and not somebody who may not ask again.
+pub(crate) async fn clear(addr: SocketAddr, slot: &str) {
+    let mut connection = TcpStream::connect(addr).await.unwrap();
+    let request = format!(
+        "GET {slot}/b HTTP/1.1\r\nHost: a.test\r\n{TAG}: {CLEAR}\r\nConnection: close\r\n\r\n"
+    );
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut answer)).await;
+    assert!(read.is_ok() && answer.starts_with(b"HTTP/1.1 200 "), "{}", answer.escape_ascii());
 }
 
 /// Reads to the end, telling what comes.
@@ -100,6 +125,9 @@ async fn hear(mut read: OwnedReadHalf, to_head: impl Fn(usize) -> bool, got: &wa
         };
         while !buffer.is_empty() {
             let number = got.borrow().answered;
+            if let Some(other) = Message::other(&buffer) {
+                got.send_modify(|got| got.other = Some(other));
+            }
             let kind = Kind::Response { to_head: to_head(number) };
             let Some((answer, length)) = Message::read(&buffer, kind, end.is_some()) else { break };
             buffer.drain(..length);

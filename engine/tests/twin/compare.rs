@@ -3,9 +3,11 @@
 //! These are: when it was and how long it took, the id of a request, the order of fields of
 //! different names (Pingora groups fields by name), how a body is cut into chunks.
 
+use super::act::After;
 use super::client::Got;
-use super::said::{Body, Ending, Expects, Stream};
-use super::wire::Message;
+use super::said::{Body, Ending, Request, Stream};
+use super::twins::MOST_BODY;
+use super::wire::{Framing, Message};
 use std::fmt::Write as _;
 
 /// What is different because no two may listen at one port.
@@ -52,7 +54,10 @@ impl Shown {
 ///
 /// - `100 Continue` to who does not wait for it (RFC 9110 §10.1.1);
 /// - what an origin sees of a request that breaks off, or of which that is only found in its body;
-/// - what a client is told that is gone.
+/// - whether the connection goes on after an answer that comes before all of the request has: it
+///   depends on how much was on its way (RFC 9112 §9.3);
+/// - how much of an answer is passed on that is reset in its midst;
+/// - what a client is told that is gone, and whether an origin is still asked for it.
 pub(crate) fn comparable(
     stream: &Stream,
     got: Got,
@@ -60,24 +65,46 @@ pub(crate) fn comparable(
 ) -> (Vec<Message>, Vec<Message>) {
     let last = stream.requests.len() - 1;
     let is_cut = |number: usize| number == last && stream.ending != Ending::Whole;
-    let hastes = |number: usize| {
-        let request = stream.requests.get(number);
-        is_cut(number) || request.is_some_and(|request| request.expects == Expects::Hastes)
+    let hastes =
+        |number: usize| is_cut(number) || stream.requests.get(number).is_some_and(Request::hastes);
+    let gone = |number: usize| match stream.ending {
+        Ending::Whole => false,
+        Ending::Stops(_) => number == last && answered_early(stream),
+        Ending::Resets(_) => number == last,
     };
-    let gone = |number: usize| number == last && matches!(stream.ending, Ending::Resets(_));
-    let answers = got
-        .answers
-        .into_iter()
-        .filter(|(number, answer)| !(gone(*number) || answer.status() == 100 && hastes(*number)));
-    let answers = answers.map(|(_, answer)| answer).collect();
-    let is_broken = |number: usize| {
-        let body = stream.requests.get(number).map(|request| &request.body);
-        is_cut(number) || matches!(body, Some(Body::Odd(..)))
-    };
+    let mut answers = got.answers;
+    answers.retain(|(number, answer)| {
+        let is_asked_more = *number > last && answered_early(stream);
+        !(gone(*number) || is_asked_more || answer.status() == 100 && hastes(*number))
+    });
+    for (number, answer) in &mut answers {
+        if *number == last && answered_early(stream) {
+            answer.fields.retain(|(name, _)| !name.eq_ignore_ascii_case(b"Connection"));
+        }
+        let request = stream.requests.get(*number);
+        let is_reset = request.is_some_and(|asked| matches!(asked.act.after, After::Resets(_)));
+        if is_reset && (!answer.whole || answer.framing == Framing::End) {
+            answer.body.clear();
+        }
+    }
     let mut asked = asked;
-    asked.retain(|(number, asked)| asked.whole || !is_broken(*number));
+    asked.retain(|(number, asked)| {
+        let Some(request) = stream.requests.get(*number) else { return true };
+        let is_broken = is_cut(*number) || request.may_break(MOST_BODY);
+        let is_other = matches!(request.body, Body::Other { .. });
+        let may_be_unheard = is_cut(*number) && is_other || is_broken && request.act.early;
+        !may_be_unheard && (asked.whole || !is_broken)
+    });
     asked.dedup();
-    (answers, asked.into_iter().map(|(_, asked)| asked).collect())
+    let without_number = |messages: Vec<(usize, Message)>| {
+        messages.into_iter().map(|(_, message)| message).collect()
+    };
+    (without_number(answers), without_number(asked))
+}
+
+/// Whether the last request is answered before all of it has come.
+pub(crate) fn answered_early(stream: &Stream) -> bool {
+    stream.requests.last().is_some_and(|request| request.act.early)
 }
 
 fn masked(name: &str, value: String, ports: Ports) -> String {

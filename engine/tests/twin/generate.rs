@@ -1,8 +1,9 @@
 //! Streams made up at random, from a seed.
 
-use super::act::{Act, Answered, some_size};
+use super::act::{Act, After, some_size};
 use super::dice::Dice;
 use super::said::{Body, Ending, Expects, Request, Stream};
+use std::sync::LazyLock;
 
 const METHODS: &[&str] =
     &["GET", "GET", "GET", "POST", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS", "PURGE"];
@@ -80,12 +81,27 @@ const LINES: &[&[u8]] = &[
     b"If-None-Match: \"x\"",
     b"X_Under: 1",
 ];
+/// Heads that are long in one way or the other, around where there are limits.
+static LONG: LazyLock<Vec<&'static [u8]>> = LazyLock::new(|| {
+    let many = [90, 180, 185, 190, 195, 199, 200, 201, 250, 300];
+    let many = many.map(|count| (0..count).map(|at| format!("X-{at}: {at}\r\n")).collect());
+    let large = [7_000, 8_170, 8_180, 8_183, 8_184, 9_000].map(|most| "x".repeat(most));
+    let one = large.clone().map(|value| format!("X: {value}"));
+    let several = large.map(|value| format!("X-L: {value}\r\n").repeat(4));
+    let all = many.into_iter().chain(one).chain(several);
+    all.map(|text: String| text.trim_end().to_owned().leak().as_bytes()).collect()
+});
 /// Lines that no request should have.
 const ODD_LINES: &[&[u8]] = &[
     b"No colon",
     b": no name",
     b"X-Space : 1",
     b" X-Folded: 1",
+    b"X-Folded: 1\r\n 2",
+    b"X-Folded:\r\n\t1",
+    b"Host: a.test\r\n .b",
+    b"X-A: 1\n",
+    b"X-A: 1\r",
     b"X-Nul: a\0b",
     b"X-Cr: a\rb",
     b"X-Lf: a\nX-B: b",
@@ -105,8 +121,19 @@ const ODD_LINES: &[&[u8]] = &[
 const ODD_METHODS: &[&str] = &["TRACE", "CONNECT", "get", "G(T", "PRI", "\r\nGET", "", " GET"];
 const ODD_TARGETS: &[&str] =
     &[" a", "/%", "/%zz", "/\u{1}", "/#a", "/\u{e9}", "/a b c", "*", "/%00"];
-const ODD_VERSIONS: &[&str] =
-    &["HTTP/1.2", "HTTP/2.0", "HTTP/0.9", "http/1.1", "HTTP/1.1 ", "HTTP/1", "", "HTTP/11.1"];
+const ODD_VERSIONS: &[&str] = &[
+    "HTTP/1.1\nX-A: 1",
+    "HTTP/1.1\r\n X-A: 1",
+    "HTTP/1.1\r",
+    "HTTP/1.2",
+    "HTTP/2.0",
+    "HTTP/0.9",
+    "http/1.1",
+    "HTTP/1.1 ",
+    "HTTP/1",
+    "",
+    "HTTP/11.1",
+];
 /// Bodies that make no sense, or not to everybody.
 const ODD_BODIES: &[(&str, &[u8])] = &[
     ("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", b"2\r\nab\r\n0\r\n\r\n"),
@@ -167,13 +194,16 @@ fn some_request(dice: &mut Dice, is_last: bool) -> Request {
         lines.clear();
     }
     lines.extend(LINES.iter().filter(|_| dice.one_in(14)));
+    if dice.one_in(60) {
+        lines.push(dice.pick(&LONG));
+    }
     if dice.one_in(if is_last { 2 } else { 20 }) {
         lines.push(b"Connection: close");
     }
     let upgrades = dice.one_in(20);
     let body = if upgrades {
         lines.extend(WEBSOCKET);
-        Body::Early(if is_last { b"\x81\x05early" } else { b"" })
+        some_other(dice, is_last)
     } else {
         some_body(dice, method, version)
     };
@@ -183,10 +213,7 @@ fn some_request(dice: &mut Dice, is_last: bool) -> Request {
         }
         _ => Expects::Nothing,
     };
-    let mut act = Act::some(dice, upgrades && is_last);
-    if let (Answered::Switched { reads, .. }, Body::Early(early)) = (&mut act.body, &body) {
-        *reads = early.len();
-    }
+    let act = some_act(dice, &body, method == "HEAD", is_last);
     let (route, follows) = (dice.pick(ROUTES), dice.one_in(3));
     let mut request =
         Request { method, route, target, version, lines, body, expects, act, follows };
@@ -194,6 +221,31 @@ fn some_request(dice: &mut Dice, is_last: bool) -> Request {
         spoil(dice, &mut request);
     }
     request
+}
+
+/// Something said in another protocol, or nothing yet where something else may follow.
+fn some_other(dice: &mut Dice, is_last: bool) -> Body {
+    let early: &[u8] = if is_last && dice.one_in(2) { b"\x81\x05early" } else { b"" };
+    let count = if is_last { dice.below(5) } else { 0 };
+    let turns = (0..count).map(|_| (some_size(dice), some_size(dice))).collect();
+    Body::Other { early, turns, leaves: dice.one_in(2) }
+}
+
+fn some_act(dice: &mut Dice, body: &Body, is_head: bool, is_last: bool) -> Act {
+    let act = Act::some(dice, is_head);
+    match body {
+        Body::Other { early, turns, leaves } if is_last && !dice.one_in(3) => {
+            let before = (early.len(), if *leaves { 0 } else { some_size(dice) });
+            let turns = std::iter::once(before).chain(turns.iter().copied());
+            Act::switches(turns.collect(), *leaves)
+        }
+        // What else was asked on that connection would be a matter of chance.
+        Body::Length(1..) | Body::Chunked { .. } if is_last => {
+            let ends = matches!(act.after, After::Keeps | After::Closes);
+            Act { early: ends && dice.one_in(4), ..act }
+        }
+        _ => act,
+    }
 }
 
 fn some_body(dice: &mut Dice, method: &str, version: &str) -> Body {

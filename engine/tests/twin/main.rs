@@ -39,8 +39,10 @@ const LANES: Lanes = Lanes { express: true };
 const SLOTS: usize = 32;
 /// Of more failures, the rest would say the same.
 const ENOUGH: usize = 5;
-/// One stream in so many may be different once and not again: the machine is not ours alone.
-const RARELY: u64 = 2000;
+/// So many streams may be different once and not again, and one more in so many: where a connection
+/// ends just when something comes on it, the machine decides what is first.
+const HANDFUL: u64 = 3;
+const RARELY: u64 = 50_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_lanes_do_alike() {
@@ -87,7 +89,7 @@ async fn compare(twins: Twins, seed: u64, streams: u64) -> Vec<String> {
     playing.join_all().await;
     let mut failures = std::mem::take(&mut *work.failures.lock().unwrap());
     let once = std::mem::take(&mut *work.once.lock().unwrap());
-    if once.len() as u64 > streams / RARELY {
+    if once.len() as u64 > HANDFUL + streams / RARELY {
         failures.push("too many of these, each different once:".to_owned());
         failures.extend(once.into_iter().take(ENOUGH));
     } else if !once.is_empty() {

@@ -1,11 +1,12 @@
 //! An origin that does what it was told to do with each request, and remembers every one.
 
 use super::act::{Act, After, Answered};
-use super::said::{TAG, filling};
+use super::said::{CLEAR, TAG, filling};
 use super::wire::{Kind, Message};
 use socket2::SockRef;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -63,17 +64,32 @@ impl Origin {
 }
 
 async fn serve(mut stream: TcpStream, book: Arc<Mutex<Book>>) {
-    let (mut buffer, mut ended) = (Vec::new(), false);
+    let (mut buffer, mut ended, mut answered) = (Vec::new(), false, false);
     loop {
+        if !answered && let Some(act) = early(&buffer, &book) {
+            answered = true;
+            let is_head = buffer.starts_with(b"HEAD ");
+            if !answer(&mut stream, &act, is_head).await {
+                return part(stream, buffer).await;
+            }
+        }
         while let Some((message, length)) = Message::read(&buffer, Kind::Request, ended) {
             if length == 0 {
                 return;
             }
             buffer.drain(..length);
+            if message.all(TAG).eq([CLEAR.as_bytes()]) {
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                stream.write_all(answer).await.unwrap_or_default();
+                continue;
+            }
             let is_head = message.line.starts_with(b"HEAD ");
+            if std::mem::take(&mut answered) {
+                continue;
+            }
             let Some((number, act)) = note(message, &book) else { return };
-            if let Answered::Switched { reads, says } = act.body {
-                return switch(stream, buffer, &act, (reads, says), number, &book).await;
+            if let Answered::Switched { turns, waits } = &act.body {
+                return switch(stream, buffer, &act, (turns, *waits), number, &book).await;
             }
             if !answer(&mut stream, &act, is_head).await {
                 return;
@@ -83,15 +99,38 @@ async fn serve(mut stream: TcpStream, book: Arc<Mutex<Book>>) {
     }
 }
 
+/// What to do at once with the request that begins so. Of such, only the head is remembered: how much
+/// of the rest comes is a matter of chance.
+fn early(buffer: &[u8], book: &Mutex<Book>) -> Option<Act> {
+    let head = Message::head(buffer)?;
+    let (run, number) = tag(&head)?;
+    let mut book = book.lock().unwrap();
+    let act = book.acts.get(number).filter(|act| run == book.run && act.early).cloned()?;
+    book.came.push((number, head));
+    Some(act)
+}
+
+/// Hears the rest of a request after the answer to it: if its client were not heard any more, it
+/// might not read the answer either.
+async fn part(mut stream: TcpStream, mut buffer: Vec<u8>) {
+    stream.shutdown().await.unwrap_or_default();
+    while matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {}
+}
+
 /// Says what it is told to; whether the connection goes on.
 async fn answer(stream: &mut TcpStream, act: &Act, is_head: bool) -> bool {
     let bytes = act.says(is_head);
     if act.after == After::HangsUp {
         return false;
     }
+    let resets = matches!(act.after, After::Resets(_));
+    if resets {
+        SockRef::from(&*stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+    let keeps = act.keeps(is_head);
     let mut pieces = bytes.chunks(act.most.max(bytes.len() / 30 + 1)).peekable();
     while let Some(piece) = pieces.next() {
-        if pieces.peek().is_none() && act.after != After::Keeps {
+        if pieces.peek().is_none() && !keeps && !resets {
             // The end goes out with the last bytes, so that who has them all has it as well.
             SockRef::from(&*stream).set_tcp_cork(true).unwrap();
         }
@@ -100,22 +139,27 @@ async fn answer(stream: &mut TcpStream, act: &Act, is_head: bool) -> bool {
         }
         tokio::task::yield_now().await;
     }
-    act.after == After::Keeps
+    keeps
 }
 
-/// Says so, reads something of the other protocol, and says something in it.
+/// Says so, and goes on in the other protocol, in turns.
 async fn switch(
     mut stream: TcpStream,
     mut buffer: Vec<u8>,
     act: &Act,
-    (reads, says): (usize, usize),
+    (turns, waits): (&[(usize, usize)], bool),
     number: usize,
     book: &Mutex<Book>,
 ) {
     stream.write_all(&act.says(false)).await.unwrap_or_default();
-    while buffer.len() < reads && matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {}
+    let mut reads = 0;
+    for (more, says) in turns {
+        reads += more;
+        while buffer.len() < reads && matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {}
+        stream.write_all(&filling(*says)).await.unwrap_or_default();
+    }
+    while waits && matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {}
     book.lock().unwrap().switched(number, buffer);
-    stream.write_all(&filling(says)).await.unwrap_or_default();
 }
 
 /// Remembers it; what is to be done with it, if all of it came. What was broken off may come late:

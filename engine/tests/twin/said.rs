@@ -59,8 +59,14 @@ pub(crate) enum Body {
     },
     /// Lines about a body, and what is there of one: not as it should be.
     Odd(&'static str, &'static [u8]),
-    /// Of another protocol than HTTP, which the request asks for.
-    Early(&'static [u8]),
+    /// Of another protocol than HTTP, which the request asks for: said before it is granted, and
+    /// then in turns, so much each, after which so much is heard.
+    Other {
+        early: &'static [u8],
+        turns: Vec<(usize, usize)>,
+        /// Whether it is the client that ends it.
+        leaves: bool,
+    },
 }
 
 /// Whether `100 Continue` is asked for.
@@ -81,6 +87,10 @@ pub(crate) enum Step {
     Await(usize),
     /// Until something is said to the request of this number.
     AwaitWord(usize),
+    /// Until so much of another protocol is heard: if that is spoken.
+    AwaitOther(usize),
+    /// Something else is asked in between, so that no connection is met that has just ended.
+    Clear,
     Stop,
     Reset,
 }
@@ -90,6 +100,8 @@ const CUTS: usize = 30;
 
 /// The field that says for whom a request is meant: the run's number, and the request's.
 pub(crate) const TAG: &str = "X-Twin";
+/// Said there by who only clears the way.
+pub(crate) const CLEAR: &str = "clear";
 
 impl Stream {
     /// All that the client does.
@@ -101,6 +113,9 @@ impl Stream {
             if before.is_some_and(|before| !request.follows || before.leaves_unsaid()) {
                 steps.push(Step::Say(std::mem::take(&mut burst)));
                 steps.push(Step::Await(number));
+            }
+            if before.is_some_and(Act::leaves_unsaid) {
+                steps.push(Step::Clear);
             }
             let (head, body) = (request.head(slot, run, number), request.body());
             if let (true, Ending::Stops(part) | Ending::Resets(part)) =
@@ -122,6 +137,16 @@ impl Stream {
             burst.extend(body);
         }
         steps.push(Step::Say(burst));
+        if let Body::Other { turns, leaves, .. } = &self.requests[last].body {
+            let mut heard = 0;
+            for (said, hears) in turns {
+                steps.push(Step::AwaitOther(heard));
+                steps.push(Step::Say(filling(*said)));
+                heard += hears;
+            }
+            steps.push(Step::AwaitOther(heard));
+            steps.extend(leaves.then_some(Step::Stop));
+        }
         steps.push(Step::Await(last + 1));
         steps
     }
@@ -147,6 +172,21 @@ impl Stream {
 }
 
 impl Request {
+    /// Whether it says that it would wait for `100 Continue`, and does not.
+    pub(crate) fn hastes(&self) -> bool {
+        let asks = self.lines.iter().any(|line| line.starts_with(b"Expect: 100"));
+        self.expects == Expects::Hastes || asks && self.expects == Expects::Nothing
+    }
+
+    /// Whether it may break off in its midst, or what it lacks is only found there.
+    pub(crate) fn may_break(&self, most: usize) -> bool {
+        match &self.body {
+            Body::Odd(..) => true,
+            Body::Chunked { sizes, .. } => sizes.iter().sum::<usize>() > most,
+            Body::None | Body::Length(_) | Body::Other { .. } => false,
+        }
+    }
+
     fn head(&self, slot: &str, run: u64, number: usize) -> Vec<u8> {
         let Request { method, route, target, version, .. } = self;
         let mut bytes = format!("{method} {slot}{route}{target} {version}\r\n").into_bytes();
@@ -159,7 +199,7 @@ impl Request {
             bytes.extend(b"Expect: 100-continue\r\n");
         }
         match &self.body {
-            Body::None | Body::Early(_) => {}
+            Body::None | Body::Other { .. } => {}
             Body::Length(length) => bytes.extend(format!("Content-Length: {length}\r\n").bytes()),
             Body::Chunked { .. } => bytes.extend(b"Transfer-Encoding: chunked\r\n"),
             Body::Odd(lines, _) => bytes.extend(lines.bytes()),
@@ -173,7 +213,7 @@ impl Request {
             Body::None => Vec::new(),
             Body::Length(length) => filling(*length),
             Body::Chunked { sizes, extension, trailers } => chunked(sizes, extension, trailers),
-            Body::Odd(_, bytes) | Body::Early(bytes) => bytes.to_vec(),
+            Body::Odd(_, bytes) | Body::Other { early: bytes, .. } => bytes.to_vec(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Two engines that differ in one option, each with origins of its own.
 
 use super::client::{self, End};
-use super::compare::{Ports, Shown, comparable, difference};
+use super::compare::{Ports, Shown, answered_early, comparable, difference};
 use super::origin::Origin;
 use super::said::{Ending, Stream};
 use super::support::{Gateway, config};
@@ -9,6 +9,9 @@ use super::wire::Message;
 use engine::Options;
 use model::testing::{route, service};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Larger bodies are refused.
+pub(crate) const MOST_BODY: usize = 60_000;
 
 /// Two engines and what is behind them.
 pub(crate) struct Twins {
@@ -46,7 +49,8 @@ impl Twins {
         let [first, second] = &self.engines;
         let (first, second) =
             tokio::join!(first.play(slot, stream, run), second.play(slot, stream, run));
-        let ends_alike = first.end == second.end || matches!(stream.ending, Ending::Resets(_));
+        let is_gone = matches!(stream.ending, Ending::Resets(_));
+        let ends_alike = first.end == second.end || is_gone || answered_early(stream);
         let differs = difference("answer", &first.answers, &second.answers)
             .or_else(|| difference("request", &first.asked, &second.asked));
         if first.end == End::Hung || !ends_alike {
@@ -78,6 +82,7 @@ impl Engine {
             services.push(service);
         }
         let gateway = Gateway::with(config(services, routes), 1, |options| {
+            options.max_body = Some(MOST_BODY as u64);
             options.door.idle_timeout = std::time::Duration::from_secs(60);
             change(options);
         })
@@ -90,6 +95,9 @@ impl Engine {
         origin.prepare(run, stream.requests.iter().map(|request| request.act.clone()).collect());
         let got = client::play(self.gateway.addr, stream, &path(slot), run).await;
         let ports = Ports { gateway: self.gateway.addr.port(), origin: origin.addr.port() };
+        if stream.requests.last().is_some_and(|request| request.act.leaves_unsaid()) {
+            client::clear(self.gateway.addr, &path(slot)).await;
+        }
         let end = got.end;
         let (answers, asked) = comparable(stream, got, origin.take());
         let shown = |messages: Vec<Message>| {

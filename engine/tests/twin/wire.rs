@@ -56,6 +56,18 @@ impl Message {
         Some((message, end + 4 + length))
     }
 
+    /// What a message begins with, without its body.
+    pub(crate) fn head(bytes: &[u8]) -> Option<Message> {
+        let end = find(bytes, b"\r\n\r\n")? + 4;
+        Message::read(&bytes[..end], Kind::Response { to_head: true }, true).map(|read| read.0)
+    }
+
+    /// How much of another protocol there is in these bytes, behind the answer that grants it.
+    pub(crate) fn other(bytes: &[u8]) -> Option<usize> {
+        let granted = bytes.starts_with(b"HTTP/1.1 101 ");
+        Some(bytes.len() - find(bytes, b"\r\n\r\n").filter(|_| granted)? - 4)
+    }
+
     fn of(line: Vec<u8>, fields: Vec<(Vec<u8>, Vec<u8>)>, framing: Framing) -> Message {
         Message { line, fields, framing, body: Vec::new(), trailers: Vec::new(), whole: false }
     }

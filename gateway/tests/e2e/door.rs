@@ -48,7 +48,7 @@ async fn answer(stream: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn clients_come_through_a_balancer_that_speaks_the_proxy_protocol() {
-    let site = Site::new().await;
+    let site = Site::on(super::LANE).await;
     let origin = Origin::start("shop").await;
     let (relayed, secure) = (free_port(), free_port());
     let node = node(&site, &origin, "", |node| {
@@ -153,7 +153,7 @@ async fn download(node: &DbLess) -> usize {
 
 #[tokio::test]
 async fn bodies_of_any_size_pass_in_the_same_memory() {
-    let site = Site::new().await;
+    let site = Site::on(super::LANE).await;
     let origin = bulk().await;
     for (buffering, expected) in [(true, LARGE.to_string()), (false, "unknown".to_owned())] {
         let route =

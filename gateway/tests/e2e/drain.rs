@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::support::{DbLess, LANES, PATIENCE, Site, within};
+use crate::support::{DbLess, PATIENCE, Site, within};
 
 const REQUESTS: usize = 1000;
 const WEBSOCKETS: usize = 100;
@@ -25,47 +25,43 @@ const HALF: &str = "held";
 
 #[tokio::test]
 async fn what_is_under_way_outlives_reload_and_drain_and_is_finished_before_the_node_leaves() {
-    for lane in LANES {
-        let mut scene = Scene::start(lane).await;
-        let mut clients = scene.busy_clients().await;
-        scene.told("reload", "reloaded").await;
-        scene.node.process.says(&["reloaded"]).await;
-        scene.told("drain", "draining").await;
-        assert_eq!(scene.node.ready().await.status, 503, "{lane}");
-        clients.are_whole(lane, "keep-alive", &scene.origin).await;
+    let mut scene = Scene::start().await;
+    let mut clients = scene.busy_clients().await;
+    scene.told("reload", "reloaded").await;
+    scene.node.process.says(&["reloaded"]).await;
+    scene.told("drain", "draining").await;
+    assert_eq!(scene.node.ready().await.status, 503);
+    clients.are_whole("keep-alive", &scene.origin).await;
 
-        clients.ask_again(&scene.origin).await;
-        let leaving = scene.tell("quit --timeout 60");
-        within(PATIENCE, async || match TcpStream::connect(scene.node.proxy).await {
-            Ok(_) => Err("clients are still welcome".to_owned()),
-            Err(_) => Ok(()),
-        })
-        .await;
-        clients.are_whole(lane, "close", &scene.origin).await;
-        assert!(!leaving.is_finished(), "{lane}: the WebSockets are open");
-        drop(clients);
-        assert_eq!(leaving.await.unwrap(), "Gateway stopped (gracefully)\n", "{lane}");
-        assert!(scene.node.process.exited(PATIENCE).await.success(), "{lane}");
-    }
+    clients.ask_again(&scene.origin).await;
+    let leaving = scene.tell("quit --timeout 60");
+    within(PATIENCE, async || match TcpStream::connect(scene.node.proxy).await {
+        Ok(_) => Err("clients are still welcome".to_owned()),
+        Err(_) => Ok(()),
+    })
+    .await;
+    clients.are_whole("close", &scene.origin).await;
+    assert!(!leaving.is_finished(), "the WebSockets are open");
+    drop(clients);
+    assert_eq!(leaving.await.unwrap(), "Gateway stopped (gracefully)\n");
+    assert!(scene.node.process.exited(PATIENCE).await.success());
 }
 
 #[tokio::test]
 async fn what_is_still_under_way_when_time_is_over_is_cut() {
-    for lane in LANES {
-        for (words, limit, says) in [
-            ("quit --timeout 2", 2, "Timeout, Gateway stopped forcefully\n"),
-            ("stop", 0, "Gateway stopped\n"),
-        ] {
-            let mut scene = Scene::start(lane).await;
-            let clients = scene.busy_clients().await;
-            let (told, ends) = (Instant::now(), clients.ends());
-            let leaving = scene.tell(words);
-            let first = ends.await.into_iter().min().unwrap();
-            let spared = first.duration_since(told);
-            assert!(spared >= Duration::from_secs(limit), "{lane}, {words}: after {spared:?}");
-            assert_eq!(leaving.await.unwrap(), says, "{lane}");
-            assert!(scene.node.process.exited(PATIENCE).await.success(), "{lane}, {words}");
-        }
+    for (words, limit, says) in [
+        ("quit --timeout 2", 2, "Timeout, Gateway stopped forcefully\n"),
+        ("stop", 0, "Gateway stopped\n"),
+    ] {
+        let mut scene = Scene::start().await;
+        let clients = scene.busy_clients().await;
+        let (told, ends) = (Instant::now(), clients.ends());
+        let leaving = scene.tell(words);
+        let first = ends.await.into_iter().min().unwrap();
+        let spared = first.duration_since(told);
+        assert!(spared >= Duration::from_secs(limit), "{words}: after {spared:?}");
+        assert_eq!(leaving.await.unwrap(), says);
+        assert!(scene.node.process.exited(PATIENCE).await.success(), "{words}");
     }
 }
 
@@ -77,12 +73,11 @@ struct Scene {
 }
 
 impl Scene {
-    async fn start(lane: &str) -> Scene {
+    async fn start() -> Scene {
         let most = getrlimit(Resource::Nofile).maximum;
         setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
-        let (site, origin) = (Site::new().await, Origin::start().await);
+        let (site, origin) = (Site::on(super::LANE).await, Origin::start().await);
         let mut node = DbLess::new(&site);
-        node.process.set("express_lane", lane);
         node.process.set("log_level", "info");
         node.start().await;
         let route = json!({ "paths": ["/r"], "request_buffering": false });
@@ -146,7 +141,7 @@ struct Clients {
 impl Clients {
     /// Another request on every connection, which reaches the origin and is not finished there.
     async fn ask_again(&mut self, origin: &Origin) {
-        origin.holds(REQUESTS).await;
+        origin.holds();
         join_all(self.requests.iter_mut().map(Request::ask)).await;
         let mut held = origin.held.subscribe();
         let all = held.wait_for(|held| *held == REQUESTS);
@@ -155,16 +150,16 @@ impl Clients {
 
     /// All are answered once they may be, and told that their connections go on or not, where
     /// there was time to say so; WebSockets go on.
-    async fn are_whole(&mut self, lane: &str, connection: &str, origin: &Origin) {
+    async fn are_whole(&mut self, connection: &str, origin: &Origin) {
         join_all(self.sockets.iter_mut().map(WebSocket::talk)).await;
         origin.may.send_replace(true);
         let said = join_all(self.requests.iter_mut().map(Request::finish)).await;
         let cut = said.iter().filter(|said| !said.ends_with(&HALF.repeat(2))).count();
-        assert_eq!(cut, 0, "{lane}: of {REQUESTS} are cut");
+        assert_eq!(cut, 0, "of {REQUESTS} are cut");
         let wanted = format!("\r\nConnection: {connection}\r\n");
         for (said, request) in said.iter().zip(&self.requests) {
             let was_said = request.kind == Kind::Answered || said.contains(&wanted);
-            assert!(was_said, "{lane}, {:?}: {said}", request.kind);
+            assert!(was_said, "{:?}: {said}", request.kind);
         }
         join_all(self.sockets.iter_mut().map(WebSocket::talk)).await;
     }
@@ -283,8 +278,7 @@ impl Origin {
     }
 
     /// It is to hold requests from now on.
-    async fn holds(&self, requests: usize) {
-        assert!(*self.held.borrow() % requests == 0, "all of them, or none");
+    fn holds(&self) {
         self.may.send_replace(false);
         self.held.send_replace(0);
     }

@@ -5,24 +5,41 @@
 //! process when they fail.
 
 #![allow(
+    clippy::duplicate_mod,
     clippy::unwrap_used,
     clippy::print_stderr,
     unreachable_pub,
-    reason = "a test that cannot go on fails, and says what its processes said"
+    reason = "a test that cannot go on fails, says what its processes said, and has its lane in its name"
 )]
 
 mod support;
 
-mod proxying; // a request through the cluster
+// What clients and origins see is the same with the express lane and without.
+#[path = "."]
+mod express {
+    const LANE: &str = "on";
+
+    mod proxying; // a request through the cluster
+    mod uploads; // bodies that go too far, or find no room
+    mod door; // what clients may do
+    mod drain; // leaving with very much under way
+}
+#[path = "."]
+mod pingora {
+    const LANE: &str = "off";
+
+    mod proxying; // a request through the cluster
+    mod uploads; // bodies that go too far, or find no room
+    mod door; // what clients may do
+    mod drain; // leaving with very much under way
+}
 mod routing; // Kong's cases, loaded as documents
 mod tls; // and over TLS
 mod streams; // what is no request
 mod clients; // from programs that others wrote
 mod peers; // and to them: gRPC and WebSocket on both sides
 mod certificates; // odd ones
-mod uploads; // bodies that go too far, or find no room
 mod upstream_tls; // TLS on both sides of it
-mod door; // what clients may do
 mod sync; // a change on its way
 mod dbless; // no database: a document is the configuration
 mod outage; // either side gone
@@ -30,5 +47,4 @@ mod cache; // the files that outlive a restart, damaged
 mod identity; // who may join
 mod refusal; // a revision that cannot be served
 mod lifecycle; // stop, quit, drain, workers
-mod drain; // with very much under way
 mod load; // changes under load

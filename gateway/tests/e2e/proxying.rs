@@ -8,7 +8,7 @@ use crate::support::{DbLess, Origin, Site, closing, free_port, raw};
 
 #[tokio::test]
 async fn a_request_reaches_the_service_of_its_route() {
-    let site = Site::new().await;
+    let site = Site::on(super::LANE).await;
     let (control_plane, data_plane) = site.cluster().await;
     let origin = Origin::start("shop").await;
     control_plane.expose("shop", "/shop", &origin.url("/base")).await;
@@ -39,7 +39,7 @@ async fn a_request_reaches_the_service_of_its_route() {
 
 #[tokio::test]
 async fn a_body_arrives_whole_and_in_order() {
-    let site = Site::new().await;
+    let site = Site::on(super::LANE).await;
     let (control_plane, data_plane) = site.cluster().await;
     let origin = Origin::start("files").await;
     control_plane.expose("files", "/files", &origin.url("/")).await;
@@ -54,7 +54,7 @@ async fn a_body_arrives_whole_and_in_order() {
 
 #[tokio::test]
 async fn the_most_specific_route_counts() {
-    let site = Site::new().await;
+    let site = Site::on(super::LANE).await;
     let (control_plane, data_plane) = site.cluster().await;
     let origin = Origin::start("any").await;
     for service in ["path", "longer", "host", "method"] {
@@ -95,7 +95,7 @@ async fn the_most_specific_route_counts() {
 
 #[tokio::test]
 async fn what_has_no_route_is_told_so() {
-    let site = Site::new().await;
+    let site = Site::on(super::LANE).await;
     let (control_plane, data_plane) = site.cluster().await;
     control_plane.expose("shop", "/shop", "http://127.0.0.1:1").await;
     let reply = data_plane.get("/elsewhere").await.unwrap();
@@ -113,7 +113,7 @@ async fn what_has_no_route_is_told_so() {
 
 #[tokio::test]
 async fn an_origin_that_fails_is_not_the_clients_fault() {
-    let site = Site::new().await;
+    let site = Site::on(super::LANE).await;
     let (control_plane, data_plane) = site.cluster().await;
     let origin = Origin::start("slow").await;
     let nowhere = free_port();
@@ -148,7 +148,7 @@ async fn an_origin_that_fails_is_not_the_clients_fault() {
 
 #[tokio::test]
 async fn errors_and_headers_are_as_the_properties_say() {
-    let site = Site::new().await;
+    let site = Site::on(super::LANE).await;
     let template = site.path().join("error.html");
     std::fs::write(&template, "<p>%s</p>\n").unwrap();
     let origin = Origin::start("shop").await;
@@ -186,7 +186,7 @@ async fn errors_and_headers_are_as_the_properties_say() {
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_one_by_one() {
-    let site = Site::new().await;
+    let site = Site::on(super::LANE).await;
     let (control_plane, data_plane) = site.cluster().await;
     let origin = Origin::start("echo").await;
     control_plane.expose("echo", "/echo", &origin.url("/")).await;
@@ -212,7 +212,7 @@ async fn pipelined_requests_are_answered_one_by_one() {
 
 #[tokio::test]
 async fn each_plane_keeps_to_its_part() {
-    let site = Site::new().await;
+    let site = Site::on(super::LANE).await;
     let mut control_plane = crate::support::ControlPlane::new(&site);
     let (proxy, admin) = (free_port(), free_port());
     control_plane.process.set("proxy_listen", proxy);

@@ -20,6 +20,3 @@ pub use python::{Python, Running};
 pub use relay::Relay;
 pub use site::{Pair, Site, free_port};
 pub use wait::{PATIENCE, within};
-
-/// What `express_lane` may be: a test that is about what clients and origins see goes through both.
-pub const LANES: [&str; 2] = ["on", "off"];

@@ -29,7 +29,7 @@ struct Served {
 
 impl Served {
     async fn start(set: impl FnOnce(&mut DbLess)) -> Served {
-        let site = Site::new().await;
+        let site = Site::on(super::LANE).await;
         let origin = Origin::start("taker").await;
         let large = site.path().join("large");
         fs::write(&large, vec![b'x'; LARGE]).unwrap();

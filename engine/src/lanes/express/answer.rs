@@ -55,6 +55,7 @@ impl HeadReader {
         match read.map_err(Garbage::Malformed)? {
             Status::Partial if rd.len() > HEAD => Err(Garbage::TooLarge),
             Status::Partial => Ok(None),
+            Status::Complete(len) if len > HEAD => Err(Garbage::TooLarge),
             Status::Complete(len) => {
                 let head = copied(rd, len, &parsed)?;
                 rd.advance(len);
@@ -274,12 +275,12 @@ impl Download {
 mod tests {
     use super::*;
 
-    fn heads(text: &str, step: usize) -> Result<Vec<Box<ResponseHead>>, Garbage> {
+    fn heads(text: &str, step: usize) -> Result<Vec<ResponseHead>, Garbage> {
         let (mut reader, mut rd, mut found) = (HeadReader::default(), BytesMut::new(), Vec::new());
         for piece in text.as_bytes().chunks(step) {
             rd.extend_from_slice(piece);
             while let Some(head) = reader.take(&mut rd)? {
-                found.push(head);
+                found.push(*head);
                 if rd.is_empty() {
                     break;
                 }
@@ -289,8 +290,11 @@ mod tests {
         Ok(found)
     }
 
+    /// Status, reason and fields of a head.
+    type Read<'a> = (u16, &'a str, &'a [(&'a str, &'a str)]);
+
     #[track_caller]
-    fn reads(text: &str, expected: &[(u16, &str, &[(&str, &str)])]) {
+    fn reads(text: &str, expected: &[Read<'_>]) {
         for step in [1, 2, 7, text.len()] {
             let found = heads(text, step).unwrap();
             assert_eq!(found.len(), expected.len(), "{step} at a time");

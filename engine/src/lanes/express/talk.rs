@@ -145,7 +145,8 @@ impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
                 Ok(Some(head)) if response::is_final(head.status()) => {
                     return Poll::Ready(Ok(head));
                 }
-                Ok(Some(_)) => {
+                Ok(Some(mut head)) => {
+                    response::pass_over(&mut head)?;
                     self.note_interim()?;
                     if !self.up.rd.is_empty() {
                         continue;

@@ -102,6 +102,9 @@ pub(super) fn request_body(
     if ends && body.as_ref().is_some_and(Bytes::is_empty) {
         *body = None;
     }
+    if exchange.terms().websocket {
+        return Ok(()); // which has no body: these are the other protocol's
+    }
     let fits = exchange.receive(body.as_ref().map_or(0, Bytes::len));
     fits.then_some(()).ok_or_else(|| named(Failure::BodyTooLarge, ErrorSource::Downstream))
 }

@@ -37,7 +37,7 @@ impl DbLess {
     /// Not started yet, and with nothing to begin with.
     pub fn new(site: &Site) -> Self {
         let (admin, proxy, status) = (free_port(), free_port(), free_port());
-        let mut process = Process::new(site.place("traditional"));
+        let mut process = process(site, "traditional");
         process.set("database", "off");
         process.set("admin_listen", admin);
         process.set("proxy_listen", proxy);
@@ -234,8 +234,17 @@ impl DataPlane {
     }
 }
 
-fn node(site: &Site, role: &'static str) -> Process {
+/// Of a node at this site, which has the lane that the site is about.
+fn process(site: &Site, role: &str) -> Process {
     let mut process = Process::new(site.place(role));
+    if let Some(lane) = site.lane {
+        process.set("express_lane", lane);
+    }
+    process
+}
+
+fn node(site: &Site, role: &'static str) -> Process {
+    let mut process = process(site, role);
     process.set("role", role);
     process.set("cluster_cert", site.pair.cert.display());
     process.set("cluster_cert_key", site.pair.key.display());

@@ -18,6 +18,8 @@ pub struct Site {
     dir: TempDir,
     pub pair: Pair,
     pub http: Http,
+    /// What `express_lane` is for its nodes, unless they are to find out.
+    pub lane: Option<&'static str>,
     nodes: AtomicU16,
     _turn: Turn,
 }
@@ -41,6 +43,11 @@ impl Site {
         Self::with(Turn::Shared(CPUS.read().await))
     }
 
+    /// The same, with nodes whose `express_lane` is `on` or `off`.
+    pub async fn on(lane: &'static str) -> Self {
+        Self { lane: Some(lane), ..Self::new().await }
+    }
+
     /// With all CPUs to itself, for what is measured.
     pub async fn alone() -> Self {
         Self::with(Turn::Alone(CPUS.write().await))
@@ -49,7 +56,7 @@ impl Site {
     fn with(turn: Turn) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let pair = Pair::generate(dir.path(), "cluster");
-        Self { dir, pair, http: Http::new(), nodes: AtomicU16::new(0), _turn: turn }
+        Self { dir, pair, http: Http::new(), lane: None, nodes: AtomicU16::new(0), _turn: turn }
     }
 
     pub fn path(&self) -> &Path {
