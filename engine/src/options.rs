@@ -5,9 +5,11 @@
 
 mod errors; // how errors look
 mod http2; // how many requests at a time, and how patient
+mod streams; // where streams and datagrams are served
 
 pub use errors::{Errors, Media, Template, TemplateError};
 pub use http2::Http2;
+pub use streams::{StreamBackend, StreamListen, Streams};
 
 use crate::door;
 use crate::snapshot::RouterOptions;
@@ -23,6 +25,8 @@ use std::time::Duration;
 pub struct Options {
     /// Where clients are served. Port 0 takes a free one, the same for every worker.
     pub listen: Vec<Listen>,
+    /// Where streams and datagrams are served.
+    pub streams: Streams,
     /// How many threads serve them, and where.
     pub workers: Workers,
     /// How routes are written, and which goes first.

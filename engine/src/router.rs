@@ -22,6 +22,7 @@ pub mod explain; // how each route fares with one request, and why
 pub mod overlap; // routes that one order puts before each other, and the other behind
 mod shards; // hosts and ids by hash
 mod pages; // the memory under it
+mod streams; // which route serves a stream
 
 pub use captures::Captures;
 pub use patch::Change;
@@ -33,6 +34,8 @@ pub(crate) use regex::Limits;
 pub use regex::{RegexFault, Regexes};
 pub(crate) use request::folded_byte;
 pub use request::{Fields, NoFields, RequestView, Scheme, split_host};
+pub(crate) use streams::Pattern as StreamPattern;
+pub use streams::{CompiledStream, Over, StreamChange, StreamTable, StreamView};
 
 use crate::snapshot::CompiledRoute;
 use host::Hosts;

@@ -22,7 +22,7 @@ pub use judge::judge;
 pub use publish::{Held, Pinned, Publisher, Reader, Superseded};
 pub use upstream_tls::{UpstreamDefaults, UpstreamTls};
 
-use crate::router::{Pattern, Regexes, RouteTable};
+use crate::router::{Pattern, Regexes, RouteTable, StreamTable};
 use authorities::Authorities;
 use imbl::OrdMap;
 use model::entities::{Route, Service};
@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub id: RevisionId,
     /// Which route serves which request.
     pub routes: RouteTable,
+    /// Which route serves which stream.
+    pub streams: StreamTable,
     /// Which certificate a TLS client is shown.
     pub certificates: Certificates,
     authorities: Authorities,
@@ -116,7 +118,7 @@ pub struct CompiledService {
     pub id: Id<Service>,
     /// What it is called.
     pub name: Option<Name>,
-    /// How it is spoken to: any of HTTP's, those of gRPC included.
+    /// How it is spoken to. Where a route for requests leads, any of HTTP's, those of gRPC included.
     pub protocol: Protocol,
     /// Its host, as written.
     pub host: Host,

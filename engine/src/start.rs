@@ -164,7 +164,8 @@ fn terminator(options: &Options) -> Result<Option<Arc<Terminator>>, StartError> 
 /// How every snapshot is compiled.
 fn compiling(options: &Options) -> Result<CompileOptions, StartError> {
     let defaults = UpstreamDefaults::new(&options.upstream_tls).map_err(StartError::UpstreamTls)?;
-    Ok(CompileOptions { router: options.router, upstream_tls: Arc::new(defaults) })
+    let (router, streams) = (options.router, !options.streams.listen.is_empty());
+    Ok(CompileOptions { router, upstream_tls: Arc::new(defaults), streams })
 }
 
 /// Where the first worker listens; the others do so at the same.

@@ -8,6 +8,7 @@ pub(crate) mod cores; // how many, and where
 pub(crate) mod listen; // sockets, accepting, evening out
 pub(crate) mod tls; // server name → certificate, and the handshake
 mod pace; // how many handshakes go on at a time
+pub(crate) mod ring; // what a runtime for streams waits with
 pub(crate) mod drain; // leaving
 
 use crate::door::proxy_protocol::{self, Failed, Relayed};

@@ -4,12 +4,14 @@
 //! shared. A route holds its service, so a changed service touches the routes that
 //! point at it; their patterns stay, and with them the table's trees.
 
+mod streams; // routes for streams
+
 use super::authorities::Authorities;
 use super::certificates::UNUSABLE;
 use super::remarks::Remarks;
 use super::upstream_tls::Sources;
 use super::{Certificates, CompiledRoute, CompiledService, GrpcOver, Snapshot, UpstreamDefaults};
-use crate::router::{Change, Pattern, Regexes, RouterPriority, Unserved, expression_of};
+use crate::router::{Change, Pattern, Regexes, RouterPriority, StreamChange, Unserved};
 use boring::error::ErrorStack;
 use model::config::Difference;
 use model::entities::{CaCertificate, Certificate, Route, Service};
@@ -42,6 +44,8 @@ pub struct CompileOptions {
     pub router: RouterOptions,
     /// How TLS is spoken with services that do not say.
     pub upstream_tls: Arc<UpstreamDefaults>,
+    /// Whether there are listeners for streams.
+    pub streams: bool,
 }
 
 /// How routes are written and ranked.
@@ -79,13 +83,14 @@ pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec
         problems,
     };
     step.compile_services();
-    let changes = step.compile_routes();
+    let (changes, stream_changes) = step.compile_routes();
     if !step.problems.is_empty() {
         return Err(step.problems);
     }
     Ok(Snapshot {
         id: revision.id,
         routes: previous.routes.patched(changes),
+        streams: previous.streams.patched(stream_changes),
         certificates: step.certificates,
         authorities: step.authorities,
         services: step.services,
@@ -167,24 +172,44 @@ impl Step<'_> {
         }
     }
 
-    fn compile_routes(&mut self) -> Vec<Change> {
+    fn compile_routes(&mut self) -> (Vec<Change>, Vec<StreamChange>) {
         self.touched.extend(changed::<Route>(self.config, &self.previous.config));
         let touched = mem::take(&mut self.touched);
         // What goes makes room for what comes.
-        for route in touched.iter().filter_map(|id| self.previous.routes.by_id(*id)) {
-            route.pattern.give_back(&self.regexes);
+        for id in &touched {
+            if let Some(route) = self.previous.routes.by_id(*id) {
+                route.pattern.give_back(&self.regexes);
+            }
+            if let Some(stream) = self.previous.streams.by_id(*id) {
+                stream.give_back(&self.regexes);
+            }
         }
-        touched.into_iter().filter_map(|id| self.compile_route(id)).collect()
+        let (mut changes, mut stream_changes) = (Vec::new(), Vec::new());
+        for id in touched {
+            self.remarks.forget(id);
+            let route = self.config.get(id);
+            // One that has changed sides is gone from the other.
+            match route {
+                Some(route) if Pattern::is_for_http(route) => {
+                    changes.extend(self.compile_route(route));
+                    stream_changes.push(StreamChange::Remove(id));
+                }
+                Some(route) => {
+                    changes.push(Change::Remove(id));
+                    stream_changes.extend(self.compile_stream(route));
+                }
+                None => {
+                    changes.push(Change::Remove(id));
+                    stream_changes.push(StreamChange::Remove(id));
+                }
+            }
+        }
+        (changes, stream_changes)
     }
 
     /// What becomes of a route: none if it is to blame for a problem.
-    fn compile_route(&mut self, id: Id<Route>) -> Option<Change> {
-        self.remarks.forget(id);
-        let Some(route) = self.config.get(id) else { return Some(Change::Remove(id)) };
-        if !Pattern::is_for_http(route) {
-            self.check_stream(route);
-            return Some(Change::Remove(id));
-        }
+    fn compile_route(&mut self, route: &Route) -> Option<Change> {
+        let id = route.id;
         let pattern = self.pattern_of(route);
         if let Some(pattern) = &pattern {
             self.remarks.note(route, pattern);
@@ -197,6 +222,15 @@ impl Step<'_> {
                 return None;
             }
             Some(service) => match self.services.get(&service) {
+                Some(service) if !service.protocol.is_http() => {
+                    let message = format!(
+                        "it is for HTTP, and its service is spoken to over `{}`",
+                        service.protocol
+                    );
+                    let problem = Problem::of(EntityKind::Route, id, NOT_SERVED, message);
+                    self.problems.push(problem.at("service"));
+                    return None;
+                }
                 Some(service) => Some(Arc::clone(service)),
                 // Its routes are not there while a service is not enabled.
                 None => {
@@ -216,20 +250,6 @@ impl Step<'_> {
                 self.blame(route, &unserved);
                 None
             }
-        }
-    }
-
-    /// A route for streams is not served yet, but must be one that could be.
-    fn check_stream(&mut self, route: &Route) {
-        let flavor = self.previous.options.router.router_flavor;
-        match expression_of(route, flavor, &self.regexes) {
-            Ok(expression) => {
-                self.remarks.note_stream(route, expression.as_ref());
-                if let Some(expression) = expression {
-                    expression.give_back(&self.regexes);
-                }
-            }
-            Err(unserved) => self.blame(route, &unserved),
         }
     }
 
@@ -291,10 +311,6 @@ fn changed<E: Entity>(config: &Config, before: &Config) -> BTreeSet<Id<E>> {
 fn problems_of(service: &Service, config: &Config) -> Vec<Problem> {
     let problem = |code: &str, message| Problem::of(Service::KIND, service.id, code, message);
     let mut problems = Vec::new();
-    if !service.protocol.is_http() {
-        let message = format!("this version does not serve protocol `{}` yet", service.protocol);
-        problems.push(problem(NOT_SERVED, message));
-    }
     let client = service.client_certificate.as_ref().map(|reference| reference.id);
     if let Some(id) = client.filter(|id| config.get(*id).is_none()) {
         let message = format!("its client certificate {id} does not exist");

@@ -4,7 +4,6 @@
 //! line per kind: how many routes there are, and the names of a few.
 
 use crate::router::Pattern;
-use crate::router::expression::Expression;
 use imbl::OrdSet;
 use model::entities::Route;
 use model::value::PathHandling;
@@ -22,7 +21,7 @@ enum Remark {
     Dated,
     /// Its expression is asked of every request.
     Unanchored,
-    /// It is for streams.
+    /// It is for streams, and nobody listens for them.
     Stream,
 }
 
@@ -44,8 +43,8 @@ impl Remark {
                  expression tied to the start) are evaluated for every request; such routes"
             }
             Remark::Stream => {
-                "protocols tcp, tls, udp and tls_passthrough are not served by this version; \
-                 routes for them"
+                "no stream_listen is set, so that nothing is served over tcp, tls, udp and \
+                 tls_passthrough; routes for them"
             }
         }
     }
@@ -74,9 +73,9 @@ impl Remarks {
     }
 
     /// The same about a route for streams.
-    pub(super) fn note_stream(&mut self, route: &Route, expression: Option<&Expression>) {
-        self.set(Remark::Stream, route.id, true);
-        self.set(Remark::Dated, route.id, expression.is_some_and(Expression::is_dated));
+    pub(super) fn note_stream(&mut self, route: &Route, is_dated: bool, is_served: bool) {
+        self.set(Remark::Stream, route.id, !is_served);
+        self.set(Remark::Dated, route.id, is_dated);
     }
 
     /// There is nothing to say about this route.

@@ -1,0 +1,267 @@
+//! What a runtime of monoio waits with: io_uring where it works, else epoll.
+//!
+//! Whether it works is tried out once in the life of a process, by a ring that does what the
+//! workers' rings will do; a kernel that is known to corrupt or hang is not even tried. A ring
+//! belongs to the thread that built it, so [`run`] builds one, runs a future on it and takes
+//! it down again, all on the calling thread.
+//!
+//! monoio 0.2.4 has edges that whoever uses this must know: a task that panics takes its thread
+//! with it ([`spawn`] catches), an operation that is dropped may take along what it would have
+//! yielded, and under [`Driver::Deferred`] nothing completes while a task is ready to go on, so
+//! no task may wake itself for ever.
+
+use futures::FutureExt as _;
+use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
+use std::fmt;
+use std::io;
+use std::ops::RangeInclusive;
+use std::panic::AssertUnwindSafe;
+use std::sync::OnceLock;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// How long a ring has to show that it works. It takes a few milliseconds.
+const TRIAL: Duration = Duration::from_secs(2);
+/// Entries of a ring: what is begun in one turn without an extra call of the kernel.
+const ENTRIES: u32 = 1024;
+/// What may have completed and is not yet looked at; beyond it the kernel keeps a list.
+const COMPLETIONS: u32 = 8192;
+
+/// What a runtime waits with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// io_uring, used by one thread, which takes completions when it asks for them
+    /// (`SINGLE_ISSUER`, `DEFER_TASKRUN`; Linux 6.1).
+    Deferred,
+    /// io_uring as older kernels have it.
+    Ring,
+    /// epoll.
+    Epoll,
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Driver::Deferred => "io_uring, single issuer, deferred",
+            Driver::Ring => "io_uring",
+            Driver::Epoll => "epoll",
+        })
+    }
+}
+
+/// What was found out about this kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Probed {
+    /// The best that works.
+    pub(crate) driver: Driver,
+    /// Why it is not better.
+    pub(crate) why: Option<String>,
+}
+
+/// Finds out what works here: the first time by trying, then from memory.
+pub(crate) fn probe() -> &'static Probed {
+    static PROBED: OnceLock<Probed> = OnceLock::new();
+    PROBED.get_or_init(|| {
+        let system = rustix::system::uname();
+        let (release, build) = (system.release(), system.version());
+        if let Some(why) = known_bad(&release.to_string_lossy(), &build.to_string_lossy()) {
+            return Probed { driver: Driver::Epoll, why: Some(why.to_owned()) };
+        }
+        best(&attempt)
+    })
+}
+
+/// The best driver that passes its trial.
+fn best(attempt: &dyn Fn(Driver) -> Result<(), String>) -> Probed {
+    let mut failures = Vec::new();
+    for driver in [Driver::Deferred, Driver::Ring] {
+        match attempt(driver) {
+            Ok(()) => return Probed { driver, why: said(&failures) },
+            Err(error) => failures.push(format!("{driver}: {error}")),
+        }
+    }
+    Probed { driver: Driver::Epoll, why: said(&failures) }
+}
+
+fn said(failures: &[String]) -> Option<String> {
+    (!failures.is_empty()).then(|| failures.join("; "))
+}
+
+/// Has a ring do on a thread of its own what it will be used for. One that hangs is left behind.
+fn attempt(driver: Driver) -> Result<(), String> {
+    let (tell, told) = mpsc::channel();
+    let work = move || {
+        let done = std::panic::catch_unwind(|| run(driver, exercise));
+        let done = match done {
+            Ok(done) => done.and_then(|done| done).map_err(|error| error.to_string()),
+            Err(_) => Err("it panicked".to_owned()),
+        };
+        tell.send(done).unwrap_or_default();
+    };
+    let started = thread::Builder::new().name("ring-trial".into()).spawn(work);
+    started.map_err(|error| error.to_string())?;
+    told.recv_timeout(TRIAL).map_err(|_| "it hangs".to_owned())?
+}
+
+/// Readiness, a timer, and being woken by another thread.
+async fn exercise() -> io::Result<()> {
+    let (near, far) = std::os::unix::net::UnixStream::pair()?;
+    let near = monoio::net::UnixStream::from_std(near)?;
+    let (done, waits) = tokio::sync::oneshot::channel();
+    let writer = thread::Builder::new().spawn(move || {
+        let written = io::Write::write(&mut &far, b"!").map(drop);
+        done.send(written).unwrap_or_default();
+    })?;
+    near.readable(false).await?;
+    monoio::time::sleep(Duration::from_millis(1)).await;
+    let written = waits.await.map_err(io::Error::other)?;
+    drop(writer);
+    written
+}
+
+/// Runs a future to its end on a runtime of its own. What tasks are left then is dropped with
+/// it, or never, if they hold what the runtime is made of: let them end before.
+///
+/// # Errors
+/// The runtime cannot be built.
+pub(crate) fn run<F: Future>(driver: Driver, begin: impl FnOnce() -> F) -> io::Result<F::Output> {
+    match driver {
+        Driver::Deferred | Driver::Ring => {
+            let mut ring = io_uring::IoUring::builder();
+            ring.setup_cqsize(COMPLETIONS);
+            if driver == Driver::Deferred {
+                ring.setup_single_issuer().setup_defer_taskrun();
+            }
+            let builder = RuntimeBuilder::<IoUringDriver>::new().uring_builder(ring);
+            let mut runtime = builder.with_entries(ENTRIES).enable_timer().build()?;
+            Ok(runtime.block_on(async { begin().await }))
+        }
+        Driver::Epoll => {
+            let builder = RuntimeBuilder::<LegacyDriver>::new().with_entries(ENTRIES);
+            let mut runtime = builder.enable_timer().build()?;
+            Ok(runtime.block_on(async { begin().await }))
+        }
+    }
+}
+
+/// Starts a task. A panic ends it and nothing else; what it holds is dropped while panicking.
+pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) {
+    monoio::spawn(async move {
+        let _told_by_the_hook = AssertUnwindSafe(task).catch_unwind().await;
+    });
+}
+
+/// Lets all others that are ready go on first. Not to be done again and again without waiting
+/// for something else: see the module.
+pub(crate) async fn step_aside() {
+    let mut is_second = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut is_second, true) {
+            return std::task::Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+/// Kernels on which io_uring does harm that a trial does not show.
+struct KnownBad {
+    /// Of which version, in the words of `uname -r`.
+    release: &'static str,
+    /// Which builds of it.
+    builds: RangeInclusive<u32>,
+    /// Whose, in the words of `uname -v`.
+    vendor: &'static str,
+    why: &'static str,
+}
+
+const KNOWN_BAD: &[KnownBad] = &[KnownBad {
+    release: "6.8.0",
+    builds: 136..=139,
+    vendor: "Ubuntu",
+    why: "Ubuntu's kernels 6.8.0-136 to 6.8.0-139 are known for a broken io_uring",
+}];
+
+/// Why this kernel's io_uring is not to be used.
+fn known_bad(release: &str, version: &str) -> Option<&'static str> {
+    let mut parts = release.split('-');
+    let (number, build) = (parts.next()?, parts.next()?.parse::<u32>().ok()?);
+    let is_it = |bad: &&KnownBad| {
+        bad.release == number && bad.builds.contains(&build) && version.contains(bad.vendor)
+    };
+    KNOWN_BAD.iter().find(is_it).map(|bad| bad.why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    #[test]
+    fn a_kernel_that_is_known_is_not_tried() {
+        let ubuntu = "#140~22.04.1-Ubuntu SMP PREEMPT_DYNAMIC";
+        for (release, version, is_bad) in [
+            ("6.8.0-136-generic", ubuntu, true),
+            ("6.8.0-139-lowlatency", ubuntu, true),
+            ("6.8.0-135-generic", ubuntu, false),
+            ("6.8.0-140-generic", ubuntu, false),
+            ("6.8.0-137-generic", "#1 SMP Debian", false),
+            ("6.8.1-137-generic", ubuntu, false),
+            ("6.8.0", ubuntu, false),
+            ("6.18.44-fc-v669", "#1 SMP", false),
+            ("", "", false),
+        ] {
+            assert_eq!(known_bad(release, version).is_some(), is_bad, "{release}");
+        }
+    }
+
+    #[test]
+    fn the_best_that_works_is_chosen_and_the_rest_is_told() {
+        let works = |these: &[Driver]| {
+            best(&|driver| match these.contains(&driver) {
+                true => Ok(()),
+                false => Err("no".to_owned()),
+            })
+        };
+        let (deferred, ring) = (Driver::Deferred, Driver::Ring);
+        assert_eq!(works(&[deferred, ring]), Probed { driver: deferred, why: None });
+        let second = works(&[ring]);
+        let why = "io_uring, single issuer, deferred: no";
+        assert_eq!(second, Probed { driver: ring, why: Some(why.to_owned()) });
+        let last = works(&[]);
+        assert_eq!(last.driver, Driver::Epoll);
+        assert_eq!(last.why.as_deref(), Some(&*format!("{why}; io_uring: no")));
+    }
+
+    #[test]
+    fn what_the_probe_chose_can_be_run() {
+        let Probed { driver, .. } = probe();
+        assert_eq!(run(*driver, async || 7).unwrap(), 7);
+        attempt(Driver::Epoll).unwrap();
+    }
+
+    #[test]
+    fn a_task_that_panics_takes_nobody_along() {
+        for driver in [probe().driver, Driver::Epoll] {
+            let done = run(driver, async || {
+                let done = Rc::new(Cell::new(0));
+                spawn(async { panic!("on purpose") });
+                for _ in 0..2 {
+                    let done = done.clone();
+                    spawn(async move {
+                        step_aside().await;
+                        done.set(done.get() + 1);
+                    });
+                }
+                while done.get() < 2 {
+                    monoio::time::sleep(Duration::from_millis(1)).await;
+                }
+                done.get()
+            });
+            assert_eq!(done.unwrap(), 2);
+        }
+    }
+}
