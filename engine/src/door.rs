@@ -23,7 +23,7 @@ pub use gather::{Patience, Ungathered};
 pub use spool::Buffering;
 pub(crate) use spool::{Lost, Spool};
 pub use stream::{BoundedStream, Homecoming};
-pub use transport::{Portable, Transport};
+pub use transport::{Portable, Timer, Transport};
 
 use crate::proxy::head::Head;
 use crate::proxy::hygiene::{self, Refusal, Said, Terms};

@@ -1,6 +1,6 @@
 //! The data plane. Modules are listed in the order a request meets them.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod options; // what is fixed at start
 mod start; // workers, background, and the handle on both

@@ -6,6 +6,7 @@
 
 mod answer; // an upstream's answer: its head, and where its body ends
 mod io; // what is needed of a runtime
+mod ring; // the same by io_uring
 mod pool; // connections that nobody uses just now
 mod talk; // one try, both directions
 mod tunnel; // what is left when HTTP has given way
