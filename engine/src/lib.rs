@@ -18,6 +18,6 @@ mod metrics; // what each worker counts
 pub use metrics::WorkerStats;
 pub use options::Options;
 pub use snapshot::{RouterOptions, judge};
-pub use start::{Engine, Handle, Meter, StartError, Stats};
+pub use start::{Engine, Handle, IoInUse, Meter, StartError, Stats};
 pub use worker::listen::ListenError;
 pub use worker::tls::TlsError;

@@ -330,12 +330,25 @@ pub struct Lanes {
     /// Whether HTTP/1.1 in cleartext to an upstream takes the express lane. Without it Pingora carries
     /// everything; answers are the same.
     pub express: bool,
+    /// What the express lane waits with for clients in cleartext and their upstreams. TLS and what Pingora
+    /// carries are not concerned.
+    pub backend: Backend,
 }
 
 impl Default for Lanes {
     fn default() -> Lanes {
-        Lanes { express: true }
+        Lanes { express: true, backend: Backend::default() }
     }
+}
+
+/// How the kernel is asked for bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// By epoll, on each worker's own thread.
+    #[default]
+    Tokio,
+    /// By io_uring, on a thread beside each worker; where it does not work, as `Tokio`.
+    IoUring,
 }
 
 /// Idle connections to upstreams, per worker.

@@ -4,6 +4,10 @@
 //! runtimes and lanes built. Workers own their threads; a small runtime beside
 //! them, pinned nowhere, compiles revisions and resolves names.
 
+mod backend; // what the express lane waits with
+
+pub use backend::IoInUse;
+
 use crate::descriptors::{self, Use};
 use crate::lanes::Lanes;
 use crate::lanes::express::{Express, Tokio};
@@ -91,32 +95,42 @@ impl Engine {
         let tls = terminator(&options)?;
         let background = background()?;
 
+        let (ring, mut io) = backend::choose(&options);
+        // Of workers, then of their companions.
+        let threads = if ring.is_some() { 2 * plan.len() } else { plan.len() };
+
         let first = follow::first(&revisions.borrow(), compiling(&options)?);
-        let (publisher, readers) = Publisher::new(first, plan.len());
+        let (publisher, readers) = Publisher::new(first, threads);
         let (verdict, verdicts) = watch::channel(Verdict::default());
         let held = publisher.held();
         background.spawn(follow::follow(revisions, publisher, verdict));
 
         let (orders, ordered) = watch::channel(Order::default());
         let (draining, drained): (Vec<_>, Vec<_>) =
-            plan.iter().map(|_| watch::channel(false)).unzip();
-        let lanes = lanes(&options, &drained)?;
+            (0..threads).map(|_| watch::channel(false)).unzip();
+        let lanes = lanes(&options, drained.get(..plan.len()).unwrap_or_default())?;
         let freed = options.connections.map(|_| Arc::default());
         let counters = || Arc::new(Counters::telling(freed.clone()));
         let counters: Vec<_> = plan.iter().map(|_| counters()).collect();
-        let duties = readers.into_iter().zip(drained).zip(counters.clone());
-        let (log_writer, stations) = stations(&options, duties, &background)?;
+        let counted: Vec<_> = counters.iter().cycle().take(threads).cloned().collect();
+        let duties = readers.into_iter().zip(drained).zip(counted);
+        let (log_writer, mut stations) = stations(&options, duties, &background)?;
         let backlogs = log_writer.iter().flat_map(log::Writer::backlogs).collect();
         let (board, inboxes) = Board::new(&counters, options.connections.zip(freed));
         let board = Arc::new(board);
         let listen = bound(&options.listen, &addresses);
+        let companions = stations.split_off(plan.len());
+        let companions = backend::start(ring, &plan, companions, &mut io);
+        io.log(&options);
+        let mut reaches = companions.reaches.into_iter();
 
         let parts = plan.into_iter().zip(sockets).zip(inboxes).zip(stations).zip(lanes);
         let mut handle = Handle {
             addresses,
             verdicts,
             workers: Vec::new(),
-            threads: Vec::new(),
+            threads: companions.threads,
+            io,
             log_writer,
             backlogs,
             held,
@@ -125,11 +139,13 @@ impl Engine {
             background: Some(background),
         };
         for (index, ((((core, listeners), inbox), station), lanes)) in parts.enumerate() {
+            let (companion, back) = reaches.next().map(|reach| (reach.inbox, reach.back)).unzip();
             let post = Post {
                 index,
                 board: board.clone(),
                 station,
                 lanes: Arc::new(lanes),
+                companion,
                 listen: listen.clone(),
                 tls: tls.clone(),
                 pace: Arc::default(),
@@ -141,7 +157,7 @@ impl Engine {
                 .build();
             let runtime = runtime.map_err(StartError::system("a worker's runtime"))?;
             let (orders, post) = (ordered.clone(), Arc::new(post));
-            handle.begin(Worker { core, runtime, listeners, inbox, orders, post })?;
+            handle.begin(Worker { core, runtime, listeners, inbox, back, orders, post })?;
         }
         if one.is_some_and(|one| !descriptors::is_room_beside(&one, Use::Client)) {
             return Err(StartError::Descriptors { limit: descriptors::limit() });
@@ -240,10 +256,11 @@ pub struct Handle {
     verdicts: watch::Receiver<Verdict>,
     workers: Vec<(Option<usize>, Arc<Counters>)>,
     threads: Vec<thread::JoinHandle<()>>,
+    io: IoInUse,
     log_writer: Option<log::Writer>,
     backlogs: Arc<[Arc<Backlog>]>,
     held: watch::Receiver<Held>,
-    /// One for each worker.
+    /// One for each worker, and each companion.
     draining: Vec<watch::Sender<bool>>,
     /// Workers leave at once when it is gone.
     orders: Option<watch::Sender<Order>>,
@@ -286,6 +303,7 @@ impl Handle {
             workers: self.workers.clone().into(),
             backlogs: self.backlogs.clone(),
             held: self.held.clone(),
+            io: self.io.clone(),
         }
     }
 
@@ -336,6 +354,7 @@ pub struct Meter {
     workers: Arc<[(Option<usize>, Arc<Counters>)]>,
     backlogs: Arc<[Arc<Backlog>]>,
     held: watch::Receiver<Held>,
+    io: IoInUse,
 }
 
 impl Meter {
@@ -343,7 +362,8 @@ impl Meter {
     pub fn stats(&self) -> Stats {
         let workers = self.workers.iter().map(|(core, counters)| counters.stats(*core)).collect();
         let access_log_dropped = self.access_log_dropped();
-        Stats { workers, access_log_dropped, snapshots: *self.held.borrow() }
+        let snapshots = *self.held.borrow();
+        Stats { workers, access_log_dropped, snapshots, io: self.io.clone() }
     }
 
     /// Access-log lines so far that could not be handed over in time.
@@ -361,6 +381,8 @@ pub struct Stats {
     pub access_log_dropped: u64,
     /// Which snapshots are in memory: long-lived requests keep old ones.
     pub snapshots: Held,
+    /// What the express lane waits with.
+    pub io: IoInUse,
 }
 
 impl Stats {

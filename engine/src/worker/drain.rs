@@ -21,7 +21,7 @@ pub(crate) enum Order {
 
 /// Given with every connection; the worker waits until none is left.
 #[derive(Clone, Debug)]
-pub(super) struct Guest(#[allow(dead_code)] mpsc::Sender<Infallible>);
+pub(crate) struct Guest(#[allow(dead_code)] mpsc::Sender<Infallible>);
 
 /// Counts connections out.
 #[derive(Debug)]

@@ -30,7 +30,7 @@ const COMPLETIONS: u32 = 8192;
 
 /// What a runtime waits with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Driver {
+pub(crate) enum Driver {
     /// io_uring, used by one thread, which takes completions when it asks for them
     /// (`SINGLE_ISSUER`, `DEFER_TASKRUN`; Linux 6.1).
     Deferred,

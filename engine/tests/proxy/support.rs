@@ -8,7 +8,7 @@ use boring::nid::Nid;
 use boring::pkey::PKey;
 use boring::ssl::{SslAcceptor, SslAcceptorBuilder, SslMethod};
 use boring::x509::X509;
-use engine::options::Listen;
+use engine::options::{Backend, Listen};
 use engine::{Engine, Handle, Options};
 use model::entities::{Route, Service};
 use model::testing::{revision, route, service};
@@ -47,6 +47,7 @@ impl Gateway {
             ..Options::default()
         };
         options.workers.count = Some(workers);
+        options.lanes.backend = backend();
         change(&mut options);
         let (revisions, followed) = watch::channel(Revision::empty());
         let handle = Engine::start(options, followed).unwrap();
@@ -76,6 +77,14 @@ impl Gateway {
     /// One request on a connection of its own.
     pub(crate) async fn ask(&self, request: &str) -> Response {
         self.connect().await.ask(request).await
+    }
+}
+
+/// The same is true of either backend: `GATEWAY_TEST_BACKEND=io_uring` runs all tests on the other one.
+fn backend() -> Backend {
+    match std::env::var("GATEWAY_TEST_BACKEND").as_deref() {
+        Ok("io_uring") => Backend::IoUring,
+        _ => Backend::Tokio,
     }
 }
 
