@@ -117,14 +117,9 @@ struct Desk {
 impl Desk {
     /// Serves a connection, and sends it back if its worker has to go on with it.
     async fn receive(&self, given: Given) {
-        let Given { socket, digest, ends, listener, http2, held } = given;
-        let stream = match RingStream::from_std(socket) {
-            Ok(stream) => stream,
-            Err(error) => return tracing::error!(%error, "lost a connection on its way to a ring"),
-        };
-        let Some((moved, errand)) = self.converse(stream, digest, ends, http2).await else {
-            return;
-        };
+        let (ends, listener, held) = (given.ends, given.listener, given.held);
+        let conversing = self.converse(given.socket, given.digest, ends, given.http2);
+        let Some((moved, errand)) = conversing.await else { return };
         let (stream, mut parcel) = moved.pack();
         match stream.into_std().await {
             Ok(Released { socket, read, is_over }) => {
@@ -139,11 +134,13 @@ impl Desk {
 
     async fn converse(
         &self,
-        stream: RingStream,
+        socket: std::net::TcpStream,
         digest: Arc<SocketDigest>,
         ends: Ends,
         http2: bool,
     ) -> Option<(Moved<RingStream>, Errand)> {
+        let lost = |error| tracing::error!(%error, "lost a connection on its way to a ring");
+        let stream = RingStream::from_std(socket).map_err(lost).ok()?;
         let client = Client::new(self.station.clone(), ends, None);
         let carrier = RingCarrier::new(client, self.lane.clone());
         let options = door::Options { http2, ..self.station.options.door };
@@ -189,9 +186,11 @@ impl Crowd {
 
     fn admit(&self, task: impl Future<Output = ()> + 'static) {
         let (place, registration) = Place::take(&self.members);
+        // Boxed: what a block is given takes its room twice.
+        let task = Abortable::new(Box::pin(task), registration);
         ring::spawn(async move {
             let _place = place;
-            let _done_or_told = Abortable::new(task, registration).await;
+            let _done_or_told = task.await;
         });
     }
 
@@ -221,5 +220,40 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.members.handles.borrow_mut().remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Counters;
+
+    #[test]
+    fn a_panic_costs_one_connection_and_is_counted() {
+        let counters = Arc::new(Counters::default());
+        let (doomed, well) = (counters.connection(), counters.connection());
+        let driver = ring::probe().driver;
+        let open = ring::run(driver, async || {
+            let crowd = Crowd::new();
+            crowd.admit(async move {
+                let _doomed = doomed;
+                ring::step_aside().await;
+                panic!("on purpose");
+            });
+            let counted = counters.clone();
+            crowd.admit(async move {
+                let _well = well;
+                std::future::pending::<()>().await;
+            });
+            while counted.stats(None).panics == 0 {
+                monoio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let open = counted.open();
+            crowd.disperse().await;
+            open
+        });
+        assert_eq!(open.unwrap(), 1, "the other one goes on");
+        let stats = counters.stats(None);
+        assert_eq!((stats.panics, stats.open), (1, 0));
     }
 }

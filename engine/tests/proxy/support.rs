@@ -80,12 +80,19 @@ impl Gateway {
     }
 }
 
-/// The same is true of either backend: `GATEWAY_TEST_BACKEND=io_uring` runs all tests on the other one.
+/// The same is true of either backend: the tests called `ring` are of io_uring, and so are all with
+/// `GATEWAY_TEST_BACKEND=io_uring`.
 fn backend() -> Backend {
-    match std::env::var("GATEWAY_TEST_BACKEND").as_deref() {
-        Ok("io_uring") => Backend::IoUring,
-        _ => Backend::Tokio,
+    let told = std::env::var("GATEWAY_TEST_BACKEND");
+    match env!("CARGO_CRATE_NAME") == "ring" || told.as_deref() == Ok("io_uring") {
+        true => Backend::IoUring,
+        false => Backend::Tokio,
     }
+}
+
+/// Whether all of a worker's requests share their upstream connections: each of its threads has its own.
+pub(crate) fn has_one_pool() -> bool {
+    backend() == Backend::Tokio
 }
 
 /// Fails the test when it takes too long.

@@ -71,7 +71,7 @@ pub(super) fn engine(options: &Options, proxy: &Proxy, telemetry: &Telemetry) ->
         headers: headers(proxy),
         errors: proxy.errors.clone(),
         forwarding: forwarding(&proxy.forwarding),
-        lanes: engine::options::Lanes { express: proxy.express_lane },
+        lanes: lanes(proxy),
         keepalive: engine::options::Keepalive { pool_size, idle_timeout, max_requests },
         upstream_tls: upstream_tls(&proxy.upstream_tls),
         door: door(&proxy.door),
@@ -180,6 +180,14 @@ fn door(door: &Door) -> engine::door::Options {
         requests: door.requests,
         ..plain
     }
+}
+
+fn lanes(proxy: &Proxy) -> engine::options::Lanes {
+    let backend = match proxy.io_uring {
+        true => engine::options::Backend::IoUring,
+        false => engine::options::Backend::Tokio,
+    };
+    engine::options::Lanes { express: proxy.express_lane, backend }
 }
 
 fn tls(tls: &Tls) -> engine::options::Tls {

@@ -169,6 +169,7 @@ fn traffic(stats: &Stats) -> Value {
         "server": server(stats),
         "memory": memory(),
         "workers": workers.collect::<Vec<_>>(),
+        "io_backend": { "name": stats.io.name, "why": stats.io.why },
         "snapshots": snapshots(&stats.snapshots),
     })
 }

@@ -29,8 +29,11 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// Room for what may come while nobody knows how much: what an idle connection holds.
-const IDLE: usize = 2 * 1024;
+/// Room for what may come while nobody knows how much, which a client's connection holds while it is idle:
+/// most heads fit.
+const CLIENT_IDLE: usize = 1024;
+/// The same of an upstream's connection, of which fewer are idle and more is expected.
+const UPSTREAM_IDLE: usize = 4 * 1024;
 /// Read at a time, of what is long.
 const MOST_READ: usize = 64 * 1024;
 /// So much of what was written may be on its way.
@@ -45,7 +48,7 @@ impl Io for Ring {
     async fn connect(&self, address: SocketAddr) -> io::Result<RingStream> {
         let stream = TcpStream::connect_addr(address).await?;
         stream.set_nodelay(true)?;
-        Ok(RingStream::new(stream, None))
+        Ok(RingStream::new(stream, UPSTREAM_IDLE, None))
     }
 }
 
@@ -74,13 +77,14 @@ impl RingStream {
     /// The socket cannot be made to block, which is how a ring wants it.
     pub(crate) fn from_std(socket: std::net::TcpStream) -> io::Result<RingStream> {
         socket.set_nonblocking(false)?;
-        Ok(RingStream::new(TcpStream::from_std(socket)?, Some(Canceller::new())))
+        let stream = TcpStream::from_std(socket)?;
+        Ok(RingStream::new(stream, CLIENT_IDLE, Some(Canceller::new())))
     }
 
-    fn new(stream: TcpStream, canceller: Option<Canceller>) -> RingStream {
+    fn new(stream: TcpStream, idle: usize, canceller: Option<Canceller>) -> RingStream {
         let fd = stream.as_raw_fd();
         let (read, write) = stream.into_split();
-        RingStream { fd, inward: Inward::new(read, canceller), outward: Outward::new(write) }
+        RingStream { fd, inward: Inward::new(read, idle, canceller), outward: Outward::new(write) }
     }
 
     /// What is being sent goes on whenever anyone asks for anything: its completion wakes who asked last.
@@ -123,13 +127,16 @@ struct Inward {
     came: BytesMut,
     /// How it ended, to be told next.
     over: Option<io::Result<()>>,
+    /// Room for what may come while it is idle.
+    idle: usize,
     /// There if a read may be called off.
     canceller: Option<Canceller>,
 }
 
 impl Inward {
-    fn new(half: ReadHalf, canceller: Option<Canceller>) -> Inward {
-        Inward { half: Some(half), reading: None, came: BytesMut::new(), over: None, canceller }
+    fn new(half: ReadHalf, idle: usize, canceller: Option<Canceller>) -> Inward {
+        let (half, came) = (Some(half), BytesMut::new());
+        Inward { half, reading: None, came, over: None, idle, canceller }
     }
 
     /// Ready when something has come, the end included; otherwise a read is under way, into `room` if it is
@@ -158,7 +165,7 @@ impl Inward {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_came(cx, out.remaining().clamp(IDLE, MOST_READ)));
+        ready!(self.poll_came(cx, out.remaining().clamp(self.idle, MOST_READ)));
         if let Some(over) = self.over.take() {
             return Poll::Ready(over);
         }
@@ -176,7 +183,7 @@ impl Inward {
         let canceller = self.canceller.take().ok_or(io::ErrorKind::Unsupported)?;
         if self.reading.is_some() {
             let _for_what_follows = canceller.cancel();
-            poll_fn(|cx| self.poll_came(cx, IDLE)).await;
+            poll_fn(|cx| self.poll_came(cx, self.idle)).await;
         }
         Ok(match self.over.take() {
             Some(Err(error)) => Errno::from_io_error(&error) != Some(Errno::CANCELED),
@@ -349,7 +356,8 @@ impl Transport for RingStream {
 
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.send_on(cx);
-        self.inward.poll_came(cx, IDLE).map(Ok)
+        let room = self.inward.idle;
+        self.inward.poll_came(cx, room).map(Ok)
     }
 
     fn fd(&self) -> RawFd {
