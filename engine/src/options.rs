@@ -51,6 +51,9 @@ pub struct Options {
     pub connections: Option<u64>,
     /// What carries requests.
     pub lanes: Lanes,
+    /// What the express lane waits with for clients in cleartext and their upstreams. TLS, and what Pingora
+    /// carries, are not concerned.
+    pub io_backend: Backend,
     /// Idle connections to upstreams.
     pub keepalive: Keepalive,
     /// How TLS is spoken with upstreams whose service does not say.
@@ -330,14 +333,11 @@ pub struct Lanes {
     /// Whether HTTP/1.1 in cleartext to an upstream takes the express lane. Without it Pingora carries
     /// everything; answers are the same.
     pub express: bool,
-    /// What the express lane waits with for clients in cleartext and their upstreams. TLS and what Pingora
-    /// carries are not concerned.
-    pub backend: Backend,
 }
 
 impl Default for Lanes {
     fn default() -> Lanes {
-        Lanes { express: true, backend: Backend::default() }
+        Lanes { express: true }
     }
 }
 

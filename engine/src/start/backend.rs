@@ -35,7 +35,7 @@ impl IoInUse {
     /// Says it once, where it was asked for.
     pub(super) fn log(&self, options: &Options) {
         let (name, why) = (&self.name, self.why.as_deref().unwrap_or_default());
-        match options.lanes.backend {
+        match options.io_backend {
             Backend::Tokio => {}
             Backend::IoUring if *name == IoInUse::default().name => {
                 tracing::warn!(why, "io_uring cannot be used: the express lane runs on tokio");
@@ -49,7 +49,7 @@ impl IoInUse {
 
 /// The kind of ring that is to be used, if any.
 pub(super) fn choose(options: &Options) -> (Option<Driver>, IoInUse) {
-    match options.lanes.backend {
+    match options.io_backend {
         Backend::Tokio => (None, IoInUse::default()),
         Backend::IoUring if !options.lanes.express => {
             (None, IoInUse::tokio_since("the express lane is off"))

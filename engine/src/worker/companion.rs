@@ -74,12 +74,12 @@ impl Companion {
         if let Some(core) = self.core {
             pinned(self.worker, core);
         }
-        let ended = ring::run(self.driver, || {
+        let ended = ring::on_ring(self.driver, |_| {
             begun(Ok(()));
             self.serve()
         });
-        if let Err(error) = ended {
-            begun(Err(error));
+        if let Err((_, error)) = ended {
+            begun(Err(error.unwrap_or_else(|| io::ErrorKind::Unsupported.into())));
         }
     }
 
@@ -233,7 +233,7 @@ mod tests {
         let counters = Arc::new(Counters::default());
         let (doomed, well) = (counters.connection(), counters.connection());
         let driver = ring::probe().driver;
-        let open = ring::run(driver, async || {
+        let open = ring::run(driver, async |_| {
             let crowd = Crowd::new();
             crowd.admit(async move {
                 let _doomed = doomed;

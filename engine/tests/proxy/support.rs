@@ -47,7 +47,7 @@ impl Gateway {
             ..Options::default()
         };
         options.workers.count = Some(workers);
-        options.lanes.backend = backend();
+        options.io_backend = backend();
         change(&mut options);
         let (revisions, followed) = watch::channel(Revision::empty());
         let handle = Engine::start(options, followed).unwrap();

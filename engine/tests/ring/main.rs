@@ -39,7 +39,12 @@ mod leaving; // draining and stopping
 mod moves; // from a ring to its worker
 mod streaming; // long bodies, slow ends
 
+use engine::options::Lanes;
 use model::VERSION;
+
+/// What these tests are of.
+#[allow(dead_code, reason = "not all that shares them asks")]
+const LANES: Lanes = Lanes { express: true };
 
 const GET: &str = "GET /r HTTP/1.1\r\nHost: a.test\r\n\r\n";
 

@@ -7,7 +7,7 @@ use cluster::ed25519::PublicKey;
 use cluster::protocol::settings::Settings;
 use cluster::{Identity, client, server};
 use engine::RouterOptions;
-use engine::options::LogSink;
+use engine::options::{Backend, LogSink};
 use model::delta::Touched;
 use model::explain::Order;
 
@@ -71,7 +71,8 @@ pub(super) fn engine(options: &Options, proxy: &Proxy, telemetry: &Telemetry) ->
         headers: headers(proxy),
         errors: proxy.errors.clone(),
         forwarding: forwarding(&proxy.forwarding),
-        lanes: lanes(proxy),
+        lanes: engine::options::Lanes { express: proxy.express_lane },
+        io_backend: io_backend(proxy),
         keepalive: engine::options::Keepalive { pool_size, idle_timeout, max_requests },
         upstream_tls: upstream_tls(&proxy.upstream_tls),
         door: door(&proxy.door),
@@ -182,12 +183,8 @@ fn door(door: &Door) -> engine::door::Options {
     }
 }
 
-fn lanes(proxy: &Proxy) -> engine::options::Lanes {
-    let backend = match proxy.io_uring {
-        true => engine::options::Backend::IoUring,
-        false => engine::options::Backend::Tokio,
-    };
-    engine::options::Lanes { express: proxy.express_lane, backend }
+fn io_backend(proxy: &Proxy) -> Backend {
+    if proxy.io_uring { Backend::IoUring } else { Backend::Tokio }
 }
 
 fn tls(tls: &Tls) -> engine::options::Tls {
