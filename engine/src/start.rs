@@ -129,15 +129,16 @@ impl Engine {
             addresses,
             verdicts,
             workers: Vec::new(),
-            threads: companions.threads,
-            io,
+            threads: Vec::new(),
             log_writer,
             backlogs,
             held,
             draining,
             orders: Some(orders),
             background: Some(background),
+            io,
         };
+        handle.threads.extend(companions.threads);
         for (index, ((((core, listeners), inbox), station), lanes)) in parts.enumerate() {
             let (companion, back) = reaches.next().map(|reach| (reach.inbox, reach.back)).unzip();
             let post = Post {
@@ -256,7 +257,6 @@ pub struct Handle {
     verdicts: watch::Receiver<Verdict>,
     workers: Vec<(Option<usize>, Arc<Counters>)>,
     threads: Vec<thread::JoinHandle<()>>,
-    io: IoInUse,
     log_writer: Option<log::Writer>,
     backlogs: Arc<[Arc<Backlog>]>,
     held: watch::Receiver<Held>,
@@ -265,6 +265,7 @@ pub struct Handle {
     /// Workers leave at once when it is gone.
     orders: Option<watch::Sender<Order>>,
     background: Option<Runtime>,
+    io: IoInUse,
 }
 
 impl Handle {

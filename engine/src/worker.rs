@@ -8,9 +8,9 @@ pub(crate) mod cores; // how many, and where
 pub(crate) mod listen; // sockets, accepting, evening out
 pub(crate) mod tls; // server name → certificate, and the handshake
 mod pace; // how many handshakes go on at a time
-pub(crate) mod ring; // what a runtime of monoio waits with
-pub(crate) mod companion; // a second thread, whose connections a ring carries
+pub(crate) mod ring; // what a runtime for streams waits with
 pub(crate) mod drain; // leaving
+pub(crate) mod companion; // a second thread, whose connections a ring carries
 
 use crate::door::proxy_protocol::{self, Failed, Relayed};
 use crate::door::{self, BoundedStream, Ending, Portable};

@@ -2,10 +2,11 @@
 //! program started again for one test.
 
 use super::GET;
-use super::support::{Client, Gateway, Wire, one};
+use super::support::{Client, Gateway, Wire, one, within};
 use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
@@ -55,7 +56,15 @@ async fn in_a_process_of_its_own() {
     let unheard = crowd(nobody.local_addr().unwrap(), false, 100).await;
     let one_end = resident().saturating_sub(before) / 100;
     println!("each {} bytes", (both_ends / CLIENTS).saturating_sub(one_end));
+    // That all leave at once is nothing to it either.
     drop((warm, served, unheard));
+    let gone = async {
+        while gateway.handle.stats().open() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within(gone).await;
+    assert_eq!(gateway.ask(GET).await.text(), "hello");
 }
 
 async fn crowd(addr: SocketAddr, asks: bool, size: usize) -> Vec<Client> {

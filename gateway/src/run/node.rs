@@ -168,8 +168,8 @@ fn traffic(stats: &Stats) -> Value {
     json!({
         "server": server(stats),
         "memory": memory(),
-        "workers": workers.collect::<Vec<_>>(),
         "io_backend": { "name": stats.io.name, "why": stats.io.why },
+        "workers": workers.collect::<Vec<_>>(),
         "snapshots": snapshots(&stats.snapshots),
     })
 }

@@ -142,24 +142,24 @@ impl Inward {
     /// Ready when something has come, the end included; otherwise a read is under way, into `room` if it is
     /// begun here.
     fn poll_came(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<()> {
-        if !self.came.is_empty() || self.over.is_some() {
-            return Poll::Ready(());
-        }
-        let reading = match &mut self.reading {
-            Some(reading) => reading,
-            None => {
-                let Some(half) = self.half.take() else { return Poll::Ready(()) };
-                self.reading.insert(read(half, room, self.canceller.as_ref()))
+        while self.came.is_empty() && self.over.is_none() {
+            let reading = match (&mut self.reading, self.half.take()) {
+                (Some(reading), _) => reading,
+                (None, Some(half)) => {
+                    self.reading.insert(read(half, room, self.canceller.as_ref()))
+                }
+                (None, None) => break,
+            };
+            let (half, read, came) = ready!(reading.as_mut().poll(cx));
+            self.reading = None;
+            self.half = Some(half);
+            self.came = came;
+            match read {
+                Ok(1..) => {}
+                Ok(_) => self.over = Some(Ok(())),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => self.over = Some(Err(error)),
             }
-        };
-        let (half, read, came) = ready!(reading.as_mut().poll(cx));
-        self.reading = None;
-        self.half = Some(half);
-        self.came = came;
-        match read {
-            Ok(1..) => {}
-            Ok(_) => self.over = Some(Ok(())),
-            Err(error) => self.over = Some(Err(error)),
         }
         Poll::Ready(())
     }
