@@ -74,12 +74,18 @@ impl Companion {
         if let Some(core) = self.core {
             pinned(self.worker, core);
         }
-        let ended = ring::on_ring(self.driver, |_| {
-            begun(Ok(()));
-            self.serve()
+        let ended = ring::run(self.driver, |driver| {
+            // Without a ring its worker does better alone.
+            let has_ring = driver != Driver::Epoll;
+            begun(if has_ring { Ok(()) } else { Err(io::ErrorKind::Unsupported.into()) });
+            async move {
+                if has_ring {
+                    self.serve().await;
+                }
+            }
         });
-        if let Err((_, error)) = ended {
-            begun(Err(error.unwrap_or_else(|| io::ErrorKind::Unsupported.into())));
+        if let Err(error) = ended {
+            begun(Err(error));
         }
     }
 

@@ -145,7 +145,7 @@ pub(crate) fn run<F: Future>(
 }
 
 /// The same on a ring. Gives back what was to run if the driver is none, or cannot be built.
-pub(crate) fn on_ring<F: Future, B: FnOnce(Driver) -> F>(
+fn on_ring<F: Future, B: FnOnce(Driver) -> F>(
     driver: Driver,
     begin: B,
 ) -> Result<F::Output, (B, Option<io::Error>)> {

@@ -7,7 +7,7 @@ use cluster::ed25519::PublicKey;
 use cluster::protocol::settings::Settings;
 use cluster::{Identity, client, server};
 use engine::RouterOptions;
-use engine::options::{Backend, LogSink};
+use engine::options::LogSink;
 use model::delta::Touched;
 use model::explain::Order;
 
@@ -183,8 +183,11 @@ fn door(door: &Door) -> engine::door::Options {
     }
 }
 
-fn io_backend(proxy: &Proxy) -> Backend {
-    if proxy.io_uring { Backend::IoUring } else { Backend::Tokio }
+fn io_backend(proxy: &Proxy) -> engine::options::Backend {
+    match proxy.io_uring {
+        true => engine::options::Backend::IoUring,
+        false => engine::options::Backend::Tokio,
+    }
 }
 
 fn tls(tls: &Tls) -> engine::options::Tls {
