@@ -131,7 +131,7 @@ async fn what_the_express_lane_waits_with_is_said() {
     drop(data_plane);
 
     let mut data_plane = DataPlane::new(&site, free_port());
-    data_plane.process.set("GATEWAY_IO_BACKEND", "io_uring");
+    data_plane.process.set("io_backend", "io_uring");
     data_plane.start().await;
     let report = data_plane.report().await.unwrap();
     let backend = &report["io_backend"];

@@ -143,23 +143,29 @@ impl Inward {
     /// begun here.
     fn poll_came(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<()> {
         while self.came.is_empty() && self.over.is_none() {
-            let reading = match (&mut self.reading, self.half.take()) {
-                (Some(reading), _) => reading,
-                (None, Some(half)) => {
-                    self.reading.insert(read(half, room, self.canceller.as_ref()))
-                }
-                (None, None) => break,
-            };
-            let (half, read, came) = ready!(reading.as_mut().poll(cx));
-            self.reading = None;
-            self.half = Some(half);
-            self.came = came;
-            match read {
-                Ok(1..) => {}
-                Ok(_) => self.over = Some(Ok(())),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => self.over = Some(Err(error)),
+            match self.half.take() {
+                Some(half) => self.reading = Some(read(half, room, self.canceller.as_ref())),
+                None if self.reading.is_none() => break,
+                None => {}
             }
+            ready!(self.poll_reading(cx));
+        }
+        Poll::Ready(())
+    }
+
+    /// Ready when no read is under way.
+    fn poll_reading(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(reading) = &mut self.reading else { return Poll::Ready(()) };
+        let (half, read, came) = ready!(reading.as_mut().poll(cx));
+        self.reading = None;
+        self.half = Some(half);
+        self.came = came;
+        match read {
+            Ok(1..) => {}
+            Ok(_) => self.over = Some(Ok(())),
+            // Nothing has come of it: whoever wants something begins another.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => self.over = Some(Err(error)),
         }
         Poll::Ready(())
     }
@@ -183,7 +189,7 @@ impl Inward {
         let canceller = self.canceller.take().ok_or(io::ErrorKind::Unsupported)?;
         if self.reading.is_some() {
             let _for_what_follows = canceller.cancel();
-            poll_fn(|cx| self.poll_came(cx, self.idle)).await;
+            poll_fn(|cx| self.poll_reading(cx)).await;
         }
         Ok(match self.over.take() {
             Some(Err(error)) => Errno::from_io_error(&error) != Some(Errno::CANCELED),
