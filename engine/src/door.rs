@@ -16,14 +16,16 @@ mod alarm; // one timer for a connection's life
 mod close; // leaving so that the client reads the answer
 mod conn; // the connection and its buffers
 mod gather; // waiting for a whole body
+mod parcel; // on the way to another runtime
 mod spool; // where it is kept meanwhile
 mod status; // what a lane answers, seen from what it writes
 
 pub use gather::{Patience, Ungathered};
+pub use parcel::{Moved, Parcel};
 pub use spool::Buffering;
 pub(crate) use spool::{Lost, Spool};
 pub use stream::{BoundedStream, Homecoming};
-pub use transport::{Portable, Transport};
+pub use transport::{Portable, Timer, Transport};
 
 use crate::proxy::head::Head;
 use crate::proxy::hygiene::{self, Refusal, Said, Terms};
@@ -94,6 +96,8 @@ pub enum Next {
     Keep,
     /// Nothing more can be said on it.
     Close,
+    /// Nothing has been answered yet: whoever gets the connection next does that.
+    Moved,
 }
 
 /// What happens to requests: the pipeline and its lanes. One per connection, or
@@ -115,6 +119,8 @@ pub enum Ending<T: Transport> {
     Closed,
     /// The client speaks HTTP/2 from its first byte on: for Pingora's `process_new`.
     Http2(BoundedStream<T>),
+    /// It goes on elsewhere, see [`resume`].
+    Moved(Moved<T>),
 }
 
 /// Serves one client until either side has had enough.
@@ -122,16 +128,53 @@ pub enum Ending<T: Transport> {
 /// Once `draining` is true the next response ends the connection; a connection that
 /// waits for a request goes on waiting, since closing it would lose a request under
 /// way, and is the caller's to drop when its patience ends.
-pub async fn serve<T: Transport, C: Carry<T>>(
+pub fn serve<T: Transport, C: Carry<T>>(
     io: T,
     digest: Arc<SocketDigest>,
     options: &Options,
     draining: &watch::Receiver<bool>,
     carrier: &C,
+) -> impl Future<Output = Ending<T>> {
+    go_on(Box::new(Conn::new(io, digest)), Home::new(), 1, options, draining, carrier)
+}
+
+/// Serves on where a connection was [moved](Ending::Moved) from: `carry` answers the request that was
+/// under way, whose terms these are. Then as [`serve`] does.
+pub async fn resume<T: Transport, C: Carry<T>, F: Future<Output = Next>>(
+    (io, parcel): (T, Parcel),
+    terms: Terms,
+    carry: impl FnOnce(BoundedStream<T>) -> F,
+    options: &Options,
+    draining: &watch::Receiver<bool>,
+    carrier: &C,
 ) -> Ending<T> {
     let home = Home::new();
-    let mut conn = Box::new(Conn::new(io, digest));
-    for number in 1..=options.requests.max(1) {
+    let (mut conn, number) = parcel.open(io);
+    conn.begin(&terms);
+    let next = carry(BoundedStream::lend(conn, &home)).await;
+    let Some(conn) = home.take() else { return Ending::Closed };
+    let keeps = terms.keep_alive && next == Next::Keep;
+    match conclude(conn, keeps, options.send_timeout).await {
+        Some(conn) => go_on(conn, home, number + 1, options, draining, carrier).await,
+        None => Ending::Closed,
+    }
+}
+
+/// The same for a client that speaks HTTP/2.
+pub fn resume_http2<T: Transport>(io: T, parcel: Parcel) -> BoundedStream<T> {
+    BoundedStream::transparent(parcel.open(io).0)
+}
+
+/// Serves a connection from its `first` request of those to come.
+async fn go_on<T: Transport, C: Carry<T>>(
+    mut conn: Box<Conn<T>>,
+    home: Arc<Home<T>>,
+    first: u32,
+    options: &Options,
+    draining: &watch::Receiver<bool>,
+    carrier: &C,
+) -> Ending<T> {
+    for number in first..=options.requests.max(1) {
         let mut request = match next_request(&mut conn, options, number).await {
             Ok(request) => request,
             Err(Stop::Gone) => return Ending::Closed,
@@ -154,16 +197,30 @@ pub async fn serve<T: Transport, C: Carry<T>>(
 
         // A lane that has not let go of it yet keeps it, and closes it in the end.
         let Some(returned) = home.take() else { return Ending::Closed };
-        conn = returned;
-        let settled =
-            keeps && next == Next::Keep && close::settle(&mut conn, options.send_timeout).await;
-        if !settled {
-            close::part(conn, options.send_timeout).await;
-            return Ending::Closed;
+        if next == Next::Moved {
+            return Ending::Moved(Moved::new(returned, number));
         }
-        conn.release();
+        let keeps = keeps && next == Next::Keep;
+        match conclude(returned, keeps, options.send_timeout).await {
+            Some(returned) => conn = returned,
+            None => return Ending::Closed,
+        }
     }
     Ending::Closed
+}
+
+/// After a request: makes ready for another one, or parts.
+async fn conclude<T: Transport>(
+    mut conn: Box<Conn<T>>,
+    keeps: bool,
+    patience: Duration,
+) -> Option<Box<Conn<T>>> {
+    if !keeps || !close::settle(&mut conn, patience).await {
+        close::part(conn, patience).await;
+        return None;
+    }
+    conn.release();
+    Some(conn)
 }
 
 /// Answers a client that has said nothing yet but was wrong to come here, and parts. It may take

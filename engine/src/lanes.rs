@@ -7,6 +7,7 @@
 
 pub(crate) mod express; // most requests
 pub(crate) mod pingora; // all of them
+pub(crate) mod ring; // those that io_uring carries
 mod http2; // requests that come many at a time
 pub(crate) mod stream; // streams and datagrams
 
@@ -54,6 +55,15 @@ impl Carrier {
     pub(crate) async fn carry_http2<T: Portable>(self, stream: BoundedStream<T>) {
         http2::serve(Arc::new(self), stream).await;
     }
+
+    /// Carries a request about which the pipeline has decided elsewhere.
+    pub(crate) async fn carry_on<T: Portable>(
+        &self,
+        exchange: Box<Exchange>,
+        stream: BoundedStream<T>,
+    ) -> Next {
+        proceed(exchange, stream, &self.lanes).await
+    }
 }
 
 impl<T: Portable> Carry<T> for Carrier {
@@ -62,17 +72,33 @@ impl<T: Portable> Carry<T> for Carrier {
     }
 
     fn refuse(&self, refusal: Refusal, said: Said<'_>, out: &mut BytesMut) {
-        let reply = Reply::refused(refusal, self.client.station.options.strict_status);
-        response::refuse(&self.client, &reply, said, out);
+        refuse(&self.client, refusal, said, out);
     }
+}
+
+fn refuse(client: &Client, refusal: Refusal, said: Said<'_>, out: &mut BytesMut) {
+    let reply = Reply::refused(refusal, client.station.options.strict_status);
+    response::refuse(client, &reply, said, out);
 }
 
 /// One request's way from its client and back, whichever version of HTTP it came by.
 trait Way: Sized {
+    /// What can carry it.
+    type Lanes;
     /// What its connection is to know when it is over.
     type End;
     /// Nobody was there any more to be answered.
     const GONE: Self::End;
+
+    /// Whether only lanes on another thread can carry the request.
+    fn must_leave(&self, _: &Exchange) -> bool {
+        false
+    }
+
+    /// Sends it there.
+    fn leave(self, _: Box<Exchange>) -> Self::End {
+        Self::GONE
+    }
 
     /// Whether all of the body is here, so that nobody has to wait for the client.
     fn has_body(&self) -> bool;
@@ -84,14 +110,26 @@ trait Way: Sized {
     fn answer(self, exchange: Box<Exchange>, reply: &Reply) -> impl Future<Output = Self::End>;
 
     /// Gives the request to a lane.
-    fn pass_on(self, exchange: Box<Exchange>, lanes: &Lanes) -> impl Future<Output = Self::End>;
+    fn pass_on(
+        self,
+        exchange: Box<Exchange>,
+        lanes: &Self::Lanes,
+    ) -> impl Future<Output = Self::End>;
 }
 
 /// The pipeline, up to where a lane takes over.
-async fn conduct<W: Way>(mut exchange: Box<Exchange>, mut way: W, lanes: &Lanes) -> W::End {
+async fn conduct<W: Way>(mut exchange: Box<Exchange>, way: W, lanes: &W::Lanes) -> W::End {
     if let Flow::Reply(reply) = access::decide(&mut exchange) {
         return way.answer(exchange, &reply).await;
     }
+    if way.must_leave(&exchange) {
+        return way.leave(exchange);
+    }
+    proceed(exchange, way, lanes).await
+}
+
+/// What follows when it has decided that the request goes to its service.
+async fn proceed<W: Way>(mut exchange: Box<Exchange>, mut way: W, lanes: &W::Lanes) -> W::End {
     if buffering::gathers(&exchange) && !way.has_body() {
         // Boxed: most requests do without.
         let gathered = Box::pin(way.gather(buffering::patience(&exchange))).await;
@@ -105,6 +143,7 @@ async fn conduct<W: Way>(mut exchange: Box<Exchange>, mut way: W, lanes: &Lanes)
 }
 
 impl<T: Portable> Way for BoundedStream<T> {
+    type Lanes = Lanes;
     type End = Next;
     const GONE: Next = Next::Close;
 

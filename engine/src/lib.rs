@@ -1,6 +1,6 @@
 //! The data plane. Modules are listed in the order a request meets them.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod options; // what is fixed at start
 mod start; // workers, background, and the handle on both
@@ -18,6 +18,6 @@ mod metrics; // what each worker counts
 pub use metrics::{StreamStats, WorkerStats};
 pub use options::Options;
 pub use snapshot::{RouterOptions, judge};
-pub use start::{Engine, Handle, Meter, StartError, Stats};
+pub use start::{Engine, Handle, IoInUse, Meter, StartError, Stats};
 pub use worker::listen::ListenError;
 pub use worker::tls::TlsError;

@@ -51,6 +51,9 @@ pub struct Options {
     pub connections: Option<u64>,
     /// What carries requests.
     pub lanes: Lanes,
+    /// What the express lane waits with for clients in cleartext and their upstreams. TLS, and what Pingora
+    /// carries, are not concerned.
+    pub io_backend: Backend,
     /// Idle connections to upstreams.
     pub keepalive: Keepalive,
     /// How TLS is spoken with upstreams whose service does not say.
@@ -336,6 +339,16 @@ impl Default for Lanes {
     fn default() -> Lanes {
         Lanes { express: true }
     }
+}
+
+/// How the kernel is asked for bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// By epoll, on each worker's own thread.
+    #[default]
+    Tokio,
+    /// By io_uring, on a thread beside each worker; where it does not work, as `Tokio`.
+    IoUring,
 }
 
 /// Idle connections to upstreams, per worker.

@@ -5,6 +5,9 @@
 //! them, pinned nowhere, compiles revisions and resolves names.
 
 mod streams; // the threads of streams beside the workers
+mod backend; // what the express lane waits with
+
+pub use backend::IoInUse;
 
 use crate::descriptors::{self, Use};
 use crate::lanes::Lanes;
@@ -96,28 +99,37 @@ impl Engine {
         let tls = terminator(&options)?;
         let background = background()?;
 
+        let (ring, mut io) = backend::choose(&options);
+        // Of workers, then of their companions.
+        let threads = if ring.is_some() { 2 * plan.len() } else { plan.len() };
+
         let first = follow::first(&revisions.borrow(), compiling(&options)?);
         let streams = if stream_addresses.is_empty() { 0 } else { plan.len() };
-        let (publisher, mut readers) = Publisher::new(first, plan.len() + streams);
-        let stream_readers = readers.split_off(plan.len());
+        let (publisher, mut readers) = Publisher::new(first, threads + streams);
+        let stream_readers = readers.split_off(threads);
         let (verdict, verdicts) = watch::channel(Verdict::default());
         let held = publisher.held();
         background.spawn(follow::follow(revisions, publisher, verdict));
 
         let (orders, ordered) = watch::channel(Order::default());
         let (draining, drained): (Vec<_>, Vec<_>) =
-            plan.iter().map(|_| watch::channel(false)).unzip();
-        let lanes = lanes(&options, &drained)?;
+            (0..threads).map(|_| watch::channel(false)).unzip();
+        let lanes = lanes(&options, drained.get(..plan.len()).unwrap_or_default())?;
         let freed = options.connections.map(|_| Arc::default());
         let counters = || Arc::new(Counters::telling(freed.clone()));
         let counters: Vec<_> = plan.iter().map(|_| counters()).collect();
-        let duties = readers.into_iter().zip(drained).zip(counters.clone());
-        let (log_writer, stations) = stations(&options, duties, &background)?;
+        let counted: Vec<_> = counters.iter().cycle().take(threads).cloned().collect();
+        let duties = readers.into_iter().zip(drained).zip(counted);
+        let (log_writer, mut stations) = stations(&options, duties, &background)?;
         let resolver = stations.first().map(|station| station.resolver.clone());
         let backlogs = log_writer.iter().flat_map(log::Writer::backlogs).collect();
         let (board, inboxes) = Board::new(&counters, options.connections.zip(freed));
         let board = Arc::new(board);
         let listen = bound(&options.listen, &addresses);
+        let companions = stations.split_off(plan.len());
+        let companions = backend::start(ring, &plan, companions, &mut io);
+        io.log(&options);
+        let mut reaches = companions.reaches.into_iter();
 
         let stream_plan = plan.clone();
         let parts = plan.into_iter().zip(sockets).zip(inboxes).zip(stations).zip(lanes);
@@ -136,13 +148,17 @@ impl Engine {
             draining,
             orders: Some(orders),
             background: Some(background),
+            io,
         };
+        handle.threads.extend(companions.threads);
         for (index, ((((core, listeners), inbox), station), lanes)) in parts.enumerate() {
+            let (companion, back) = reaches.next().map(|reach| (reach.inbox, reach.back)).unzip();
             let post = Post {
                 index,
                 board: board.clone(),
                 station,
                 lanes: Arc::new(lanes),
+                companion,
                 listen: listen.clone(),
                 tls: tls.clone(),
                 pace: Arc::default(),
@@ -154,7 +170,7 @@ impl Engine {
                 .build();
             let runtime = runtime.map_err(StartError::system("a worker's runtime"))?;
             let (orders, post) = (ordered.clone(), Arc::new(post));
-            handle.begin(Worker { core, runtime, listeners, inbox, orders, post })?;
+            handle.begin(Worker { core, runtime, listeners, inbox, back, orders, post })?;
         }
         if !handle.stream_addresses.is_empty() {
             let shared = Shared { options: &options, tls, ordered, resolver };
@@ -265,11 +281,12 @@ pub struct Handle {
     backlogs: Arc<[Arc<Backlog>]>,
     stream_backlogs: Arc<[Arc<Backlog>]>,
     held: watch::Receiver<Held>,
-    /// One for each worker.
+    /// One for each worker, and each companion.
     draining: Vec<watch::Sender<bool>>,
     /// Workers leave at once when it is gone.
     orders: Option<watch::Sender<Order>>,
     background: Option<Runtime>,
+    io: IoInUse,
 }
 
 impl Handle {
@@ -315,6 +332,7 @@ impl Handle {
             backlogs: self.backlogs.clone(),
             stream_backlogs: self.stream_backlogs.clone(),
             held: self.held.clone(),
+            io: self.io.clone(),
         }
     }
 
@@ -370,6 +388,7 @@ pub struct Meter {
     backlogs: Arc<[Arc<Backlog>]>,
     stream_backlogs: Arc<[Arc<Backlog>]>,
     held: watch::Receiver<Held>,
+    io: IoInUse,
 }
 
 impl Meter {
@@ -383,6 +402,7 @@ impl Meter {
             streams: self.streams.iter().map(stream).collect(),
             access_log_dropped: self.access_log_dropped(),
             snapshots: *self.held.borrow(),
+            io: self.io.clone(),
         }
     }
 
@@ -412,6 +432,8 @@ pub struct Stats {
     pub access_log_dropped: u64,
     /// Which snapshots are in memory: long-lived requests keep old ones.
     pub snapshots: Held,
+    /// What the express lane waits with.
+    pub io: IoInUse,
 }
 
 impl Stats {

@@ -11,6 +11,7 @@ pub(crate) mod pace; // how many handshakes go on at a time
 pub(crate) mod ring; // what a runtime for streams waits with
 pub(crate) mod stream; // a thread of streams, beside a worker
 pub(crate) mod drain; // leaving
+pub(crate) mod companion; // a second thread, whose connections a ring carries
 
 use crate::door::proxy_protocol::{self, Failed, Relayed};
 use crate::door::{self, BoundedStream, Ending, Portable};
@@ -20,6 +21,7 @@ use crate::options::Listen;
 use crate::proxy::exchange::{Client, Ends, Secured, Station};
 use crate::proxy::hygiene::Refusal;
 use crate::proxy::restraint::Restraint;
+use companion::{Errand, Returned};
 use drain::{Guest, Guests, Order};
 use listen::{Accepted, Acceptor, Board, Given};
 use pace::Pace;
@@ -30,7 +32,8 @@ use std::sync::Arc;
 use tls::{Alpn, Offer, Terminator};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc::UnboundedReceiver, watch};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -40,6 +43,8 @@ pub(crate) struct Worker {
     pub(crate) runtime: Runtime,
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) inbox: UnboundedReceiver<Given>,
+    /// What its companion gives back.
+    pub(crate) back: Option<UnboundedReceiver<Returned>>,
     pub(crate) orders: watch::Receiver<Order>,
     pub(crate) post: Arc<Post>,
 }
@@ -50,6 +55,8 @@ pub(crate) struct Post {
     pub(crate) board: Arc<Board>,
     pub(crate) station: Arc<Station>,
     pub(crate) lanes: Arc<Lanes>,
+    /// Where connections in cleartext go, if io_uring carries them.
+    pub(crate) companion: Option<UnboundedSender<companion::Given>>,
     /// The listeners, in order, with the ports they have.
     pub(crate) listen: Vec<Listen>,
     /// There if any of them speaks TLS.
@@ -59,10 +66,14 @@ pub(crate) struct Post {
     pub(crate) full: Restraint,
 }
 
+/// What counts a connection for as long as it lasts.
+type Held = (Connection, Guest);
+
 /// Who has connected, and where.
 struct Caller<'a> {
     digest: Arc<SocketDigest>,
     ends: Ends,
+    listener: usize,
     listen: &'a Listen,
 }
 
@@ -71,8 +82,8 @@ impl Worker {
     /// leave.
     pub(crate) fn run(self, begun: impl FnOnce(Option<usize>)) {
         begun(self.core.filter(|&core| pinned(self.post.index, core)));
-        let Worker { runtime, listeners, inbox, orders, post, .. } = self;
-        runtime.block_on(post.serve(listeners, inbox, orders));
+        let Worker { runtime, listeners, inbox, back, orders, post, .. } = self;
+        runtime.block_on(post.serve(listeners, inbox, back, orders));
         // A disk that hangs with somebody's body holds up nobody's leaving.
         runtime.shutdown_background();
     }
@@ -93,6 +104,7 @@ impl Post {
         self: Arc<Post>,
         listeners: Vec<TcpListener>,
         mut inbox: UnboundedReceiver<Given>,
+        back: Option<UnboundedReceiver<Returned>>,
         mut orders: watch::Receiver<Order>,
     ) {
         let guests = Guests::new();
@@ -106,6 +118,7 @@ impl Post {
         let pacing = tokio::spawn(self.pace.clone().keep());
         let lanes = self.lanes.clone();
         let tending = tokio::spawn(async move { lanes.tend().await });
+        let returning = back.map(|back| tokio::spawn(self.clone().take_back(back)));
         let mut accepting = JoinSet::new();
         for (listener, socket) in listeners.into_iter().enumerate() {
             let (post, orders, guest) = (self.clone(), orders.clone(), guests.welcome());
@@ -129,6 +142,16 @@ impl Post {
         refreshing.abort();
         pacing.abort();
         tending.abort();
+        // It holds the way to the companion, which ends with it.
+        returning.inspect(|returning| returning.abort());
+    }
+
+    /// Goes on with what the companion cannot. Runs as long as its worker.
+    async fn take_back(self: Arc<Post>, mut back: UnboundedReceiver<Returned>) {
+        while let Some(returned) = back.recv().await {
+            let post = self.clone();
+            tokio::spawn(async move { post.go_on(returned).await });
+        }
     }
 
     async fn accept(
@@ -199,22 +222,13 @@ impl Post {
         }
     }
 
-    fn admit(
-        self: &Arc<Post>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        listener: usize,
-        held: (Connection, Guest),
-    ) {
+    fn admit(self: &Arc<Post>, stream: TcpStream, peer: SocketAddr, listener: usize, held: Held) {
         let post = self.clone();
-        tokio::spawn(async move {
-            let _held = held;
-            post.converse(stream, peer, listener).await;
-        });
+        tokio::spawn(async move { post.converse(stream, peer, listener, held).await });
     }
 
-    /// One connection, from its first byte to its last.
-    async fn converse(&self, stream: TcpStream, peer: SocketAddr, listener: usize) {
+    /// One connection, from its first byte to its last, or until it is given to the companion.
+    async fn converse(&self, stream: TcpStream, peer: SocketAddr, listener: usize, held: Held) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "client left at once");
             return;
@@ -229,10 +243,40 @@ impl Post {
             let Some(relayed) = Box::pin(self.introduce(&stream, peer)).await else { return };
             ends.relayed_from = relayed.map(|relayed| relayed.source);
         }
-        let caller = Caller { digest: Arc::new(digest), ends, listen };
-        match &self.tls {
-            Some(tls) if listen.tls => self.shake_hands(tls, stream, caller).await,
+        let caller = Caller { digest: Arc::new(digest), ends, listener, listen };
+        match (&self.tls, &self.companion) {
+            (Some(tls), _) if listen.tls => self.shake_hands(tls, stream, caller).await,
+            (_, Some(companion)) => {
+                if let Some((stream, _held)) = pass_on(companion, stream, &caller, held) {
+                    self.speak(stream, caller, None).await;
+                }
+            }
             _ => self.speak(stream, caller, None).await,
+        }
+    }
+
+    /// A connection that the companion cannot serve, to its last byte.
+    async fn go_on(&self, returned: Returned) {
+        let Returned { socket, parcel, errand, ends, listener, held: _held } = returned;
+        let Some(listen) = self.listen.get(listener) else { return };
+        let io = match TcpStream::from_std(socket) {
+            Ok(io) => io,
+            Err(error) => return tracing::error!(%error, "lost a connection between threads"),
+        };
+        let caller = Caller { digest: parcel.digest().clone(), ends, listener, listen };
+        let carrier = self.carrier(&caller, None);
+        match errand {
+            Errand::Http2 => {
+                let stream = door::resume_http2(io, parcel);
+                Box::pin(carrier.carry_http2(stream)).await;
+            }
+            Errand::Request(exchange) => {
+                let terms = exchange.terms();
+                let carry = |stream| carrier.carry_on(exchange, stream);
+                let (options, draining) = (&self.station.options.door, &self.station.draining);
+                // Behind a first request nobody may begin to speak HTTP/2, and nothing leaves from here.
+                door::resume((io, parcel), terms, carry, options, draining, &carrier).await;
+            }
         }
     }
 
@@ -288,7 +332,8 @@ impl Post {
         let options = door::Options { http2: caller.listen.http2, ..self.station.options.door };
         let draining = &self.station.draining;
         match door::serve(io, caller.digest, &options, draining, &carrier).await {
-            Ending::Closed => {}
+            // Its carrier never has a connection moved.
+            Ending::Closed | Ending::Moved(_) => {}
             Ending::Http2(stream) => Box::pin(carrier.carry_http2(stream)).await,
         }
     }
@@ -297,6 +342,24 @@ impl Post {
         let client = Client::new(self.station.clone(), caller.ends, secured);
         Carrier::new(client, self.lanes.clone())
     }
+}
+
+/// Gives a connection to a worker's companion. Gives it back if that is gone.
+fn pass_on(
+    companion: &UnboundedSender<companion::Given>,
+    stream: TcpStream,
+    caller: &Caller<'_>,
+    held: Held,
+) -> Option<(TcpStream, Held)> {
+    let Caller { digest, ends, listener, listen } = caller;
+    let lost = |error| tracing::error!(%error, "lost a connection between threads");
+    let socket = stream.into_std().map_err(lost).ok()?;
+    let (digest, ends) = (digest.clone(), *ends);
+    let (listener, http2) = (*listener, listen.http2);
+    let given = companion::Given { socket, digest, ends, listener, http2, held };
+    let returned = companion.send(given).err()?.0;
+    let stream = TcpStream::from_std(returned.socket).map_err(lost).ok()?;
+    Some((stream, returned.held))
 }
 
 /// Where a connection came to: known already, unless its listener takes any address of ours.

@@ -177,9 +177,9 @@ impl<T: Transport> Conn<T> {
         }
     }
 
-    /// How much is in the write buffer.
+    /// How much is in the write buffer and below.
     pub(super) fn unsent(&self) -> usize {
-        self.wr.len()
+        self.wr.len() + self.io.unsent()
     }
 
     fn may_hold(&self) -> bool {

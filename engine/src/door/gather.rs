@@ -58,16 +58,24 @@ impl<T: Transport> Conn<T> {
         }
     }
 
+    /// How long the body is, if the read buffer may hold all of it.
+    pub(super) fn fits_memory(&self, patience: Patience<'_>) -> Option<u64> {
+        match self.passage.body {
+            Body::Length(length) if length <= patience.buffering.memory as u64 => Some(length),
+            _ => None,
+        }
+    }
+
     /// Waits until all of the body has come, and says how long it is.
     pub(super) async fn gather(&mut self, patience: Patience<'_>) -> Result<u64, Ungathered> {
-        let length = match self.passage.body {
-            Body::Length(length) if length <= patience.buffering.memory as u64 => {
+        let length = match self.fits_memory(patience) {
+            Some(length) => {
                 while !self.has_body() {
                     self.await_more(patience.pause, ROOM).await?;
                 }
                 length
             }
-            _ => {
+            None => {
                 let spool = self.spool(patience).await?;
                 let length = spool.len();
                 self.passage.kept = Some(Box::new(spool));

@@ -10,6 +10,7 @@
 use super::conn::Conn;
 use super::gather::{Patience, Ungathered};
 use super::head;
+use super::parcel::Moved;
 use super::transport::{Portable, Transport};
 use crate::proxy::head::Head;
 use crate::proxy::hygiene::Terms;
@@ -83,6 +84,11 @@ impl<T: Transport> BoundedStream<T> {
         BoundedStream { conn: Some(conn), home: Home::new(), http2: true }
     }
 
+    /// Takes it elsewhere before anything was read of it but what it began with.
+    pub fn moved(mut self) -> Option<Moved<T>> {
+        self.conn.take().map(|conn| Moved::new(conn, 1))
+    }
+
     /// Where the connection is to be found once everyone has let go of it.
     pub fn homecoming(&self) -> Homecoming<T> {
         Homecoming(self.home.clone())
@@ -120,6 +126,11 @@ impl<T: Transport> BoundedStream<T> {
     /// Whether all of the body is here, so that nobody has to wait for the client.
     pub fn has_body(&self) -> bool {
         self.conn.as_ref().is_some_and(|conn| conn.has_body())
+    }
+
+    /// Whether all of it fits where nobody has to wait for a disk.
+    pub fn fits_memory(&self, patience: Patience<'_>) -> bool {
+        self.conn.as_ref().is_some_and(|conn| conn.fits_memory(patience).is_some())
     }
 
     /// Waits until all of the body has come and says how long it is: what its framing is from

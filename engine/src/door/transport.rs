@@ -21,6 +21,14 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Debug + 'static {
     /// ready in vain is allowed; a transport that cannot tell costs a buffer while idle.
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// How much of what was taken to be sent the system has not taken yet.
+    fn unsent(&self) -> usize {
+        0
+    }
+
+    /// It will be idle, and asked only now and then whether it still is: nothing wakes anybody meanwhile.
+    fn rest(&mut self) {}
+
     /// The descriptor underneath. Names the connection and is never read from.
     fn fd(&self) -> RawFd;
 

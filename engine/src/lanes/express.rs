@@ -6,6 +6,7 @@
 
 mod answer; // an upstream's answer: its head, and where its body ends
 mod io; // what is needed of a runtime
+mod ring; // the same by io_uring
 mod pool; // connections that nobody uses just now
 mod talk; // one try, both directions
 mod tunnel; // what is left when HTTP has given way
@@ -31,6 +32,7 @@ use upload::Upload;
 use upstream::Upstream;
 
 pub(crate) use io::Tokio;
+pub(crate) use ring::{Released, Ring, RingStream};
 
 /// `101 Switching Protocols`.
 const SWITCHING: u16 = 101;

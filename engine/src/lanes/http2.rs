@@ -181,6 +181,7 @@ struct Stream {
 }
 
 impl Way for Stream {
+    type Lanes = Lanes;
     /// Whether it was answered.
     type End = bool;
     const GONE: bool = false;

@@ -1,6 +1,6 @@
 //! Bodies that are waited for, and bodies that pass as they come.
 
-use super::support::{Act, Gateway, Origin, Wire, one, within};
+use super::support::{Act, Gateway, Origin, Wire, has_one_pool, one, within};
 use super::{GET, ours};
 use model::Config;
 use std::time::Duration;
@@ -63,7 +63,8 @@ async fn a_service_is_not_bothered_before_the_last_byte() {
         let last = seen.last().unwrap();
         assert_eq!(last.one("Content-Length"), Some(&*body.to_string()));
         assert_eq!(last.one("Transfer-Encoding"), None);
-        assert_eq!((last.body.len(), last.connection), (body, 0));
+        assert_eq!(last.body.len(), body);
+        assert!(last.connection == 0 || !has_one_pool());
     }
 }
 

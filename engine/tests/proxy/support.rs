@@ -8,7 +8,7 @@ use boring::nid::Nid;
 use boring::pkey::PKey;
 use boring::ssl::{SslAcceptor, SslAcceptorBuilder, SslMethod};
 use boring::x509::X509;
-use engine::options::Listen;
+use engine::options::{Backend, Listen};
 use engine::{Engine, Handle, Options};
 use model::entities::{Route, Service};
 use model::testing::{revision, route, service};
@@ -49,6 +49,7 @@ impl Gateway {
             ..Options::default()
         };
         options.workers.count = Some(workers);
+        options.io_backend = backend();
         change(&mut options);
         let (revisions, followed) = watch::channel(Revision::empty());
         let handle = Engine::start(options, followed).unwrap();
@@ -79,6 +80,21 @@ impl Gateway {
     pub(crate) async fn ask(&self, request: &str) -> Response {
         self.connect().await.ask(request).await
     }
+}
+
+/// The same is true of either backend: the tests called `ring` are of io_uring, and so are all with
+/// `GATEWAY_TEST_BACKEND=io_uring`.
+fn backend() -> Backend {
+    let told = std::env::var("GATEWAY_TEST_BACKEND");
+    match env!("CARGO_CRATE_NAME") == "ring" || told.as_deref() == Ok("io_uring") {
+        true => Backend::IoUring,
+        false => Backend::Tokio,
+    }
+}
+
+/// Whether all of a worker's requests share their upstream connections: each of its threads has its own.
+pub(crate) fn has_one_pool() -> bool {
+    backend() == Backend::Tokio
 }
 
 /// Fails the test when it takes too long.

@@ -39,6 +39,8 @@ pub struct Proxy {
     pub door: Door,
     /// Whether the express lane is taken where it can be.
     pub express_lane: bool,
+    /// Whether it asks the kernel by io_uring, where that works.
+    pub io_uring: bool,
     /// Idle connections to upstreams.
     pub keepalive: Keepalive,
     /// How TLS is spoken with upstreams.
@@ -157,6 +159,7 @@ impl Reader<'_> {
             forwarding,
             door: self.door(prefix),
             express_lane: self.flag("express_lane"),
+            io_uring: self.choice("io_backend") == "io_uring",
             keepalive: self.keepalive(),
             upstream_tls: self.upstream_tls(),
             max_body: self.size("nginx_http_client_max_body_size"),

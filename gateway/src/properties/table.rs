@@ -72,6 +72,8 @@ pub static GROUPS: &[Group] = &[
             effective("worker_cores", List, "", PROXY, "CPUs the workers are pinned to, such as `2-7,9`; unset, those the process may use (ours)."),
             effective("express_lane", Flag, "on", PROXY, "Whether requests by HTTP/1.1 to upstreams in cleartext take the express lane (ours).")
                 .more("Everything else, and with `off` all of them, is carried by Pingora; answers are the same."),
+            effective("io_backend", Choice(&["tokio", "io_uring"]), "tokio", PROXY, "How the express lane asks the kernel for the bytes of clients in cleartext and of their upstreams (ours).")
+                .more("`io_uring` gives each worker a second thread on its CPU. Where the kernel's does not work, a line of the log says why, and `tokio` is used. `GET /status` shows which it is."),
             mapped("nginx_worker_processes", Text, "auto", "workers"),
             mapped("nginx_main_worker_processes", Text, "auto", "workers"),
             inert("nginx_main_worker_rlimit_nofile", Text, "auto", "Limit of open files.", "the limit of the process counts; say `LimitNOFILE=` in the unit"),

@@ -74,6 +74,7 @@ pub(super) fn engine(options: &Options, proxy: &Proxy, telemetry: &Telemetry) ->
         errors: proxy.errors.clone(),
         forwarding: forwarding(&proxy.forwarding),
         lanes: engine::options::Lanes { express: proxy.express_lane },
+        io_backend: io_backend(proxy),
         keepalive: engine::options::Keepalive { pool_size, idle_timeout, max_requests },
         upstream_tls: upstream_tls(&proxy.upstream_tls),
         door: door(&proxy.door),
@@ -215,6 +216,13 @@ fn door(door: &Door) -> engine::door::Options {
         idle_timeout: door.idle_timeout,
         requests: door.requests,
         ..plain
+    }
+}
+
+fn io_backend(proxy: &Proxy) -> engine::options::Backend {
+    match proxy.io_uring {
+        true => engine::options::Backend::IoUring,
+        false => engine::options::Backend::Tokio,
     }
 }
 

@@ -169,6 +169,7 @@ fn traffic(stats: &Stats) -> Value {
     json!({
         "server": server(stats),
         "memory": memory(),
+        "io_backend": { "name": stats.io.name, "why": stats.io.why },
         "workers": workers.collect::<Vec<_>>(),
         "streams": stats.streams.iter().enumerate().map(streams).collect::<Vec<_>>(),
         "snapshots": snapshots(&stats.snapshots),

@@ -124,6 +124,25 @@ async fn workers_are_pinned_to_the_cores_they_may_use() {
 }
 
 #[tokio::test]
+async fn what_the_express_lane_waits_with_is_said() {
+    let site = Site::new().await;
+    let data_plane = alone(&site, &[]).await;
+    assert_eq!(data_plane.report().await.unwrap()["io_backend"]["name"], "tokio");
+    drop(data_plane);
+
+    let mut data_plane = DataPlane::new(&site, free_port());
+    data_plane.process.set("io_backend", "io_uring");
+    data_plane.start().await;
+    let report = data_plane.report().await.unwrap();
+    let backend = &report["io_backend"];
+    let name = backend["name"].as_str().expect("a name");
+    assert!(name.starts_with("io_uring") || backend["why"].is_string(), "{backend}");
+    let log = data_plane.process.log();
+    let said = if name == "tokio" { "io_uring cannot be used" } else { "runs on io_uring" };
+    assert_eq!(log.matches(said).count(), 1, "{log}");
+}
+
+#[tokio::test]
 async fn a_quota_counts_as_well_as_cores_do() {
     let site = Site::new().await;
     let Some(group) = Group::half_a_core() else {

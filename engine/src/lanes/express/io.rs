@@ -15,8 +15,7 @@ pub(crate) trait Io: 'static {
     type Stream: Transport;
 
     /// Connects. What small messages are written must leave at once.
-    fn connect(&self, address: SocketAddr)
-    -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>>;
 }
 
 /// The worker's own runtime.

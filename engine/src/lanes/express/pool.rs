@@ -4,7 +4,7 @@
 //! been idle for longest makes room. What an upstream has closed meanwhile is never handed out, as far
 //! as its end has been heard of.
 
-use crate::door::Transport;
+use crate::door::{Timer as _, Transport};
 use crate::options::Keepalive;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -67,7 +67,7 @@ impl<S: Transport> Pool<S> {
     }
 
     /// Keeps a connection that became idle `now`, unless it has carried as much as it may.
-    pub(super) fn keep(&self, address: SocketAddr, connection: Pooled<S>, now: Instant) {
+    pub(super) fn keep(&self, address: SocketAddr, mut connection: Pooled<S>, now: Instant) {
         let worn = self.keepalive.max_requests.is_some_and(|most| connection.uses >= most);
         if worn || self.keepalive.pool_size == 0 {
             return;
@@ -76,6 +76,7 @@ impl<S: Transport> Pool<S> {
         if state.idle.len() >= self.keepalive.pool_size {
             state.remove_oldest();
         }
+        connection.io.rest();
         state.keep(Idle { connection, address, since: now });
     }
 
@@ -84,7 +85,7 @@ impl<S: Transport> Pool<S> {
         let idle = self.keepalive.idle_timeout.unwrap_or(ROUND);
         let round = (idle / 2).clamp(Duration::from_millis(10), ROUND);
         loop {
-            tokio::time::sleep(round).await;
+            S::Timer::until(Instant::now() + round).await;
             self.sweep(Instant::now());
         }
     }
