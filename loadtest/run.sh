@@ -35,6 +35,7 @@ END
 readonly GATEWAYS=(
     'gateway: express_lane = on'
     'gateway-pingora: express_lane = off'
+    'gateway-uring: io_backend = io_uring'
 )
 
 ROUNDS=3 SECONDS_EACH=2 EACH_CONNECTIONS=64 WORKERS=1 KEEP=no QUICK=no
