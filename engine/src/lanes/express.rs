@@ -32,7 +32,7 @@ use upload::Upload;
 use upstream::Upstream;
 
 pub(crate) use io::Tokio;
-pub(crate) use ring::{Released, Ring, RingStream};
+pub(crate) use ring::{Released, Ring, RingStream, lingers};
 
 /// `101 Switching Protocols`.
 const SWITCHING: u16 = 101;

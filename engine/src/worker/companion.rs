@@ -8,7 +8,7 @@
 use super::ring::{self, Driver};
 use super::{Held, pinned};
 use crate::door::{self, Ending, Moved, Parcel};
-use crate::lanes::express::{Express, Released, Ring, RingStream};
+use crate::lanes::express::{Express, Released, Ring, RingStream, lingers};
 use crate::lanes::ring::RingCarrier;
 use crate::proxy::exchange::{Client, Ends, Exchange, Station};
 use futures::future::{AbortHandle, AbortRegistration, Abortable};
@@ -91,6 +91,7 @@ impl Companion {
 
     async fn serve(self) {
         let Companion { station, mut inbox, back, .. } = self;
+        lingers(true).await;
         let lane = Rc::new(Express::new(Ring, station.options.keepalive));
         let crowd = Crowd::new();
         let reader = station.snapshots.clone();
@@ -109,6 +110,7 @@ impl Companion {
             crowd.admit(async move { desk.receive(given).await });
         }
         drop(desk);
+        lingers(false).await;
         crowd.disperse().await;
     }
 }

@@ -10,22 +10,26 @@
 
 use super::io::Io;
 use crate::door::{Timer, Transport};
+use crate::worker::ring;
 use bytes::{Buf as _, BytesMut};
 use futures::FutureExt as _;
+use futures::future::{Either, select};
 use monoio::io::{
     AsyncReadRent as _, AsyncWriteRent as _, CancelableAsyncReadRent as _, Canceller,
     OwnedReadHalf, OwnedWriteHalf, Splitable as _,
 };
 use monoio::net::TcpStream;
-use monoio::time::{Sleep, sleep_until};
+use monoio::time::{Sleep, sleep, sleep_until};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -38,6 +42,25 @@ const UPSTREAM_IDLE: usize = 4 * 1024;
 const MOST_READ: usize = 64 * 1024;
 /// So much of what was written may be on its way.
 const MOST_UNSENT: usize = 64 * 1024;
+
+/// How long what was taken to be sent is still sent after its connection has been let go of.
+const AFTERLIFE: Duration = Duration::from_secs(10);
+/// How often that is reconsidered.
+const ROUND: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// Whether this thread has a runtime that goes on, and how many sockets it is sending the rest of.
+    static AFTER: (Cell<bool>, Cell<usize>) = const { (Cell::new(false), Cell::new(0)) };
+}
+
+/// Says whether what was taken is sent although its connection is let go of, as a kernel does it. To be taken
+/// back, and waited for, before the runtime ends.
+pub(crate) async fn lingers(does: bool) {
+    AFTER.with(|(lingers, _)| lingers.set(does));
+    while !does && AFTER.with(|(_, left)| left.get()) > 0 {
+        sleep(ROUND).await;
+    }
+}
 
 /// The runtime of a ring.
 pub(crate) struct Ring;
@@ -304,6 +327,34 @@ impl Outward {
             let _under_way = self.poll_sending(cx);
         }
         Poll::Ready(Ok(room - left))
+    }
+}
+
+impl Drop for Outward {
+    fn drop(&mut self) {
+        let lingers = AFTER.with(|(lingers, _)| lingers.get()) && !std::thread::panicking();
+        if self.sending.is_none() || !lingers {
+            return;
+        }
+        let (half, sending, under_way) = (self.half.take(), self.sending.take(), self.under_way);
+        let next = std::mem::take(&mut self.next);
+        ring::spawn(Outward { half, sending, under_way, next, failed: None }.linger());
+    }
+}
+
+impl Outward {
+    /// Sends the rest, if that does not take long.
+    async fn linger(mut self) {
+        AFTER.with(|(_, left)| left.set(left.get() + 1));
+        let end = Instant::now() + AFTERLIFE;
+        while Instant::now() < end && AFTER.with(|(lingers, _)| lingers.get()) {
+            let sent = pin!(poll_fn(|cx| self.poll_sent(cx)));
+            if let Either::Left(_) = select(sent, pin!(sleep(ROUND))).await {
+                break;
+            }
+        }
+        self.sending = None;
+        AFTER.with(|(_, left)| left.set(left.get() - 1));
     }
 }
 

@@ -2,13 +2,12 @@
 
 use super::*;
 use crate::door::Alarm;
-use crate::worker::ring::{self, Driver};
+use crate::worker::ring::Driver;
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::fcntl_getfd;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream as Peer};
 use std::thread;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Runs `test` on every kind of ring that there is here; on none, and says so, if there is none.
@@ -201,6 +200,23 @@ fn dropped_it_closes_whatever_is_under_way() {
             monoio::time::sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(sees.join().unwrap(), 0);
+    });
+}
+
+#[test]
+fn what_was_taken_is_sent_though_nobody_holds_the_connection() {
+    on_rings(|| async {
+        lingers(true).await;
+        let (mut stream, mut peer) = connected();
+        stream.write_all(&[b'x'; 50_000]).await.unwrap();
+        drop(stream);
+        let hears = thread::spawn(move || io::copy(&mut peer, &mut io::sink()).unwrap());
+        while !hears.is_finished() {
+            monoio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(hears.join().unwrap(), 50_000);
+        lingers(false).await;
+        assert_eq!(AFTER.with(|(_, left)| left.get()), 0);
     });
 }
 
