@@ -44,7 +44,11 @@ pub(super) async fn part<T: Transport>(mut conn: Box<Conn<T>>, patience: Duratio
     let passage = &conn.passage;
     let read = passage.body.is_done() && passage.poison.is_none() && conn.rd.is_empty();
     let quiet = read || passage.transparent;
-    let sent = in_time(&mut conn, patience, Conn::poll_shutdown);
+    let step = match quiet && conn.io.ends_when_dropped() {
+        true => Conn::poll_drain,
+        false => Conn::poll_shutdown,
+    };
+    let sent = in_time(&mut conn, patience, step);
     if sent.await.is_ok() && !quiet {
         linger(conn).await;
     }

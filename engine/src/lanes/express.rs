@@ -9,6 +9,7 @@ mod io; // what is needed of a runtime
 mod ring; // the same by io_uring
 mod pool; // connections that nobody uses just now
 mod talk; // one try, both directions
+mod trouble; // why one came to nothing
 mod tunnel; // what is left when HTTP has given way
 mod upload; // a request's body on its way
 mod upstream; // a connection while it carries a request
@@ -26,8 +27,9 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::Poll;
-use talk::{Cause, Done, Talk, Trouble};
+use talk::{Done, Talk};
 use tokio::time::Instant;
+use trouble::{Cause, Trouble};
 use upload::Upload;
 use upstream::Upstream;
 

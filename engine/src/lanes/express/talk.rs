@@ -4,6 +4,7 @@
 //! waited for has a time to move in: it begins anew with every byte.
 
 use super::answer::{self, Download, End, HeadReader};
+use super::trouble::{Cause, Trouble};
 use super::tunnel::Tunnel;
 use super::upload::Upload;
 use super::upstream::Upstream;
@@ -14,7 +15,6 @@ use crate::proxy::head::{Known, ResponseHead, Version};
 use crate::proxy::log::Outcome;
 use crate::proxy::response;
 use crate::proxy::upstream::Failure;
-use std::fmt::Display;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -27,49 +27,6 @@ use tokio::time::Instant;
 const MOST_INTERIM: u32 = 1000;
 /// `101 Switching Protocols`.
 const SWITCHING: u16 = 101;
-
-/// Why a try came to nothing, or to half of something.
-#[derive(Debug)]
-pub(super) struct Trouble {
-    pub(super) failure: Failure,
-    /// What is known of it, for the log.
-    pub(super) cause: Cause,
-    /// The status of the answer that has begun.
-    pub(super) begun: Option<u16>,
-    /// Bytes of its body that the client was sent.
-    pub(super) sent: u64,
-}
-
-/// What is said of a failure where it is logged.
-#[derive(Debug)]
-pub(super) enum Cause {
-    Io(io::Error),
-    Garbage(answer::Garbage),
-    /// The failure itself says everything.
-    Plain(&'static str),
-}
-
-impl Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Cause::Io(error) => error.fmt(f),
-            Cause::Garbage(garbage) => garbage.fmt(f),
-            Cause::Plain(text) => f.write_str(text),
-        }
-    }
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Trouble {
-        Trouble::of(failure, Cause::Plain("so it was found"))
-    }
-}
-
-impl Trouble {
-    pub(super) fn of(failure: Failure, cause: Cause) -> Trouble {
-        Trouble { failure, cause, begun: None, sent: 0 }
-    }
-}
 
 /// How a try ended well.
 #[derive(Clone, Copy, Debug)]

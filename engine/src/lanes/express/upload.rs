@@ -4,6 +4,7 @@
 //! extensions and trailers, which end here as they do at nginx. A body that may have to be sent again is
 //! kept, up to a bound.
 
+use super::trouble::{Cause, Trouble};
 use crate::door::framing::{Body, ChunkError};
 use crate::door::{BoundedStream, Lost, Transport};
 use crate::proxy::exchange::Exchange;
@@ -94,7 +95,7 @@ impl Upload {
         exchange: &mut Exchange,
         out: &mut BytesMut,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Failure>> {
+    ) -> Poll<Result<(), Trouble>> {
         let came = match &mut self.coding {
             Coding::Plain => {
                 let before = out.len();
@@ -102,7 +103,7 @@ impl Upload {
                 ready!(fill(stream, out, room, cx))?;
                 let came = out.get(before..).unwrap_or_default();
                 // The stream ends where the body does: all that came is the body's.
-                self.body.feed(came).map_err(|_| Failure::BodyMalformed)?;
+                self.body.feed(came).map_err(malformed)?;
                 self.kept.add(came);
                 came.len()
             }
@@ -116,12 +117,13 @@ impl Upload {
                     write(true, data, out);
                 });
                 raw.clear();
-                decoded.map_err(|_| Failure::BodyMalformed)?;
+                decoded.map_err(malformed)?;
                 came
             }
         };
         if !exchange.receive(came) {
-            return Poll::Ready(Err(Failure::BodyTooLarge));
+            let cause = Cause::Plain("more came of it than is allowed");
+            return Poll::Ready(Err(Trouble::of(Failure::BodyTooLarge, cause)));
         }
         self.end(out);
         Poll::Ready(Ok(()))
@@ -152,14 +154,18 @@ fn fill<T: Transport>(
     into: &mut BytesMut,
     room: usize,
     cx: &mut Context<'_>,
-) -> Poll<Result<(), Failure>> {
+) -> Poll<Result<(), Trouble>> {
     into.reserve(room);
     let read = ready!(pin!(stream.read_buf(into)).poll(cx));
     Poll::Ready(match read {
         Ok(1..) => Ok(()),
-        Ok(_) => Err(Failure::ClientGone),
-        Err(error) => Err(failure_of(&error)),
+        Ok(_) => Err(Trouble::of(Failure::ClientGone, Cause::Plain("it left within the body"))),
+        Err(error) => Err(Trouble::of(failure_of(&error), Cause::Io(error))),
     })
+}
+
+fn malformed(error: ChunkError) -> Trouble {
+    Trouble::of(Failure::BodyMalformed, Cause::Io(error.into()))
 }
 
 /// What the door means by an error within a body.
