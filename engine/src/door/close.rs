@@ -44,11 +44,9 @@ pub(super) async fn part<T: Transport>(mut conn: Box<Conn<T>>, patience: Duratio
     let passage = &conn.passage;
     let read = passage.body.is_done() && passage.poison.is_none() && conn.rd.is_empty();
     let quiet = read || passage.transparent;
-    let step = match quiet && conn.io.ends_when_dropped() {
-        true => Conn::poll_drain,
-        false => Conn::poll_shutdown,
-    };
-    let sent = in_time(&mut conn, patience, step);
+    // Closing alone would do where nothing is left to be read. But a request may arrive in between, and the
+    // reset that answers it then overtakes what the client has not read yet, which a shutdown puts first.
+    let sent = in_time(&mut conn, patience, Conn::poll_shutdown);
     if sent.await.is_ok() && !quiet {
         linger(conn).await;
     }

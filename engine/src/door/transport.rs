@@ -32,12 +32,6 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Debug + 'static {
     /// The descriptor underneath. Names the connection and is never read from.
     fn fd(&self) -> RawFd;
 
-    /// Whether dropping it tells the peer that nothing follows, so that nobody needs to shut it down first:
-    /// a call less for each connection.
-    fn ends_when_dropped(&self) -> bool {
-        false
-    }
-
     /// What was agreed in the TLS handshake, if there was one.
     fn tls(&self) -> Option<Arc<SslDigest>> {
         None
@@ -91,9 +85,5 @@ impl Transport for TcpStream {
 
     fn fd(&self) -> RawFd {
         self.as_raw_fd()
-    }
-
-    fn ends_when_dropped(&self) -> bool {
-        true
     }
 }
