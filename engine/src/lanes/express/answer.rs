@@ -38,17 +38,23 @@ pub(super) enum Garbage {
 pub(super) struct HeadReader {
     /// Up to here no head ends.
     scanned: usize,
+    /// Bytes of empty lines before the head.
+    skipped: usize,
 }
 
 impl HeadReader {
     /// Takes the head that `rd` begins with, once all of it is there. Boxed: it is large, and handed on
     /// a few times.
     pub(super) fn take(&mut self, rd: &mut BytesMut) -> Result<Option<Box<ResponseHead>>, Garbage> {
+        if self.scanned == 0 && self.skip_empty_lines(rd) > HEAD {
+            return Err(Garbage::TooLarge);
+        }
         if self.scanned > 0 && !self.may_end(rd) {
             self.scanned = rd.len();
             return if rd.len() > HEAD { Err(Garbage::TooLarge) } else { Ok(None) };
         }
-        self.scanned = rd.len();
+        let begins = rd.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
+        self.scanned = if begins { rd.len() } else { 0 };
         let mut room = [const { MaybeUninit::uninit() }; FIELDS];
         let mut parsed = Response::new(&mut []);
         let read = config().parse_response_with_uninit_headers(&mut parsed, rd, &mut room);
@@ -59,10 +65,20 @@ impl HeadReader {
             Status::Complete(len) => {
                 let head = copied(rd, len, &parsed)?;
                 rd.advance(len);
-                self.scanned = 0;
+                (self.scanned, self.skipped) = (0, 0);
                 Ok(Some(head))
             }
         }
+    }
+
+    /// Takes away what the parser would skip before a head, and says how much of that there has been: each
+    /// line would have it look at all of them again.
+    fn skip_empty_lines(&mut self, rd: &mut BytesMut) -> usize {
+        while let Some(line) = [&b"\r\n"[..], b"\n"].into_iter().find(|end| rd.starts_with(end)) {
+            rd.advance(line.len());
+            self.skipped += line.len();
+        }
+        self.skipped
     }
 
     /// Whether what was read since the last time may end a head: with an empty line, of which a part may have
@@ -318,6 +334,7 @@ mod tests {
             &[(100, "Continue", &[]), (200, "OK", &[("A", "1"), ("b", "2"), ("a", "3")])],
         );
         reads("HTTP/1.0 404\r\n\r\n", &[(404, "", &[])]);
+        reads("\r\n\n\r\nHTTP/1.1 200 OK\r\n\r\n", &[(200, "OK", &[])]);
         reads("HTTP/1.1 200 OK\nA: 1\n\n", &[(200, "OK", &[("A", "1")])]);
         reads(
             "HTTP/1.1 200 OK\r\nFolded: a \r\n\t b\n \n c\r\nSpaced : c\r\n\r\n",
@@ -336,6 +353,8 @@ mod tests {
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(FIELDS + 1));
         let too_many = Garbage::Malformed(httparse::Error::TooManyHeaders);
         assert_eq!(heads(&many, many.len()).unwrap_err(), too_many);
+        let empty = "\r\n".repeat(HEAD / 2 + 1);
+        assert_eq!(heads(&empty, 64 * 1024).unwrap_err(), Garbage::TooLarge);
         let long = format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(HEAD));
         assert_eq!(heads(&long, 64 * 1024).unwrap_err(), Garbage::TooLarge);
     }

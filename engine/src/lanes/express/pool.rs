@@ -99,6 +99,8 @@ impl<S: Transport> Pool<S> {
         let ended = state.idle.iter_mut().filter_map(|(key, idle)| over(idle).then_some(*key));
         let ended: Vec<u64> = ended.collect();
         ended.into_iter().for_each(|key| state.remove(key));
+        // Taking leaves the list of an address, for its connection soon comes back; not for ever.
+        state.by_address.retain(|_, keys| !keys.is_empty());
     }
 
     fn state(&self) -> MutexGuard<'_, State<S>> {
@@ -207,6 +209,17 @@ mod tests {
         let (near, _far) = connected(&listener).await;
         keep(&pool, 1, near, 7);
         assert_eq!(take(&pool, 1), Some(7));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_nobody_is_idle_at_is_forgotten() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let pool = pool(3, None);
+        let (near, _far) = connected(&listener).await;
+        keep(&pool, 1, near, 1);
+        assert_eq!(take(&pool, 1), Some(1));
+        pool.sweep(Instant::now());
+        assert!(pool.state().by_address.is_empty());
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use crate::snapshot::CompiledService;
 use crate::worker::drain::Guest;
 use crate::worker::ring;
 use futures::future::{Either, select};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -29,8 +29,10 @@ use tokio::sync::watch;
 const LONGEST: usize = 65_535;
 /// How many are taken before others have a turn.
 const BATCH: usize = 64;
-/// What a session holds until its service has been found.
+/// How many datagrams a session holds until its service has been found.
 const HELD: usize = 16;
+/// How many bytes all sessions of a listener hold: anybody can begin one, from any address.
+const ALL_HELD: usize = 4 * 1024 * 1024;
 /// How long a session must be silent to end when the gateway leaves.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -66,6 +68,8 @@ struct Hall {
     sessions: RefCell<HashMap<SocketAddr, Rc<Session>>>,
     /// Becomes true when no new ones are begun.
     leaving: watch::Sender<bool>,
+    /// Bytes that wait for their service to be found.
+    held: Rc<Cell<usize>>,
     /// How often it is said that there are too many.
     full: Restraint,
 }
@@ -80,9 +84,39 @@ struct Session {
 /// The side of the service.
 enum Far {
     /// Not known yet; this is what waits for it.
-    Sought(Vec<Box<[u8]>>),
+    Sought(Waiting),
     /// Known.
     Open(Rc<Mouth>),
+}
+
+/// Datagrams of one session that wait, counted among all of its listener's for as long as they do.
+struct Waiting {
+    datagrams: Vec<Box<[u8]>>,
+    all: Rc<Cell<usize>>,
+}
+
+impl Waiting {
+    fn new(all: &Rc<Cell<usize>>) -> Waiting {
+        Waiting { datagrams: Vec::new(), all: all.clone() }
+    }
+
+    /// Has one more wait, if there is room. Says whether it does.
+    fn push(&mut self, datagram: &[u8]) -> bool {
+        let held = self.all.get() + datagram.len();
+        let fits = self.datagrams.len() < HELD && held <= ALL_HELD;
+        if fits {
+            self.all.set(held);
+            self.datagrams.push(datagram.into());
+        }
+        fits
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let held: usize = self.datagrams.iter().map(|datagram| datagram.len()).sum();
+        self.all.set(self.all.get() - held);
+    }
 }
 
 /// Serves a listener until told to leave. Sessions that are under way go on by themselves.
@@ -99,6 +133,7 @@ pub(crate) async fn serve(
         desk,
         buffer: RefCell::new(vec![0; LONGEST].into()),
         sessions: RefCell::default(),
+        held: Rc::default(),
         leaving: watch::Sender::new(false),
         full: Restraint::new(1),
     });
@@ -152,7 +187,11 @@ impl Hall {
         if *self.leaving.borrow() || self.is_full() {
             return tally.count_dropped();
         }
-        let far = RefCell::new(Far::Sought(vec![datagram.into()]));
+        let mut waiting = Waiting::new(&self.held);
+        if !waiting.push(datagram) {
+            return tally.count_dropped();
+        }
+        let far = RefCell::new(Far::Sought(waiting));
         let meter = Meter::new();
         meter.moved_up(length);
         let session = Rc::new(Session { client, meter, far });
@@ -179,11 +218,7 @@ impl Session {
     /// Passes a datagram on, or holds it while it is not known where to. Says whether it did.
     fn pass_on(&self, datagram: &[u8]) -> bool {
         let is_kept = match &mut *self.far.borrow_mut() {
-            Far::Sought(held) if held.len() < HELD => {
-                held.push(datagram.into());
-                true
-            }
-            Far::Sought(_) => false,
+            Far::Sought(waiting) => waiting.push(datagram),
             // What a service that is gone answers is found by who waits for it.
             Far::Open(mouth) => matches!(now(|| mouth.io.send(datagram)), Ok(Some(_))),
         };
@@ -196,9 +231,9 @@ impl Session {
     /// From now on datagrams go there.
     fn open(&self, mouth: &Rc<Mouth>) -> usize {
         let before = self.far.replace(Far::Open(mouth.clone()));
-        let Far::Sought(held) = before else { return 0 };
+        let Far::Sought(waiting) = before else { return 0 };
         let is_sent = |datagram: &[u8]| matches!(now(|| mouth.io.send(datagram)), Ok(Some(_)));
-        held.iter().filter(|datagram| !is_sent(datagram)).count()
+        waiting.datagrams.iter().filter(|datagram| !is_sent(datagram)).count()
     }
 }
 
@@ -296,4 +331,26 @@ fn refused(address: SocketAddr, error: io::Error) -> Failure {
 
 async fn silence(meter: &Meter, limit: Duration) {
     super::relay::idle(meter, far(limit)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_bounded_over_all_sessions_and_given_back() {
+        let all = Rc::new(Cell::new(0));
+        let mut sessions = Vec::new();
+        let taken = loop {
+            let mut waiting = Waiting::new(&all);
+            let taken = (0..HELD + 1).filter(|_| waiting.push(&[0; 60_000])).count();
+            sessions.push(waiting);
+            if taken < HELD {
+                break taken;
+            }
+        };
+        assert_eq!((sessions.len() - 1) * HELD + taken, ALL_HELD / 60_000);
+        drop(sessions);
+        assert_eq!(all.get(), 0);
+    }
 }
