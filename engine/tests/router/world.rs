@@ -1,5 +1,6 @@
 //! Routes and requests made up from few parts, so that most requests match many routes.
 
+pub(crate) use super::random::Random;
 use engine::router::{Fields, RequestView, Scheme, split_host};
 use model::entities::Route;
 use model::testing::route;
@@ -110,31 +111,7 @@ const PROTOCOLS: &[&[&str]] =
     &[&["http", "https"], &["http", "https"], &["http"], &["https"], &["grpc", "grpcs"]];
 const ASKED_QUERIES: &[&str] = &["", "q=1", "q=2&q=1", "q", "p=1"];
 
-/// SplitMix64: numbers that look random and are the same every time.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(pub(crate) u64);
-
 impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        bits ^ (bits >> 31)
-    }
-
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    pub(crate) fn one_in(&mut self, many: usize) -> bool {
-        self.below(many) == 0
-    }
-
-    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
-    }
-
     /// Some of them, `least` at least, each once.
     pub(crate) fn some<T: Copy + PartialEq>(
         &mut self,

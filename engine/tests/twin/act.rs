@@ -1,6 +1,6 @@
 //! What an origin does with a request.
 
-use super::dice::Dice;
+use super::random::Random;
 use super::said::{chunked, filling};
 use std::fmt;
 use std::sync::LazyLock;
@@ -205,7 +205,7 @@ const EXTENSIONS: &[&str] = &["", "", "", ";a=b", ";a=\"b;c\"", " ;x"];
 
 impl Act {
     /// To a request that is HEAD or not.
-    pub(crate) fn some(dice: &mut Dice, is_head: bool) -> Act {
+    pub(crate) fn some(dice: &mut Random, is_head: bool) -> Act {
         let size = some_size(dice);
         let version = if dice.one_in(12) { "HTTP/1.0" } else { "HTTP/1.1" };
         let status = dice.pick(&[200, 200, 200, 200, 201, 204, 206, 301, 304, 404, 500, 503, 599]);
@@ -354,7 +354,7 @@ impl Act {
     }
 }
 
-fn some_answered(dice: &mut Dice, size: usize) -> Answered {
+fn some_answered(dice: &mut Random, size: usize) -> Answered {
     match dice.below(20) {
         0..9 => Answered::Length(size),
         9..16 => Answered::Chunked {
@@ -370,7 +370,7 @@ fn some_answered(dice: &mut Dice, size: usize) -> Answered {
 }
 
 /// Nothing, little, or around where buffers end.
-pub(crate) fn some_size(dice: &mut Dice) -> usize {
+pub(crate) fn some_size(dice: &mut Random) -> usize {
     let most = dice.pick(&[1, 10, 100, 1000, 5000, 9000, 20_000, 80_000]);
     dice.below(most + 1)
 }

@@ -1,7 +1,7 @@
 //! Streams made up at random, from a seed.
 
 use super::act::{Act, After, some_size};
-use super::dice::Dice;
+use super::random::Random;
 use super::said::{Body, Ending, Expects, Request, Stream};
 use std::sync::LazyLock;
 
@@ -175,7 +175,7 @@ const WEBSOCKET: &[&[u8]] = &[
 
 /// The stream of this seed.
 pub(crate) fn some_stream(seed: u64) -> Stream {
-    let mut dice = Dice(seed);
+    let mut dice = Random(seed);
     let count = 1 + (0..3).map(|_| dice.below(8)).min().unwrap_or(0);
     let requests = (0..count).map(|number| some_request(&mut dice, number + 1 == count)).collect();
     let most = dice.pick(&[usize::MAX, usize::MAX, 20_000, 1500, 200, 20, 3, 1]);
@@ -186,7 +186,7 @@ pub(crate) fn some_stream(seed: u64) -> Stream {
     Stream { requests, most, seed: dice.next(), ending }
 }
 
-fn some_request(dice: &mut Dice, is_last: bool) -> Request {
+fn some_request(dice: &mut Random, is_last: bool) -> Request {
     let (method, target) = (dice.pick(METHODS), dice.pick(TARGETS));
     let version = if dice.one_in(12) { "HTTP/1.0" } else { "HTTP/1.1" };
     let mut lines = vec![dice.pick(HOSTS)];
@@ -224,14 +224,14 @@ fn some_request(dice: &mut Dice, is_last: bool) -> Request {
 }
 
 /// Something said in another protocol, or nothing yet where something else may follow.
-fn some_other(dice: &mut Dice, is_last: bool) -> Body {
+fn some_other(dice: &mut Random, is_last: bool) -> Body {
     let early: &[u8] = if is_last && dice.one_in(2) { b"\x81\x05early" } else { b"" };
     let count = if is_last { dice.below(5) } else { 0 };
     let turns = (0..count).map(|_| (some_size(dice), some_size(dice))).collect();
     Body::Other { early, turns, leaves: dice.one_in(2) }
 }
 
-fn some_act(dice: &mut Dice, body: &Body, is_head: bool, is_last: bool) -> Act {
+fn some_act(dice: &mut Random, body: &Body, is_head: bool, is_last: bool) -> Act {
     let act = Act::some(dice, is_head);
     match body {
         Body::Other { early, turns, leaves } if is_last && !dice.one_in(3) => {
@@ -248,7 +248,7 @@ fn some_act(dice: &mut Dice, body: &Body, is_head: bool, is_last: bool) -> Act {
     }
 }
 
-fn some_body(dice: &mut Dice, method: &str, version: &str) -> Body {
+fn some_body(dice: &mut Random, method: &str, version: &str) -> Body {
     let has_body = matches!(method, "POST" | "PUT" | "PATCH") || dice.one_in(10);
     match (has_body, version == "HTTP/1.1" && dice.one_in(2)) {
         (false, _) => Body::None,
@@ -262,7 +262,7 @@ fn some_body(dice: &mut Dice, method: &str, version: &str) -> Body {
 }
 
 /// Makes something of it as it should not be.
-fn spoil(dice: &mut Dice, request: &mut Request) {
+fn spoil(dice: &mut Random, request: &mut Request) {
     request.expects = Expects::Nothing; // who cannot read it does not say to go on
     match dice.below(6) {
         0 => request.method = dice.pick(ODD_METHODS),

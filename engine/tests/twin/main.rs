@@ -11,7 +11,8 @@
 #[path = "../proxy/support.rs"]
 mod support;
 
-mod dice;
+#[path = "../router/random.rs"]
+mod random; // numbers
 mod act; // what an origin is told to do
 mod said; // what a client says
 mod generate; // streams from seeds

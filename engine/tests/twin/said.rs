@@ -4,7 +4,7 @@
 //! byte the same.
 
 use super::act::Act;
-use super::dice::Dice;
+use super::random::Random;
 use std::sync::LazyLock;
 
 /// A whole connection.
@@ -153,7 +153,7 @@ impl Stream {
 
     /// Where this is cut: somewhere in it, up to [`CUTS`] times.
     pub(crate) fn pieces<'b>(&self, burst: &'b [u8]) -> impl Iterator<Item = &'b [u8]> + use<'b> {
-        let (most, mut dice) = (self.most, Dice(self.seed));
+        let (most, mut dice) = (self.most, Random(self.seed));
         let (mut rest, mut cuts) = (burst, 0);
         let whole = if dice.one_in(2) { 0 } else { dice.below(burst.len().max(1)) };
         std::iter::from_fn(move || {
