@@ -11,8 +11,6 @@ mod kong; // what that is given
 mod world; // routes and requests made up
 #[path = "router/lists.rs"]
 mod lists; // of routes at one place
-#[path = "router/random.rs"]
-mod random; // numbers
 #[path = "router/crowds.rs"]
 mod crowds; // at one path
 #[path = "router/expressions.rs"]

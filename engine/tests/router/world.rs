@@ -1,9 +1,12 @@
 //! Routes and requests made up from few parts, so that most requests match many routes.
 
-pub(crate) use super::random::Random;
+#[path = "random.rs"]
+mod random; // numbers
+
 use engine::router::{Fields, RequestView, Scheme, split_host};
 use model::entities::Route;
 use model::testing::route;
+pub(crate) use random::Random;
 use serde_json::{Map, Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use uuid::Uuid;
