@@ -260,7 +260,13 @@ impl Act {
     /// the first `Connection` alone.
     pub(crate) fn leaves_unsaid(&self) -> bool {
         let first = self.lines.iter().find(|line| line.starts_with("Connection: "));
-        self.after != After::Keeps && first != Some(&"Connection: close")
+        let is_said = first == Some(&"Connection: close") && !self.is_odd();
+        self.after != After::Keeps && !is_said
+    }
+
+    /// Whether it is said whole as it is, without any of the lines.
+    fn is_odd(&self) -> bool {
+        matches!(self.body, Answered::Odd(_))
     }
 
     /// Whether the connection goes on after the answer to a request that is HEAD or not.
