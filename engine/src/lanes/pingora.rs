@@ -180,6 +180,8 @@ struct Carried {
     progress: Option<Arc<Progress>>,
     /// It goes on being sent while it is carried, so that it is watched for a stall.
     streams: bool,
+    /// The connection of this try, if it is this request's alone.
+    connection: Option<RawFd>,
     /// Interim responses so far.
     interim: u32,
 }
@@ -289,8 +291,9 @@ impl ProxyHttp for Phases {
         peer: &HttpPeer,
         fd: RawFd,
         digest: Option<&Digest>,
-        _ctx: &mut Carried,
+        ctx: &mut Carried,
     ) -> Result<()> {
+        ctx.connection = Some(fd).filter(|_| peer::is_alone(peer));
         peer::admit(peer, digest, fd, reused, &self.uses)
     }
 
@@ -335,7 +338,12 @@ impl ProxyHttp for Phases {
         if !response::is_final(header.status.as_u16()) {
             return ctx.note_interim();
         }
-        relay::response(session, ctx.exchange()?, header)
+        let stays = relay::response(session, ctx.exchange()?, header)?;
+        // Pingora reads the first `Connection` only, and prefers what it says of going on.
+        if let Some(fd) = ctx.connection.filter(|_| !stays) {
+            self.uses.retire(fd);
+        }
+        Ok(())
     }
 
     fn response_body_filter(

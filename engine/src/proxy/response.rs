@@ -48,6 +48,16 @@ pub(crate) fn is_final(status: u16) -> bool {
     status >= 200 || status == SWITCHING
 }
 
+/// Whether an upstream that answered so goes on with the connection (RFC 9112 §9.3): to be asked before
+/// the head is [prepared](prepare) for the client, which takes that out.
+pub(crate) fn keeps_alive(head: &ResponseHead) -> bool {
+    let says = |wanted: &[u8]| {
+        let mut options = head.get_all(Known::Connection).flat_map(hygiene::list);
+        options.any(|option| option.eq_ignore_ascii_case(wanted))
+    };
+    !says(b"close") && (head.version() != Version::Http10 || says(b"keep-alive"))
+}
+
 /// Looks at an interim response, which goes no further. An error if nothing behind it can be believed.
 pub(crate) fn pass_over(head: &mut ResponseHead) -> Result<(), Failure> {
     settle_framing(head)
@@ -267,8 +277,12 @@ mod tests {
     use super::*;
 
     fn response(fields: &[(&str, &str)]) -> ResponseHead {
+        head(Version::Http11, 200, fields)
+    }
+
+    fn head(version: Version, status: u16, fields: &[(&str, &str)]) -> ResponseHead {
         let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        Head::response(Version::Http11, 200, b"OK", fields)
+        Head::response(version, status, b"OK", fields)
     }
 
     #[test]
@@ -287,10 +301,6 @@ mod tests {
 
     #[test]
     fn framing_has_one_meaning_or_is_refused() {
-        let head = |version, status, fields: &[(&str, &str)]| {
-            let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-            Head::response(version, status, b"", fields)
-        };
         const LENGTH: &str = "Content-Length";
         const CODING: &str = "Transfer-Encoding";
         for (status, before, after) in [
@@ -337,5 +347,23 @@ mod tests {
         continue_via(&mut head, Version::Http10);
         let expected = format!("1.1 a, 1.0 b, 1.0 {}", product());
         assert_eq!(head.get_all(Known::Via).collect::<Vec<_>>(), [expected.as_bytes()]);
+    }
+
+    #[test]
+    fn an_upstream_that_goes_on_says_so() {
+        let connection = |version, values: &[&str]| {
+            let fields: Vec<_> = values.iter().map(|value| ("Connection", *value)).collect();
+            keeps_alive(&head(version, 200, &fields))
+        };
+        for (values, by_1_1, by_1_0) in [
+            (&[] as &[&str], true, false),
+            (&["Keep-Alive"], true, true),
+            (&["x, Close"], false, false),
+            (&["keep-alive", "close"], false, false),
+            (&["close, keep-alive"], false, false),
+        ] {
+            assert_eq!(connection(Version::Http11, values), by_1_1, "{values:?}");
+            assert_eq!(connection(Version::Http10, values), by_1_0, "{values:?}");
+        }
     }
 }

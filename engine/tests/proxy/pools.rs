@@ -1,7 +1,7 @@
 //! Which connections to upstreams are used again.
 
 use super::GET;
-use super::support::{Gateway, Origin, Wire, one, within};
+use super::support::{Act, Gateway, Origin, Wire, one, within};
 use engine::options::Keepalive;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
@@ -44,6 +44,27 @@ async fn without_a_pool_no_connection_is_used_again() {
     for max_requests in [None, Some(10_000)] {
         let keepalive = Keepalive { pool_size: 0, max_requests, ..Keepalive::default() };
         assert_eq!(connections(&origin, keepalive, 3).await, [0, 1, 2]);
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_says_it_closes_is_believed_wherever_it_says_so() {
+    for (version, fields, is_kept) in [
+        ("1.1", "", true),
+        ("1.1", "Connection: X-Hop\r\nConnection: keep-alive\r\n", true),
+        ("1.1", "Connection: close\r\n", false),
+        ("1.1", "Connection: X-Hop, Close\r\n", false),
+        ("1.1", "Connection: X-Hop\r\nConnection: close\r\n", false),
+        ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", false),
+        ("1.0", "", false),
+        ("1.0", "Connection: keep-alive\r\n", true),
+        ("1.0", "Connection: keep-alive, close\r\n", false),
+    ] {
+        let answer = format!("HTTP/{version} 200 OK\r\nContent-Length: 2\r\n{fields}\r\nhi");
+        let origin = Origin::start(move |_| Act::Say(answer.clone().into())).await;
+        let expected = if is_kept { [0, 0, 0] } else { [0, 1, 2] };
+        let connections = connections(&origin, Keepalive::default(), 3).await;
+        assert_eq!(connections, expected, "{version} {fields:?}");
     }
 }
 

@@ -256,11 +256,9 @@ impl Act {
     }
 
     /// Whether the connection ends and the head does not say so, or not at once: then it is a matter
-    /// of chance whether who asks again does so on that connection, in vain. The other lane looks at
-    /// the first `Connection` alone.
+    /// of chance whether who asks again does so on that connection, in vain.
     pub(crate) fn leaves_unsaid(&self) -> bool {
-        let first = self.lines.iter().find(|line| line.starts_with("Connection: "));
-        let is_said = first == Some(&"Connection: close") && !self.is_odd();
+        let is_said = self.lines.contains(&"Connection: close") && !self.is_odd();
         self.after != After::Keeps && !is_said
     }
 

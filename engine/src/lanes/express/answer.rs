@@ -175,16 +175,6 @@ pub(super) fn end_of(head: &ResponseHead, is_head: bool) -> End {
     length.map_or(End::Connection, |length| End::Framed(Body::Length(length)))
 }
 
-/// Whether an upstream that answered so goes on with the connection.
-pub(super) fn keeps_alive(head: &ResponseHead) -> bool {
-    let mut options = head.get_all(Known::Connection).flat_map(hygiene::list).peekable();
-    let mut says = |wanted: &[u8]| options.any(|option| option.eq_ignore_ascii_case(wanted));
-    match head.version() {
-        Version::Http10 => says(b"keep-alive"),
-        _ => !says(b"close"),
-    }
-}
-
 /// An answer's body on its way to the client.
 #[derive(Debug)]
 pub(super) struct Download {
@@ -357,17 +347,5 @@ mod tests {
         assert_eq!(heads(&empty, 64 * 1024).unwrap_err(), Garbage::TooLarge);
         let long = format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(HEAD));
         assert_eq!(heads(&long, 64 * 1024).unwrap_err(), Garbage::TooLarge);
-    }
-
-    #[test]
-    fn an_upstream_that_goes_on_says_so() {
-        for (text, expected) in [
-            ("HTTP/1.1 200 OK\r\n\r\n", true),
-            ("HTTP/1.1 200 OK\r\nConnection: x, Close\r\n\r\n", false),
-            ("HTTP/1.0 200 OK\r\n\r\n", false),
-            ("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n\r\n", true),
-        ] {
-            assert_eq!(keeps_alive(&heads(text, text.len()).unwrap()[0]), expected, "{text}");
-        }
     }
 }

@@ -69,7 +69,7 @@ impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
         let mut head = poll_fn(|cx| self.poll_head(cx)).await?;
         let at = Instant::now();
         self.moved = Some(at);
-        let upstream_stays = answer::keeps_alive(&head);
+        let upstream_stays = response::keeps_alive(&head);
         let mut download = self.prepare(&mut head, at)?;
         let status = head.status();
         // It waits for what comes with it.

@@ -85,12 +85,16 @@ pub(super) fn admit(
     if peer.is_tls() {
         inspected(peer, digest)?;
     }
-    // Over HTTP/2 requests share a connection, which is not closed under the others.
-    let is_alone = peer.get_alpn().is_none_or(|alpn| alpn.get_max_http_version() == 1);
-    if is_alone && !uses.note(fd, reused) {
+    if is_alone(peer) && !uses.note(fd, reused) {
         return Err(named(Failure::Retired, ErrorSource::Upstream));
     }
     Ok(())
+}
+
+/// Whether a connection carries one request at a time. Over HTTP/2 they share it, and it is not closed
+/// under the others.
+pub(super) fn is_alone(peer: &HttpPeer) -> bool {
+    peer.get_alpn().is_none_or(|alpn| alpn.get_max_http_version() == 1)
 }
 
 fn inspected(peer: &HttpPeer, digest: Option<&Digest>) -> Result<()> {

@@ -109,14 +109,16 @@ pub(super) fn request_body(
     fits.then_some(()).ok_or_else(|| named(Failure::BodyTooLarge, ErrorSource::Downstream))
 }
 
-/// The head of the final response on its way to the client.
+/// The head of the final response on its way to the client; whether the upstream goes on with its
+/// connection.
 pub(super) fn response(
     session: &mut Session,
     exchange: &Exchange,
     header: &mut ResponseHeader,
-) -> Result<()> {
+) -> Result<bool> {
     part_if_last(session, exchange);
     let mut head = heads::head_of(header);
+    let stays = response::keeps_alive(&head);
     let prepared = response::prepare(exchange, &mut head);
     prepared.map_err(|failure| named(failure, ErrorSource::Upstream))?;
     heads::repeat(&head, header)?;
@@ -124,7 +126,7 @@ pub(super) fn response(
         header.set_version(http::Version::HTTP_11);
         unframe_for_old_clients(session, exchange, header);
     }
-    Ok(())
+    Ok(stays)
 }
 
 /// Makes Pingora say `Connection: close` where the request's head did not yet.

@@ -39,6 +39,13 @@ impl Uses {
         true
     }
 
+    /// The connection carries nothing after this: its upstream has said that it closes it.
+    pub(super) fn retire(&self, fd: RawFd) {
+        if let Some(count) = self.count_of(fd) {
+            count.store(u32::MAX, Relaxed);
+        }
+    }
+
     fn count_of(&self, fd: RawFd) -> Option<&AtomicU32> {
         let fd = usize::try_from(fd).ok()?;
         let page = self.pages.get(fd / PAGE)?;
@@ -73,6 +80,15 @@ mod tests {
         let uses = uses(0, None);
         assert!(uses.note(7, false));
         assert!(!uses.note(7, true));
+    }
+
+    #[test]
+    fn one_that_is_closed_carries_no_more_and_the_next_on_its_descriptor_does() {
+        let uses = uses(512, None);
+        assert!(uses.note(7, false));
+        uses.retire(7);
+        assert!(!uses.note(7, true));
+        assert!(uses.note(7, false) && uses.note(7, true));
     }
 
     #[test]
