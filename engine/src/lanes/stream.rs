@@ -9,6 +9,7 @@
 
 pub(crate) mod datagram; // UDP: sessions by client
 mod hello; // whom a TLS client asks for
+mod packets; // datagrams, and where they came to
 mod pipe; // bytes that the kernel moves
 mod relay; // both ways, until both have finished
 pub(crate) mod socket; // calls that never wait, and waiting

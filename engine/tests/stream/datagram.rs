@@ -4,6 +4,8 @@ use crate::setting::{BACKENDS, Setting, at, config, loopback, over};
 use crate::support::within;
 use engine::options::StreamListen;
 use model::Config;
+use model::testing::route;
+use serde_json::json;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
@@ -154,5 +156,63 @@ async fn leaving_waits_for_those_who_talk_and_not_for_the_silent() {
         within(leaving).await.unwrap();
         let took = since.elapsed();
         assert!(took > Duration::from_secs(2) && took < Duration::from_secs(15), "{took:?}");
+    }
+}
+
+/// Runs the test of this name again in a network of its own, with all addresses of a loopback and
+/// nobody else to listen to. True if this is that run.
+fn is_alone(name: &str) -> bool {
+    if std::env::var_os("ALONE").is_some() {
+        return true;
+    }
+    let alone = "ip link set lo up && ALONE=1 exec \"$0\" \"$@\"";
+    let run = |command: &[&std::ffi::OsStr]| {
+        let mut inside = std::process::Command::new("unshare");
+        inside.args(["-rn", "sh", "-c"]).args(command).output()
+    };
+    if !run(&["ip link set lo up".as_ref()]).is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: no network of its own can be made here");
+        return false;
+    }
+    let this = std::env::current_exe().unwrap();
+    let run = run(&[alone.as_ref(), this.as_ref(), "--exact".as_ref(), name.as_ref()]).unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && said.contains("1 passed"), "{said}");
+    false
+}
+
+#[tokio::test]
+async fn one_of_all_addresses_is_what_routes_go_by_and_what_answers() {
+    if !is_alone("datagram::one_of_all_addresses_is_what_routes_go_by_and_what_answers") {
+        return;
+    }
+    for (backend, listen) in BACKENDS.into_iter().zip(["0.0.0.0:0", "[::]:0"]) {
+        let mut listen = StreamListen::udp(listen.parse().unwrap());
+        listen.ipv6_only = false;
+        let setting = Setting::new(backend, listen, Config::default()).await;
+        let (two, three) = (at("udp", origin().await).build(), at("udp", origin().await).build());
+        let udp = |name: &str, ip: &str| {
+            let route = route(name).with("protocols", json!(["udp"]));
+            route.with("destinations", json!([{ "ip": ip }]))
+        };
+        let routes = [
+            udp("two", "127.0.0.2").to(&two).build(),
+            udp("three", "127.0.0.3").to(&three).build(),
+        ];
+        setting.gateway.apply(2, config([two, three], routes)).await;
+        let socket = UdpSocket::bind(loopback()).await.unwrap();
+        let mut said = Vec::new();
+        for address in [[127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 2]] {
+            let to = SocketAddr::from((address, setting.addr.port()));
+            socket.send_to(b"hello", to).await.unwrap();
+            let mut buffer = [0; 100];
+            let (length, from) = within(socket.recv_from(&mut buffer)).await.unwrap();
+            assert_eq!(from, to);
+            said.push(buffer[..length].to_vec());
+        }
+        assert!(said[0] == said[2] && said[0] != said[1], "a session each: {said:?}");
+        let unrouted = SocketAddr::from(([127, 0, 0, 4], setting.addr.port()));
+        socket.send_to(b"hello", unrouted).await.unwrap();
+        assert_eq!(setting.outcomes(1).await, ["UDP 500 0 5"]);
     }
 }

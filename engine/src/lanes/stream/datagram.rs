@@ -1,11 +1,12 @@
-//! Datagrams: sessions by the address they come from.
+//! Datagrams: sessions by the address they come from and ours that they come to.
 //!
 //! The first datagram of a client finds a route and begins a session, which has a socket of its
-//! own towards the service; what comes back on that is sent to this client and nobody else, and
-//! nothing is sent that the service did not send. A session ends when neither side has said
+//! own towards the service; what comes back on that is sent to this client and nobody else, from
+//! the address that it has sent to, and nothing is sent that the service did not send. A session ends when neither side has said
 //! anything for the service's `read_timeout`. How many there may be is bounded: what comes
 //! from others then is dropped and counted, as is what a socket does not take.
 
+use super::packets::{Between, Packets, Received};
 use super::socket::now;
 use super::{Desk, Failure, Meter, far, upstream};
 use crate::descriptors::{self, Use};
@@ -63,9 +64,11 @@ impl Mouth {
 struct Hall {
     desk: Rc<Desk>,
     mouth: Mouth,
-    local: SocketAddr,
+    /// The port that clients know.
+    port: u16,
     buffer: RefCell<Box<[u8]>>,
-    sessions: RefCell<HashMap<SocketAddr, Rc<Session>>>,
+    packets: RefCell<Packets>,
+    sessions: RefCell<HashMap<Between, Rc<Session>>>,
     /// Becomes true when no new ones are begun.
     leaving: watch::Sender<bool>,
     /// Bytes that wait for their service to be found.
@@ -74,9 +77,9 @@ struct Hall {
     full: Restraint,
 }
 
-/// One client.
+/// One client, of one of our addresses.
 struct Session {
-    client: SocketAddr,
+    between: Between,
     meter: Meter,
     far: RefCell<Far>,
 }
@@ -127,8 +130,10 @@ pub(crate) async fn serve(
     leaving: impl Future<Output = ()>,
     guest: Guest,
 ) -> io::Result<()> {
+    let bound = socket.local_addr().unwrap_or(listen.addr);
     let hall = Rc::new(Hall {
-        local: desk.known_as(socket.local_addr().unwrap_or(listen.addr)),
+        port: desk.known_as(bound).port(),
+        packets: RefCell::new(Packets::of(&socket, bound.ip())?),
         mouth: Mouth::new(socket)?,
         desk,
         buffer: RefCell::new(vec![0; LONGEST].into()),
@@ -155,8 +160,12 @@ impl Hall {
     async fn receive(self: &Rc<Hall>, guest: &Guest) -> io::Result<()> {
         loop {
             for _ in 0..BATCH {
-                match now(|| self.mouth.io.recv_from(&mut self.buffer.borrow_mut())) {
-                    Ok(Some((length, client))) => self.take(length, client, guest),
+                let received = {
+                    let mut buffer = self.buffer.borrow_mut();
+                    self.packets.borrow_mut().receive(&self.mouth.io, &mut buffer)
+                };
+                match received {
+                    Ok(Some(received)) => self.take(received, guest),
                     Ok(None) => break,
                     // What an earlier answer met, not this socket.
                     Err(error) => tracing::debug!(%error, "a datagram was not received"),
@@ -173,11 +182,12 @@ impl Hall {
         }
     }
 
-    fn take(self: &Rc<Hall>, length: usize, client: SocketAddr, guest: &Guest) {
+    fn take(self: &Rc<Hall>, received: Received, guest: &Guest) {
+        let Received { length, between } = received;
         let tally = &self.desk.station.tally;
         let buffer = self.buffer.borrow();
         let datagram = buffer.get(..length).unwrap_or_default();
-        let known = self.sessions.borrow().get(&client).cloned();
+        let known = self.sessions.borrow().get(&between).cloned();
         if let Some(session) = known {
             if !session.pass_on(datagram) {
                 tally.count_dropped();
@@ -194,8 +204,8 @@ impl Hall {
         let far = RefCell::new(Far::Sought(waiting));
         let meter = Meter::new();
         meter.moved_up(length);
-        let session = Rc::new(Session { client, meter, far });
-        self.sessions.borrow_mut().insert(client, session.clone());
+        let session = Rc::new(Session { between, meter, far });
+        self.sessions.borrow_mut().insert(between, session.clone());
         tally.count_session(true);
         let place = Place { hall: self.clone(), session, _guest: guest.clone() };
         ring::spawn(place.run());
@@ -246,7 +256,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.hall.sessions.borrow_mut().remove(&self.session.client);
+        self.hall.sessions.borrow_mut().remove(&self.session.between);
         self.hall.desk.station.tally.count_session(false);
     }
 }
@@ -258,12 +268,13 @@ impl Place {
             Either::Left((end, _)) => end,
             Either::Right(_) => Err(Failure::Cut),
         };
-        desk.close(session.client.ip().to_canonical(), "UDP", &session.meter, &end);
+        desk.close(session.between.client.ip().to_canonical(), "UDP", &session.meter, &end);
     }
 
     async fn carry(&self) -> Result<(), Failure> {
         let (desk, session) = (&self.hall.desk, &self.session);
-        let (source, destination) = (session.client, self.hall.local);
+        let Between { client: source, local } = session.between;
+        let destination = SocketAddr::new(local, self.hall.port);
         let view = StreamView { over: Over::Udp, sni: None, source, destination };
         let route = desk.find(&view)?;
         let service = super::service_of(&route)?;
@@ -305,7 +316,8 @@ impl Place {
                 let mut buffer = hall.buffer.borrow_mut();
                 let Some(length) = now(|| mouth.io.recv(&mut buffer))? else { break };
                 let datagram = buffer.get(..length).unwrap_or_default();
-                match now(|| hall.mouth.io.send_to(datagram, session.client)) {
+                let packets = hall.packets.borrow();
+                match packets.send(&hall.mouth.io, datagram, session.between) {
                     Ok(Some(_)) => session.meter.moved_down(length),
                     Ok(None) | Err(_) => hall.desk.station.tally.count_dropped(),
                 }
