@@ -228,11 +228,14 @@ impl Exchange {
         self.terms
     }
 
-    /// Whether the connection may carry another request, were this one answered now. A body of
-    /// which something has come is being read by a lane, to its end.
+    /// Whether the connection may carry another request, were this one answered now, with however
+    /// much of its body.
     pub(crate) fn keeps_alive(&self) -> bool {
-        let untouched = matches!(self.body, Reading::Untouched);
-        let survives = !untouched || self.terms.survives_unread();
+        let survives = match self.body {
+            Reading::Untouched => self.terms.survives_unread(),
+            Reading::Passing(received) => self.terms.survives_from(received),
+            Reading::Gathered => true,
+        };
         survives && self.terms.keep_alive && !*self.client.station.draining.borrow()
     }
 

@@ -52,7 +52,15 @@ impl Terms {
         match self.framing {
             Framing::Empty | Framing::Length(0) => true,
             _ if self.expects_continue => false,
-            Framing::Length(length) => length <= Terms::WASTE,
+            _ => self.survives_from(0),
+        }
+    }
+
+    /// The same where so many bytes of the body have been read, and nobody reads the rest.
+    pub fn survives_from(&self, read: u64) -> bool {
+        match self.framing {
+            Framing::Empty => true,
+            Framing::Length(length) => length.saturating_sub(read) <= Terms::WASTE,
             Framing::Chunked => true, // most are short; a long one costs the connection
         }
     }

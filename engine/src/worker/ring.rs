@@ -7,8 +7,9 @@
 //!
 //! monoio 0.2.4 has edges that whoever uses this must know: a task that panics takes its thread
 //! with it ([`spawn`] catches), an operation that is dropped may take along what it would have
-//! yielded, and under [`Driver::Deferred`] nothing completes while a task is ready to go on, so
-//! no task may wake itself for ever.
+//! yielded, a task that wakes itself goes on before all others ([`step_aside`] does not), and under
+//! [`Driver::Deferred`] nothing completes while a task is ready to go on, so no task may wake itself
+//! for ever.
 
 use futures::FutureExt as _;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
@@ -184,7 +185,9 @@ pub(crate) async fn step_aside() {
         if std::mem::replace(&mut is_second, true) {
             return std::task::Poll::Ready(());
         }
-        cx.waker().wake_by_ref();
+        // A task that wakes itself comes first again; one that another wakes, last.
+        let waker = cx.waker().clone();
+        spawn(async move { waker.wake() });
         std::task::Poll::Pending
     })
     .await;
@@ -266,6 +269,22 @@ mod tests {
     fn what_the_probe_chose_can_be_run() {
         let Probed { driver, .. } = probe();
         assert_eq!(run(*driver, async |_| 7).unwrap(), 7);
+    }
+
+    #[test]
+    fn who_steps_aside_lets_all_others_go_first() {
+        for driver in [probe().driver, Driver::Epoll] {
+            let gone = run(driver, async |_| {
+                let gone = Rc::new(Cell::new(0));
+                for _ in 0..3 {
+                    let gone = gone.clone();
+                    spawn(async move { gone.set(gone.get() + 1) });
+                }
+                step_aside().await;
+                gone.get()
+            });
+            assert_eq!(gone.unwrap(), 3);
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Where bodies begin and end, and what HTTP/1 says around them.
 
 use super::support::{Act, Gateway, Origin, Wire, config, one, within};
+use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 
 #[tokio::test]
@@ -208,6 +209,68 @@ async fn a_connection_is_promised_only_if_it_is_kept() {
             _ => assert_eq!(client.ask(&request).await.status, 404, "{framing}"),
         }
     }
+}
+
+/// The same where an upstream comes to an end before the body has: what is left of it is read away
+/// if it is little.
+#[tokio::test]
+async fn a_connection_is_promised_by_what_is_left_of_the_body() {
+    const EARLY: &str = "HTTP/1.1 413 Much\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let much = "!".repeat(99_998);
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let services = [
+        (deaf.local_addr().unwrap(), 502),
+        (interrupting("").await, 502),
+        (interrupting(EARLY).await, 413),
+    ];
+    for (upstream, status) in services {
+        let streams =
+            one(&format!("http://{upstream}"), |r| r.path("/").with("request_buffering", false));
+        let gateway = Gateway::start(streams).await;
+        for (framing, begun, rest, promise) in [
+            ("Content-Length: 2", "hi", "", "keep-alive"),
+            ("Content-Length: 9", "hi", "!234567", "keep-alive"),
+            ("Transfer-Encoding: chunked", "2\r\nhi\r\n", "0\r\n\r\n", "keep-alive"),
+            ("Content-Length: 100000", "hi", &much, "close"),
+        ] {
+            let mut client = gateway.connect().await;
+            let head = format!("PUT / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+            let response = client.ask(&format!("{head}{begun}")).await;
+            assert_eq!(
+                (response.status, response.one("Connection")),
+                (status, Some(promise)),
+                "{framing}"
+            );
+            client.send(rest).await;
+            match promise {
+                "close" => assert!(client.is_closed().await, "{framing}"),
+                _ => assert_eq!(client.ask(&format!("{head}{begun}")).await.status, status),
+            }
+        }
+    }
+}
+
+/// An upstream that reads the head of a request and says this, or closes if it is nothing.
+async fn interrupting(answer: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut wire = Wire::new(stream);
+                wire.head().await;
+                if !answer.is_empty() {
+                    wire.stream.write_all(answer.as_bytes()).await.unwrap_or_default();
+                    // Closed with something unread, it would take the answer back.
+                    tokio::io::copy(&mut wire.stream, &mut tokio::io::sink())
+                        .await
+                        .unwrap_or_default();
+                }
+            });
+        }
+    });
+    addr
 }
 
 #[tokio::test]

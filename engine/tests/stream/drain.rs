@@ -22,7 +22,7 @@ async fn streams_finish_while_no_more_are_let_in() {
         for _ in 0..50 {
             clients.push((setting.connect().await, peer.accept().await));
         }
-        let Setting { gateway, addr, .. } = setting;
+        let Setting { gateway, addr, log } = setting;
         let meter = gateway.handle.meter();
         let leaving = tokio::spawn(gateway.handle.shutdown(Duration::from_secs(60)));
         within(async {
@@ -43,6 +43,7 @@ async fn streams_finish_while_no_more_are_let_in() {
         let stats = meter.stats().streams;
         assert_eq!((stats[0].open, stats[0].failed), (0, 0));
         assert!(stats[0].ended >= 50);
+        assert_eq!(Arc::strong_count(&log), 1, "nothing is left behind that could still log");
     }
 }
 

@@ -52,6 +52,8 @@ pub(super) fn begin(session: &mut Session, exchange: &Exchange) {
     session.set_write_timeout(Some(door.send_timeout));
     // The door says `100 Continue`; other interim responses end here, as nginx's do.
     session.set_ignore_info_resp(true);
+    // Whether the connection goes on is the pipeline's to say, also while the body is still coming.
+    session.set_close_on_response_before_downstream_finish(false);
 }
 
 /// How long a client may be silent within a body. What Pingora waits for is not to be seen from
