@@ -184,7 +184,7 @@ impl Post {
                 }
             }
         };
-        while let Some((stream, peer)) = acceptor.waiting().await {
+        while let Some((stream, peer)) = acceptor.waiting() {
             self.place(stream, peer, listener, &guest);
         }
     }

@@ -9,8 +9,10 @@ use super::stream::Door;
 use crate::descriptors::{self, Use};
 use crate::metrics::{Connection, Counters};
 use crate::options::{Listen, Probes, StreamListen};
+use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
@@ -212,18 +214,35 @@ impl Acceptor {
         }
     }
 
-    /// What the kernel has completed already: closing the listener would reset it.
-    pub(super) async fn waiting(&mut self) -> Option<(TcpStream, SocketAddr)> {
+    /// What the kernel has completed already: closing the listener would reset it. So the kernel is asked
+    /// itself: what the runtime has heard of it may be older.
+    pub(super) fn waiting(&mut self) -> Option<(TcpStream, SocketAddr)> {
         if let Some(held) = self.held.take() {
             return Some(held);
         }
-        std::future::poll_fn(|cx| {
-            std::task::Poll::Ready(match self.listener.poll_accept(cx) {
-                std::task::Poll::Ready(Ok(accepted)) => Some(accepted),
-                _ => None,
-            })
-        })
-        .await
+        let (stream, peer) = accepted(&self.listener).ok()??;
+        Some((TcpStream::from_std(stream).ok()?, peer))
+    }
+}
+
+/// A connection, if one is waiting that has not been given up by its client.
+pub(super) fn accepted(
+    socket: &impl AsFd,
+) -> io::Result<Option<(std::net::TcpStream, SocketAddr)>> {
+    loop {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (stream, peer) = match acceptfrom_with(socket, flags) {
+            Ok(accepted) => accepted,
+            Err(error) => match io::Error::from(error) {
+                error if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                error if is_the_peers(&error) => continue,
+                error => return Err(error),
+            },
+        };
+        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+        if let Some(peer) = peer {
+            return Ok(Some((stream.into(), peer)));
+        }
     }
 }
 

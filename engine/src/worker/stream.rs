@@ -6,14 +6,13 @@
 //! open then are told to end, since a runtime frees nothing that waits.
 
 use super::drain::{self, Guest, Guests, Order};
-use super::listen::{Board, Given};
+use super::listen::{Board, Given, accepted};
 use super::ring::{self, Driver};
 use crate::descriptors::{self, Use};
 use crate::lanes::stream::{Desk, Station, Visit, datagram, serve};
 use crate::options::StreamListen;
 use crate::proxy::restraint::Restraint;
 use futures::future::{Either, select};
-use rustix::net::{SocketFlags, acceptfrom_with};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::pin::pin;
@@ -276,23 +275,4 @@ fn cannot_listen(worker: usize, error: &io::Error) {
         worker,
         "cannot accept on a listener for streams"
     );
-}
-
-/// A connection, if one is waiting that has not been given up by its client.
-fn accepted(socket: &TcpListener) -> io::Result<Option<(TcpStream, SocketAddr)>> {
-    loop {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (stream, peer) = match acceptfrom_with(socket, flags) {
-            Ok(accepted) => accepted,
-            Err(error) => match io::Error::from(error) {
-                error if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                error if super::listen::is_the_peers(&error) => continue,
-                error => return Err(error),
-            },
-        };
-        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-        if let Some(peer) = peer {
-            return Ok(Some((TcpStream::from(stream), peer)));
-        }
-    }
 }
