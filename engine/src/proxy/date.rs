@@ -54,6 +54,16 @@ mod tests {
     }
 
     #[test]
+    fn another_second_has_another_text() {
+        let first = with(Instant::now(), <[u8]>::to_vec);
+        let end = Instant::now() + Duration::from_secs(10);
+        while with(Instant::now(), |text| text == first) {
+            assert!(Instant::now() < end, "it stands still");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
     fn it_is_what_the_clock_says() {
         let before = httpdate::fmt_http_date(SystemTime::now());
         let found = with(Instant::now(), |text| String::from_utf8(text.to_vec()).unwrap());
