@@ -214,24 +214,24 @@ impl Acceptor {
         }
     }
 
-    /// What the kernel has completed already: closing the listener would reset it. So the kernel is asked
-    /// itself: what the runtime has heard of it may be older.
+    /// What the kernel has completed already: closing the listener would reset it. It is the kernel
+    /// that is asked, since the runtime knows of what it has been told, and tells a little at a time.
     pub(super) fn waiting(&mut self) -> Option<(TcpStream, SocketAddr)> {
         if let Some(held) = self.held.take() {
             return Some(held);
         }
-        let (stream, peer) = accepted(&self.listener).ok()??;
+        let (stream, peer) = accepted(&self.listener).ok().flatten()?;
         Some((TcpStream::from_std(stream).ok()?, peer))
     }
 }
 
-/// A connection, if one is waiting that has not been given up by its client.
+/// A connection, if one is waiting that has not been given up by its client. It does not block.
 pub(super) fn accepted(
-    socket: &impl AsFd,
+    listener: impl AsFd,
 ) -> io::Result<Option<(std::net::TcpStream, SocketAddr)>> {
     loop {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (stream, peer) = match acceptfrom_with(socket, flags) {
+        let (stream, peer) = match acceptfrom_with(&listener, flags) {
             Ok(accepted) => accepted,
             Err(error) => match io::Error::from(error) {
                 error if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
@@ -412,6 +412,18 @@ mod tests {
         let (board, _held) = board(open);
         let found = board.better_than(me).map(|seat| seat.counters.open());
         assert_eq!(found, expected, "{me} of {open:?}");
+    }
+
+    /// Before the runtime has heard of any.
+    #[tokio::test]
+    async fn whoever_has_connected_is_taken_in_before_the_listener_closes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut acceptor = Acceptor::new(listener, Arc::default()).unwrap();
+        let clients: Vec<_> = (0..100).map(|_| std::net::TcpStream::connect(addr)).collect();
+        assert!(clients.iter().all(Result::is_ok));
+        assert_eq!(std::iter::from_fn(|| acceptor.waiting()).count(), clients.len());
     }
 
     #[test]
