@@ -1,7 +1,7 @@
 //! Which connections to upstreams are used again.
 
 use super::GET;
-use super::support::{Client, Gateway, Origin, Wire, one, within};
+use super::support::{Gateway, Origin, Wire, one, within};
 use engine::options::Keepalive;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
@@ -113,7 +113,7 @@ async fn a_connection_that_was_answered_within_the_body_is_not_used_again() {
     for framing in ["Content-Length: 8\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n8\r\nhalf"]
     {
         let asks = async {
-            let mut client: Client = gateway.connect().await;
+            let mut client = gateway.connect().await;
             client.send(format!("PUT /r HTTP/1.1\r\nHost: a\r\n{framing}")).await;
             assert_eq!(client.response().await.text(), "early");
             assert_eq!(gateway.ask(GET).await.text(), "good");
