@@ -54,5 +54,9 @@ mod tests {
             poll_fn(|cx| alarm.poll(after(deadline), cx)).await;
             assert_eq!(start.elapsed().as_secs(), expected);
         }
+        let pending = poll_fn(|cx| Poll::Ready(alarm.poll(after(100), cx).is_pending())).await;
+        assert!(pending);
+        poll_fn(|cx| alarm.poll(after(50), cx)).await;
+        assert_eq!(start.elapsed().as_secs(), 50);
     }
 }

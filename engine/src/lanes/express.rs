@@ -36,9 +36,6 @@ use upstream::Upstream;
 pub(crate) use io::Tokio;
 pub(crate) use ring::{Released, Ring, RingStream, lingers};
 
-/// `101 Switching Protocols`.
-const SWITCHING: u16 = 101;
-
 /// Whether the lane can carry the request.
 pub(crate) fn takes(exchange: &Exchange) -> bool {
     exchange.service().is_some_and(|service| service.tls.is_none() && !service.is_grpc())
@@ -88,6 +85,7 @@ impl<N: Io> Express<N> {
         stream: &mut BoundedStream<T>,
         upload: &mut Upload,
     ) -> Result<Done, Trouble> {
+        let is_first = exchange.balanced().is_none();
         let address = pipeline::choose(exchange).await?;
         let mut up = match self.pool.take(address) {
             Some(idle) => Upstream::new(idle),
@@ -95,7 +93,10 @@ impl<N: Io> Express<N> {
         };
         door::head::write_upstream(exchange.head(), &exchange.terms(), &mut up.wr);
         upload.begin(exchange, &mut up.wr);
-        let done = Talk::new(stream, exchange, &mut up, upload).hold().await?;
+        // The clock was looked at when the upstream was chosen, unless that was before another try, or a
+        // connection had to be made since.
+        let begun = exchange.balanced().filter(|_| is_first && up.is_reused());
+        let done = Talk::new(stream, exchange, &mut up, upload, begun).hold().await?;
         if let Some(rest) = up.rest().filter(|_| done.upstream_stays) {
             self.pool.keep(address, rest, done.at);
         }
@@ -137,10 +138,7 @@ async fn give_up<T: Transport>(
     stream: BoundedStream<T>,
     trouble: Trouble,
 ) -> Next {
-    let failure = match trouble.failure {
-        Failure::Timeout if trouble.begun == Some(SWITCHING) => Failure::TunnelSilent,
-        failure => failure,
-    };
+    let failure = trouble.failure;
     pipeline::report(&exchange, failure, &trouble.cause);
     if failure.parts() {
         exchange.part();

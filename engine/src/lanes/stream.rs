@@ -306,7 +306,7 @@ async fn converse(
         let upstream = upstream::reach(desk, service, None).await?;
         return carry(desk, socket, Vec::new(), upstream, service, meter).await;
     }
-    let Hello { bytes, name } = Box::pin(timely(desk, said_hello(&socket))).await?;
+    let Hello { bytes, name } = Box::pin(timely(desk, hello::receive(&socket))).await?;
     meter.moved_up(bytes.len());
     let sni = name.as_deref().map(str::as_bytes);
     let route = desk.find(&StreamView { over: Over::Tls, sni, source, destination })?;
@@ -335,10 +335,6 @@ async fn timely<T, E: Into<Failure>>(
     let limit = far(desk.station.options.streams.preread_timeout);
     let said = monoio::time::timeout(limit, said).await;
     said.map_err(|_| Failure::Late)?.map_err(Into::into)
-}
-
-async fn said_hello(socket: &Socket) -> Result<Hello, hello::Failed> {
-    hello::receive(socket).await
 }
 
 /// Carries what a client without TLS says; it has said `ahead` already.

@@ -54,6 +54,16 @@ mod tests {
     }
 
     #[test]
+    fn no_text_is_kept_for_longer() {
+        let mut now = Instant::now();
+        for _ in 0..3 {
+            with(now, |_| ());
+            assert!(KEPT.get().is_some_and(|kept| kept.until > now));
+            now += Duration::from_secs(2);
+        }
+    }
+
+    #[test]
     fn it_is_what_the_clock_says() {
         let before = httpdate::fmt_http_date(SystemTime::now());
         let found = with(Instant::now(), |text| String::from_utf8(text.to_vec()).unwrap());

@@ -1,12 +1,16 @@
 //! Bodies that are waited for, and bodies that pass as they come.
 
-use super::support::{Act, Gateway, Origin, Wire, has_one_pool, one, within};
+use super::support::{Gateway, Origin, Wire, config, has_one_pool, one, within};
 use super::{GET, ours};
 use model::Config;
+use model::testing::service;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+
+/// More than all buffers on the way.
+const MUCH: usize = 64_000_000;
 
 const CHUNKED: &str = "POST /r HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
 
@@ -247,18 +251,95 @@ async fn say(origin: &mut Wire<TcpStream>, text: &str) {
 
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_given_up_and_holds_little() {
-    let origin = Origin::start(|_| Act::ok(&"x".repeat(30_000_000))).await;
-    let (gateway, _directory) = keeping(&origin.url(""), |options| {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (gateway, _directory) = keeping(&url, |options| {
         options.door.send_timeout = Duration::from_millis(100);
     })
     .await;
     let mut client = gateway.connect().await;
     client.send(GET).await;
-    // Thirty megabytes are more than all buffers on the way.
+    let mut origin = Wire::new(within(listener.accept()).await.unwrap().0);
+    origin.head().await.unwrap();
+    say(&mut origin, &format!("HTTP/1.1 200 OK\r\nContent-Length: {MUCH}\r\n\r\n")).await;
+    assert!(within(origin.stream.write_all(&vec![b'x'; MUCH])).await.is_err(), "all of it is held");
     let ended = async {
         while gateway.handle.stats().open() > 0 {
             tokio::task::yield_now().await;
         }
     };
     within(ended).await;
+}
+
+#[tokio::test]
+async fn unbuffered_an_upstream_that_reads_nothing_stops_its_client() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let gateway = Gateway::start(route(&url, "request_buffering", false)).await;
+    let mut client = gateway.connect().await;
+    client.send(format!("PUT /r HTTP/1.1\r\nHost: a\r\nContent-Length: {MUCH}\r\n\r\n")).await;
+    let _origin = within(listener.accept()).await.unwrap().0;
+    let body = vec![b'x'; MUCH];
+    let sent = client.0.stream.write_all(&body);
+    let sent = tokio::time::timeout(Duration::from_secs(1), sent).await;
+    assert!(sent.is_err(), "all of it is held");
+}
+
+#[tokio::test]
+async fn unbuffered_an_upstream_that_answers_and_hangs_up_is_heard() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let gateway = Gateway::start(route(&url, "request_buffering", false)).await;
+    let mut client = gateway.connect().await;
+    client.send(format!("PUT /r HTTP/1.1\r\nHost: a\r\nContent-Length: {MUCH}\r\n\r\n")).await;
+    let mut origin = Wire::new(within(listener.accept()).await.unwrap().0);
+    let (mut hears, mut says) = client.0.stream.into_split();
+    let sending = tokio::spawn(async move { says.write_all(&vec![b'x'; MUCH]).await });
+    // Until the way is full; closed with something unread, it is reset.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    say(&mut origin, "HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno").await;
+    drop(origin);
+    let response = within(Wire::new(&mut hears).response(false)).await.unwrap();
+    assert_eq!((response.status, response.text()), (413, "no"));
+    sending.abort();
+}
+
+/// What counts is how long nothing moves, not how long it takes in all.
+#[tokio::test]
+async fn whoever_goes_on_is_waited_for() {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    const PIECES: usize = 6;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let service = service("s").url(&url).with("read_timeout", 1000).with("retries", 0).build();
+    let unbuffered = model::testing::route("r").path("/r").with("request_buffering", false);
+    let config = config([service.clone()], [unbuffered.to(&service).build()]);
+    let gateway = Gateway::with(config, 1, |options| options.door.body_timeout = PATIENCE).await;
+    let pause = async || tokio::time::sleep(PATIENCE / 4).await;
+    let origin = async {
+        let mut wire = Wire::new(within(listener.accept()).await.unwrap().0);
+        wire.head().await.unwrap();
+        within(wire.take(PIECES)).await.unwrap();
+        for _ in 0..PIECES {
+            pause().await;
+            say(&mut wire, "HTTP/1.1 103 Early\r\n\r\n").await;
+        }
+        say(&mut wire, &format!("HTTP/1.1 200 OK\r\nContent-Length: {PIECES}\r\n\r\n")).await;
+        for _ in 0..PIECES {
+            pause().await;
+            say(&mut wire, "x").await;
+        }
+    };
+    let asks = async {
+        let mut client = gateway.connect().await;
+        client
+            .send(format!("PUT /r HTTP/1.1\r\nHost: a\r\nContent-Length: {PIECES}\r\n\r\n"))
+            .await;
+        for _ in 0..PIECES {
+            pause().await;
+            client.send("x").await;
+        }
+        assert_eq!(client.response().await.text(), "xxxxxx");
+    };
+    tokio::join!(origin, asks);
 }

@@ -136,6 +136,29 @@ async fn shutting_down_waits_for_answers_and_accepts_no_more() {
     within(leaving).await.unwrap();
 }
 
+/// More than a task of the runtime takes at a time.
+#[tokio::test]
+async fn who_waits_for_a_place_has_one_when_the_rest_leave() {
+    let origin = Origin::plain().await;
+    let config = one(&origin.url(""), |r| r.path("/r"));
+    let gateway = Gateway::with(config, 1, |options| options.connections = Some(1)).await;
+    let mut first = gateway.connect().await;
+    assert_eq!(first.ask(GET).await.status, 200);
+    let mut waiting = Vec::new();
+    for _ in 0..300 {
+        let mut client = gateway.connect().await;
+        client.send(GET).await;
+        waiting.push(client);
+    }
+    assert_eq!(gateway.handle.stats().open(), 1);
+    let leaving = tokio::spawn(gateway.handle.shutdown(Duration::from_secs(60)));
+    for client in &mut waiting {
+        assert_eq!(client.response().await.text(), "hello");
+    }
+    drop(first);
+    within(leaving).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_connection_that_stays_idle_is_cut_off_in_the_end() {
     let gateway = Gateway::start(config([], [])).await;

@@ -35,6 +35,23 @@ async fn every_request_has_its_line_in_the_access_log() {
 }
 
 #[tokio::test]
+async fn half_an_answer_is_logged_as_far_as_it_came() {
+    let (lines, mut logged) = tokio::sync::mpsc::unbounded_channel();
+    let half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
+    let origin = Origin::start(|_| Act::SayAndClose(half.to_vec())).await;
+    let gateway = Gateway::with(one(&origin.url(""), |r| r.path("/r")), 1, |options| {
+        let take = move |line| lines.send(line).unwrap_or_default();
+        options.access_log = Some(engine::options::LogSink::new(take));
+    })
+    .await;
+    let mut client = gateway.connect().await;
+    client.send(GET).await;
+    assert!(within(client.0.response(false)).await.is_none());
+    let line = within(logged.recv()).await.unwrap();
+    assert!(line.contains("\"GET /r HTTP/1.1\" 200 4 "), "{line}");
+}
+
+#[tokio::test]
 async fn no_line_is_left_behind_when_the_engine_stops() {
     const REQUESTS: usize = 30;
     for in_order in [true, false] {

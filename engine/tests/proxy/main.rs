@@ -16,6 +16,8 @@ mod express {
     mod framing;
     mod kept;
     mod lanes; // between which one is chosen
+    #[path = "../ring/leaving.rs"]
+    mod leaving;
     mod lifecycle;
     mod logs;
     mod messages;

@@ -87,3 +87,90 @@ async fn a_connection_that_was_idle_for_long_is_closed() {
         assert_eq!(response.status, 204);
     }
 }
+
+/// An origin's first connection is answered so, and never used again; the second is answered well.
+async fn asked_elsewhere(listener: &TcpListener, answer: &str) {
+    let mut first = Wire::new(within(listener.accept()).await.unwrap().0);
+    within(first.head()).await.unwrap();
+    first.stream.write_all(answer.as_bytes()).await.unwrap();
+    let mut second = Wire::new(within(listener.accept()).await.unwrap().0);
+    within(second.head()).await.unwrap();
+    second.stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood").await.unwrap();
+    assert!(within(first.head()).await.is_none(), "something came on it behind {answer:?}");
+}
+
+/// An answer's rest would be taken for the next one.
+#[tokio::test]
+async fn a_connection_on_which_more_was_said_than_asked_for_is_not_used_again() {
+    const EVIL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    for (method, answer) in [
+        ("GET", format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok{EVIL}")),
+        ("GET", format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{EVIL}")),
+        ("GET", format!("HTTP/1.1 204 No\r\n\r\n{EVIL}")),
+        ("HEAD", format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{EVIL}", EVIL.len())),
+        ("GET", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok".to_owned()),
+        ("GET", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned()),
+    ] {
+        let gateway = Gateway::start(one(&url, |r| r.path("/r"))).await;
+        let asks = async {
+            let mut client = gateway.connect().await;
+            let request = format!("{method} /r HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert!(client.ask(&request).await.status < 300, "{answer:?}");
+            assert_eq!(client.ask(GET).await.text(), "good", "{answer:?}");
+        };
+        tokio::join!(asks, asked_elsewhere(&listener, &answer));
+    }
+}
+
+/// The next request's head would be taken for the rest of this one's body.
+#[tokio::test]
+async fn a_connection_that_was_answered_within_the_body_is_not_used_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let route = one(&url, |r| r.path("/r").with("request_buffering", false));
+    let gateway = Gateway::start(route).await;
+    for framing in ["Content-Length: 8\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n8\r\nhalf"]
+    {
+        let asks = async {
+            let mut client = gateway.connect().await;
+            client.send(format!("PUT /r HTTP/1.1\r\nHost: a\r\n{framing}")).await;
+            assert_eq!(client.response().await.text(), "early");
+            assert_eq!(gateway.ask(GET).await.text(), "good");
+        };
+        let early = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly";
+        tokio::join!(asks, asked_elsewhere(&listener, early));
+    }
+}
+
+/// It has been idle since the end of its answer, however long that took.
+#[tokio::test]
+async fn a_connection_with_a_slow_answer_is_used_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = one(&format!("http://{}", listener.local_addr().unwrap()), |r| r.path("/r"));
+    let gateway = Gateway::with(config, 1, |options| {
+        options.keepalive.idle_timeout = Some(Duration::from_secs(3));
+    })
+    .await;
+    let origin = async {
+        let mut wire = Wire::new(within(listener.accept()).await.unwrap().0);
+        for pause in [3200, 0] {
+            within(wire.head()).await.unwrap();
+            wire.stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+                .await
+                .unwrap();
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            wire.stream.write_all(b"half").await.unwrap();
+        }
+    };
+    let asks = async {
+        let mut client = gateway.connect().await;
+        assert_eq!(client.ask(GET).await.text(), "halfhalf");
+        // The pool has been looked through meanwhile.
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        assert_eq!(client.ask(GET).await.text(), "halfhalf");
+    };
+    tokio::join!(origin, asks);
+}

@@ -357,6 +357,45 @@ async fn what_may_have_been_done_is_not_asked_for_again_on_a_connection_gone_sta
     }
 }
 
+/// However long one has taken to show that it is stale, the next has its time.
+#[tokio::test]
+async fn each_try_has_all_of_its_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let gateway =
+        gateway(service("s").url(&url).with("retries", 0).with("read_timeout", 3000)).await;
+    let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let origin = async {
+        let (mut first, mut second) = (
+            within(listener.accept()).await.unwrap().0,
+            within(listener.accept()).await.unwrap().0,
+        );
+        for stream in [&mut first, &mut second] {
+            request(stream).await.unwrap();
+        }
+        // Both are idle then, and either may be asked first.
+        first.write_all(ok).await.unwrap();
+        second.write_all(ok).await.unwrap();
+        let (stale, mut other) = tokio::select! {
+            asked = request(&mut first) => asked.map(|_| (first, second)),
+            asked = request(&mut second) => asked.map(|_| (second, first)),
+        }
+        .unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        drop(stale);
+        request(&mut other).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        other.write_all(ok).await.unwrap();
+    };
+    let asks = async {
+        let get = with_body("GET", "");
+        let (one, other) = tokio::join!(gateway.ask(&get), gateway.ask(&get));
+        assert_eq!((one.status, other.status), (200, 200));
+        assert_eq!(gateway.ask(&get).await.status, 200);
+    };
+    tokio::join!(asks, origin);
+}
+
 /// One that answers the first request of a connection; of the first connection, it reads a
 /// second and closes, as one does that has just decided to.
 struct Stale {

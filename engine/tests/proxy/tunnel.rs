@@ -3,6 +3,7 @@
 use super::support::{Act, Gateway, Origin, Wire, config, one, within};
 use engine::options::LogSink;
 use model::testing::{route, service};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +20,8 @@ enum End {
     Reset,
     /// It says nothing any more.
     Silence,
+    /// It says that this was all.
+    Finish,
 }
 
 /// An upstream that switches, sends a frame and, when it may, ends the tunnel so.
@@ -34,14 +37,15 @@ async fn ending(end: End, may: oneshot::Receiver<()>) -> String {
         match end {
             End::Reset => wire.stream.set_zero_linger().unwrap(),
             End::Silence => drop(wire.stream.read(&mut [0]).await),
+            End::Finish => wire.stream.shutdown().await.unwrap(),
         }
     });
     url
 }
 
 #[tokio::test]
-async fn a_tunnel_that_breaks_just_ends() {
-    for end in [End::Reset, End::Silence] {
+async fn a_tunnel_that_an_upstream_ends_just_ends() {
+    for end in [End::Reset, End::Silence, End::Finish] {
         let (arrived, may) = oneshot::channel();
         let url = ending(end, may).await;
         let patience = if matches!(end, End::Silence) { 300 } else { 60_000 };
@@ -144,6 +148,21 @@ async fn a_websocket_is_tunnelled() {
         (received.one("Upgrade"), received.one("Sec-WebSocket-Key")),
         (Some("websocket"), Some("k"))
     );
+}
+
+#[tokio::test]
+async fn a_tunnel_lives_for_as_long_as_something_is_said() {
+    let origin = Origin::start(|_| Act::Echo(SWITCH.into())).await;
+    let service = service("s").url(&origin.url("")).with("read_timeout", 1000).build();
+    let route = route("r").path("/r").to(&service).build();
+    let gateway = Gateway::start(config([service], [route])).await;
+    let mut client = gateway.connect().await;
+    assert_eq!(client.ask(UPGRADE).await.status, 101);
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        client.send(FRAME).await;
+        assert_eq!(within(client.0.take(FRAME.len())).await.unwrap(), FRAME);
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,12 @@ const CHUNKED: &str =
 
 /// A gateway with a service in cleartext on `/r`, one in TLS on `/t`, and what it logs.
 async fn both_lanes() -> (Gateway, Arc<Mutex<Vec<String>>>) {
+    both_lanes_with(|_| {}).await
+}
+
+async fn both_lanes_with(
+    change: impl FnOnce(&mut engine::Options),
+) -> (Gateway, Arc<Mutex<Vec<String>>>) {
     let (plain, secure) =
         (Origin::plain().await, Origin::secure(|_| Act::ok("by the other lane")).await);
     let (r, t) = (
@@ -26,6 +32,7 @@ async fn both_lanes() -> (Gateway, Arc<Mutex<Vec<String>>>) {
     let gateway = Gateway::with(config([r, t], routes), 1, |options| {
         options.listen[0].http2 = true;
         options.access_log = Some(LogSink::new(move |line| log.lock().unwrap().push(line)));
+        change(options);
     })
     .await;
     (gateway, lines)
@@ -86,6 +93,38 @@ async fn nothing_is_lost_of_what_was_sent_at_once() {
         hear(&mut client, "by the other lane").await;
         hear(&mut client, "hello").await;
     }
+}
+
+/// A read is under way when the second request is found, and may yet have read what comes just then.
+#[tokio::test]
+async fn nothing_is_lost_of_what_arrives_on_the_way() {
+    let (gateway, _lines) = both_lanes().await;
+    for round in 0..200 {
+        let mut client = gateway.connect().await;
+        client.send([EXPRESS, OTHER].concat()).await;
+        for _ in 0..round {
+            tokio::task::yield_now().await;
+        }
+        client.send([CHUNKED, OTHER, EXPRESS].concat()).await;
+        for text in ["hello", "by the other lane", "hello", "by the other lane", "hello"] {
+            hear(&mut client, text).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_connection_goes_along() {
+    let (gateway, _lines) = both_lanes_with(|options| options.door.requests = 3).await;
+    let mut client = gateway.connect().await;
+    for (request, connection) in [(EXPRESS, "keep-alive"), (OTHER, "keep-alive"), (OTHER, "close")]
+    {
+        assert_eq!(client.ask(request).await.one("Connection"), Some(connection));
+    }
+    assert!(client.is_closed().await);
+    let mut client = gateway.connect().await;
+    client.send(OTHER.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).await;
+    hear(&mut client, "by the other lane").await;
+    assert!(client.is_closed().await);
 }
 
 #[tokio::test]

@@ -145,6 +145,7 @@ async fn leaving_waits_for_those_who_talk_and_not_for_the_silent() {
         let socket = client(&setting).await;
         socket.send(b"hello").await.unwrap();
         heard(&socket).await;
+        let late = client(&setting).await;
         let since = Instant::now();
         let Setting { gateway, .. } = setting;
         let leaving = tokio::spawn(gateway.handle.shutdown(Duration::from_secs(30)));
@@ -152,7 +153,12 @@ async fn leaving_waits_for_those_who_talk_and_not_for_the_silent() {
             tokio::time::sleep(Duration::from_millis(300)).await;
             socket.send(b"more").await.unwrap();
             assert!(heard(&socket).await.starts_with(b"more by "));
+            // Nobody begins any more.
+            late.send(b"late").await.unwrap();
         }
+        let mut buffer = [0];
+        let nothing = tokio::time::timeout(Duration::from_millis(50), late.recv(&mut buffer));
+        assert!(nothing.await.is_err());
         within(leaving).await.unwrap();
         let took = since.elapsed();
         assert!(took > Duration::from_secs(2) && took < Duration::from_secs(15), "{took:?}");

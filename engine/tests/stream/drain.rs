@@ -47,6 +47,48 @@ async fn streams_finish_while_no_more_are_let_in() {
     }
 }
 
+/// Some wait for a place when the order comes: they have connected, and are served.
+#[tokio::test]
+async fn who_waits_for_a_place_has_one_when_the_rest_leave() {
+    for backend in BACKENDS {
+        let addr = Peer::echo("!").await;
+        let few = |options: &mut engine::Options| options.connections = Some(2);
+        let setting = Setting::with(backend, tcp(), all_to(addr), 1, few).await;
+        let mut served = Vec::new();
+        for _ in 0..2 {
+            let mut client = setting.connect().await;
+            client.write_all(b"x").await.unwrap();
+            read(&mut client, "x").await;
+            served.push(client);
+        }
+        let mut waiting = Vec::new();
+        for _ in 0..5 {
+            let mut client = setting.connect().await;
+            client.write_all(b"hello").await.unwrap();
+            waiting.push(client);
+        }
+        let Setting { gateway, .. } = setting;
+        let open = || gateway.handle.stats().streams[0].open;
+        within(async {
+            while gateway.handle.stats().streams[0].pauses == 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(open(), 2);
+        // One of them goes, and one of those who wait has its place.
+        drop(served.pop());
+        read(&mut waiting[0], "hello").await;
+        assert_eq!(open(), 2);
+        let leaving = tokio::spawn(gateway.handle.shutdown(Duration::from_secs(60)));
+        for client in &mut waiting[1..] {
+            read(client, "hello").await;
+        }
+        drop((served, waiting));
+        within(leaving).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn who_is_left_at_the_limit_is_cut_off() {
     for backend in BACKENDS {

@@ -242,6 +242,45 @@ async fn who_does_not_say_whom_it_wants_is_not_waited_for() {
     }
 }
 
+/// A client that says whom it wants, and nothing more.
+#[tokio::test]
+async fn who_does_not_finish_its_handshake_is_not_waited_for() {
+    let listener = Peer::listen().await;
+    tokio::spawn(Hello::to("a.test").with(listener.addr));
+    let mut hello = vec![0; 4096];
+    let length = within(listener.accept().await.read(&mut hello)).await.unwrap();
+    for backend in BACKENDS {
+        let service = at("tcp", loopback()).build();
+        let route = for_name("tls", "a.test").to(&service).build();
+        let (mut config, here) = (config([service], [route]), ec("here"));
+        shown(&mut config, &here, &["a.test"]);
+        let hasty =
+            |options: &mut engine::Options| options.door.head_timeout = Duration::from_millis(200);
+        let setting = Setting::with(backend, StreamListen::tls(loopback()), config, 1, hasty).await;
+        let mut client = setting.connect().await;
+        client.write_all(&hello[..length]).await.unwrap();
+        rest(&mut client).await;
+        assert_eq!(setting.outcomes(1).await, [format!("TCP 500 0 {length}")]);
+    }
+}
+
+/// The far side takes nothing, while the near side goes on talking through TLS.
+#[tokio::test]
+async fn who_takes_nothing_of_what_was_opened_is_closed() {
+    for backend in BACKENDS {
+        let (peer, here) = (Peer::listen().await, ec("here"));
+        let service = at("tcp", peer.addr).with("write_timeout", 300).build();
+        let route = for_name("tls", "a.test").to(&service).build();
+        let setting = with(backend, [service], [route], &[(&here, &["a.test"])]).await;
+        let mut client = Hello::to("a.test").with(setting.addr).await.unwrap();
+        let _upstream = peer.accept().await;
+        let chunk = vec![0; 1 << 20];
+        within(async { while client.0.stream.write_all(&chunk).await.is_ok() {} }).await;
+        let line = setting.outcomes(1).await.remove(0);
+        assert!(line.starts_with("TCP 200 0 "), "{line}");
+    }
+}
+
 /// A route for TLS is not for a listener without, nor the other way round.
 #[tokio::test]
 async fn listeners_have_their_routes() {

@@ -5,6 +5,7 @@ use crate::setting::{
 };
 use crate::support::within;
 use engine::options::StreamListen;
+use socket2::{Domain, Socket, Type};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -133,6 +134,52 @@ async fn who_is_not_there_is_tried_again_and_then_given_up() {
     }
 }
 
+/// One whose queue of connections is full: the kernel ignores who would join.
+#[tokio::test]
+async fn connecting_takes_so_long_and_no_longer() {
+    for backend in BACKENDS {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&loopback().into()).unwrap();
+        listener.listen(0).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let join = |_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.connect_timeout(&addr, Duration::from_millis(100)).ok().map(|()| socket)
+        };
+        let _joined: Vec<_> = (0..16).map_while(join).collect();
+        let service = at("tcp", addr.as_socket().unwrap());
+        let service = service.with("connect_timeout", 200).with("retries", 1).build();
+        let routes = [over("tcp").to(&service).build()];
+        let setting = Setting::new(backend, tcp(), config([service], routes)).await;
+        let since = Instant::now();
+        assert_eq!(rest(&mut setting.connect().await).await, "");
+        assert!(since.elapsed() >= Duration::from_millis(400), "{:?}", since.elapsed());
+        assert_eq!(setting.outcomes(1).await, ["TCP 502 0 0"]);
+    }
+}
+
+#[tokio::test]
+async fn who_shakes_no_hands_is_tried_as_often() {
+    for backend in BACKENDS {
+        for hangs in [true, false] {
+            let peer = Peer::listen().await;
+            let service = at("tls", peer.addr).with("connect_timeout", 200).with("retries", 2);
+            let service = service.build();
+            let routes = [over("tcp").to(&service).build()];
+            let setting = Setting::new(backend, tcp(), config([service], routes)).await;
+            let mut client = setting.connect().await;
+            let mut tried = Vec::new();
+            for _ in 0..3 {
+                tried.extend(Some(peer.accept().await).filter(|_| hangs));
+            }
+            assert_eq!(rest(&mut client).await, "");
+            assert_eq!(setting.outcomes(1).await, ["TCP 502 0 0"]);
+            let again = tokio::time::timeout(Duration::from_millis(10), peer.accept()).await;
+            assert!(again.is_err(), "more than two tries again");
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_is_silent_for_too_long_is_closed() {
     for backend in BACKENDS {
@@ -143,14 +190,15 @@ async fn who_is_silent_for_too_long_is_closed() {
         let mut client = setting.connect().await;
         let mut upstream = peer.accept().await;
         // Any byte, either way, is a sign of life.
+        let mut since = Instant::now();
         for _ in 0..4 {
             tokio::time::sleep(Duration::from_millis(120)).await;
+            since = Instant::now();
             upstream.write_all(b".").await.unwrap();
             read(&mut client, ".").await;
         }
-        let since = Instant::now();
         assert_eq!(rest(&mut client).await, "");
-        assert!(since.elapsed() >= Duration::from_millis(250), "{:?}", since.elapsed());
+        assert!(since.elapsed() >= Duration::from_millis(300), "{:?}", since.elapsed());
         assert_eq!(rest(&mut upstream).await, "");
         assert_eq!(setting.outcomes(1).await, ["TCP 200 4 0"]);
     }

@@ -35,7 +35,7 @@ pub(super) struct Done {
     pub(super) client_stays: bool,
     /// The upstream goes on with its connection.
     pub(super) upstream_stays: bool,
-    /// When the answer began.
+    /// When that was, or shortly before.
     pub(super) at: Instant,
 }
 
@@ -49,19 +49,21 @@ pub(super) struct Talk<'a, T: Transport, S> {
     interim: u32,
     /// When something last moved; not known where nobody has looked at the clock since.
     moved: Option<Instant>,
+    /// The upstream has been waited for to take more.
+    stuck: bool,
 }
 
 impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
+    /// `begun`: when this try did, if somebody has looked at the clock.
     pub(super) fn new(
         stream: &'a mut BoundedStream<T>,
         exchange: &'a mut Exchange,
         up: &'a mut Upstream<S>,
         upload: &'a mut Upload,
+        begun: Option<Instant>,
     ) -> Self {
-        // The clock was looked at when the upstream was chosen, unless that was before another try, or a
-        // connection had to be made since.
-        let moved = exchange.balanced().filter(|_| exchange.tries() == 1 && up.is_reused());
-        Talk { stream, exchange, up, upload, heads: HeadReader::default(), interim: 0, moved }
+        let (heads, interim, stuck) = (HeadReader::default(), 0, false);
+        Talk { stream, exchange, up, upload, heads, interim, moved: begun, stuck }
     }
 
     /// Sends the request, whose head is in the upstream's buffer, and passes the answer on.
@@ -78,7 +80,13 @@ impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
         if status == SWITCHING {
             return self.tunnel(at).await;
         }
-        let passed = poll_fn(|cx| self.poll_body(&mut download, cx)).await;
+        let mut has_waited = false;
+        let passed = poll_fn(|cx| {
+            let passed = self.poll_body(&mut download, cx);
+            has_waited |= passed.is_pending();
+            passed
+        });
+        let passed = passed.await;
         let sent = download.sent;
         if let Err(trouble) = passed {
             return Err(Trouble { begun: Some(status), sent, ..trouble });
@@ -90,7 +98,7 @@ impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
                 && !download.ends_with_connection()
                 && self.upload.is_read()
                 && self.up.listens(),
-            at,
+            at: if has_waited { Instant::now() } else { at },
         })
     }
 
@@ -152,10 +160,14 @@ impl<'a, T: Transport, S: Transport> Talk<'a, T, S> {
             let waits = self.poll_upload(cx)?.is_pending();
             let held = self.up.wr.len();
             if self.up.poll_send(cx).is_pending() {
+                self.stuck = true;
                 if self.up.wr.len() < held {
                     self.moved = None;
                 }
                 return Ok(Sending::Upstream);
+            }
+            if std::mem::take(&mut self.stuck) {
+                self.moved = None;
             }
             match (waits, self.upload.is_read()) {
                 (_, true) => return Ok(Sending::Done),

@@ -75,7 +75,7 @@ fn name_in(bytes: &[u8]) -> Result<Option<Option<Box<str>>>, Failed> {
         // What a record begins with is looked at as soon as it is there.
         match rest.0 {
             [] => return Ok(None),
-            [HANDSHAKE] | [HANDSHAKE, 3] | [HANDSHAKE, 3, ..] => {}
+            [HANDSHAKE] | [HANDSHAKE, 3, ..] => {}
             _ if message.is_empty() => return Err(Failed::NotTls),
             _ => return Err(Failed::Damaged),
         }

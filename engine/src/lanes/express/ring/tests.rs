@@ -23,11 +23,13 @@ fn on_rings<F: Future<Output = ()>>(test: impl Fn() -> F) {
     }
 }
 
-/// Both ends of a connection: one on the ring, the other its peer.
+/// Both ends of a connection: one on the ring, the other its peer. Children would inherit the former.
 fn connected() -> (RingStream, Peer) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = Peer::connect(listener.local_addr().unwrap()).unwrap();
-    (RingStream::from_std(listener.accept().unwrap().0).unwrap(), peer)
+    let near = listener.accept().unwrap().0;
+    fcntl_setfd(&near, FdFlags::empty()).unwrap();
+    (RingStream::from_std(near).unwrap(), peer)
 }
 
 #[test]
@@ -123,7 +125,6 @@ fn it_leaves_as_other_runtimes_want_it() {
     on_rings(|| async {
         for is_reading in [false, true] {
             let (mut stream, mut peer) = connected();
-            rustix::io::fcntl_setfd(&peer, FdFlags::empty()).unwrap();
             if is_reading {
                 stream.rest();
                 ring::step_aside().await;
