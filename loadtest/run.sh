@@ -15,7 +15,7 @@ usage() {
     cat <<'END'
 Usage: loadtest/run.sh [OPTION...]
 
-  --scenario LIST   only these, separated by commas (all of loadtest/scenarios/)
+  --scenario LIST   only these, separated by commas (all of loadtest/scenarios/); `streams` stands for all streams-…
   --beside LIST     only these rivals (all of loadtest/rivals/ that are installed)
   --rounds N        turns of each proxy in each scenario (3)
   --seconds N       of load per turn (2)
@@ -27,21 +27,22 @@ Usage: loadtest/run.sh [OPTION...]
   --keep            leave the report in loadtest/runs/ rather than in target/loadtest/
   --list            name scenarios and rivals, and exit
 
-Variables: USE_GATEWAY=FILE and USE_FLOOR=FILE (build nothing), LOADTEST_PORT=19000 (the first of 50 ports).
+Variables: USE_GATEWAY=FILE and USE_FLOOR=FILE (build nothing), LOADTEST_PORT=19000 (the first of 60 ports).
 END
 }
 
-# Ours, and what is said in the configuration of each: a line here is a row of every table.
+# Ours, what is asked of each, and what is said in its configuration: a line here is a row of each table.
 readonly GATEWAYS=(
-    'gateway: express_lane = on'
-    'gateway-pingora: express_lane = off'
-    'gateway-uring: io_backend = io_uring'
+    'gateway: http https http2 tcp: express_lane = on'
+    'gateway-pingora: http https http2: express_lane = off'
+    'gateway-uring: http https http2: io_backend = io_uring'
+    'gateway-epoll: tcp: stream_backend = epoll'
 )
 
 ROUNDS=3 SECONDS_EACH=2 EACH_CONNECTIONS=64 WORKERS=1 KEEP=no QUICK=no
 SCENARIOS=() RIVALS=() PROXY_CORES='' LOAD_CORES=''
 WARM_UP=1 # seconds of load that are not counted
-readonly PORTS=50
+readonly PORTS=60
 
 main() {
     read_options "$@"
@@ -89,14 +90,18 @@ read_options() {
     ((${#SCENARIOS[@]})) || mapfile -t SCENARIOS < <(scenarios)
 }
 
-# read_names OPTION LIST KIND: into NAMES, each of which is one of those that KIND prints.
+# read_names OPTION LIST KIND: into NAMES, each of which is one of those that KIND prints, or what
+# several of them begin with before a dash.
 read_names() {
-    local name known
-    known=" $("$3" | paste -sd ' ') "
-    IFS=, read -ra NAMES <<<"$2"
-    ((${#NAMES[@]})) || die "$1 takes names, not '$2'"
-    for name in "${NAMES[@]}"; do
-        [[ $known == *" $name "* ]] || die "$1: there is no '$name', only$known"
+    local name known these named
+    mapfile -t known < <("$3")
+    IFS=, read -ra named <<<"$2"
+    ((${#named[@]})) || die "$1 takes names, not '$2'"
+    NAMES=()
+    for name in "${named[@]}"; do
+        mapfile -t these < <(printf '%s\n' "${known[@]}" | grep -xF -e "$name" || printf '%s\n' "${known[@]}" | grep "^$name-")
+        ((${#these[@]})) || die "$1: there is no '$name', only ${known[*]}"
+        NAMES+=("${these[@]}")
     done
 }
 
@@ -143,6 +148,7 @@ start_origin() {
     HOME_OF=$DIR/origin
     mkdir -p "$HOME_OF/tmp" "$HOME_OF/site"
     head -c 65536 /dev/zero | tr '\0' x >"$HOME_OF/site/64k"
+    head -c 1048576 /dev/zero | tr '\0' x >"$HOME_OF/site/1m"
     fill_in loadtest/origin/nginx.conf "$HOME_OF/nginx.conf"
     spawn origin "${on_load[@]}" nginx -p "$HOME_OF" -e stderr -c nginx.conf
     wait_for 10 "the origin answers" answers "http://127.0.0.1:$ORIGIN_PORT/"
@@ -248,7 +254,8 @@ take_turns() {
 turn() {
     local name=$1 seconds=$2 command status=()
     shift 2
-    ((WORKERS == 1)) || ! is_ours "$name" || status=(--status "$(status_of "$name")")
+    # Streams have no requests to count.
+    ((WORKERS == 1)) || [[ $SPEAKS == tcp ]] || ! is_ours "$name" || status=(--status "$(status_of "$name")")
     set_command "$(url_of "$name" "$SPEAKS" "$ASK")" "$seconds"
     "${on_load[@]}" python3 -B loadtest/run/measure.py --proxy "$name" --pid "${CHILD[$name]}" "${status[@]}" "$@" \
         -- "${command[@]}"
@@ -291,7 +298,7 @@ run_k6() {
     [[ $QUICK == no ]] && has k6 || return 0
     local script name log ours=()
     for name in "${PROXIES[@]}"; do
-        ! is_ours "$name" || ours+=("$name")
+        ! is_ours "$name" || ! speaks "$name" http || ours+=("$name")
     done
     read_scenario small
     start_proxies "${ours[@]}"

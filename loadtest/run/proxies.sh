@@ -2,7 +2,7 @@
 # The proxies of run.sh: ours and the rivals, how each is started, and where it listens. Sourced.
 #
 # A rival is a folder of loadtest/rivals with a rival.sh, which says RIVAL_SPEAKS (of http, https,
-# http2) and has `rival_version` (a line; fails where the rival cannot run, and may say why) and
+# http2, tcp) and has `rival_version` (a line; fails where the rival cannot run, and may say why) and
 # `rival_start`.
 
 PROXIES=()  # names of those that run, in the order of the table
@@ -24,7 +24,7 @@ choose_proxies() {
     local each name version named=${#RIVALS[@]}
     for each in "${GATEWAYS[@]}"; do
         PROXIES+=("${each%%:*}")
-        VERSIONS+=("${each%%:*} ($(gateway_version), ${each#*: })")
+        VERSIONS+=("${each%%:*} ($(gateway_version), ${each##*: })")
     done
     ((named)) || mapfile -t RIVALS < <(rivals)
     for name in "${RIVALS[@]}"; do
@@ -39,18 +39,15 @@ choose_proxies() {
     done
 }
 
-is_ours() {
-    local each
-    for each in "${GATEWAYS[@]}"; do
-        [[ ${each%%:*} != "$1" ]] || return 0
-    done
-    return 1
-}
+is_ours() { [[ -n $(said_of "$1") ]]; }
+
+# said_of NAME: its line of GATEWAYS; nothing if it is none of ours.
+said_of() { printf '%s\n' "${GATEWAYS[@]}" | grep "^$1: " || true; }
 
 # become NAME: from here on RIVAL_SPEAKS, rival_version and rival_start are this one's.
 become() {
     if is_ours "$1"; then
-        RIVAL_SPEAKS='http https http2'
+        RIVAL_SPEAKS=$(said_of "$1" | cut -d : -f 2)
         rival_start() { start_ours; }
     else
         # shellcheck source=/dev/null
@@ -63,23 +60,23 @@ speaks() {
     [[ " $RIVAL_SPEAKS " == *" $2 "* ]]
 }
 
-# read_ports NAME: PORT for cleartext, TLS_PORT, and STATUS_PORT, of ours alone.
+# read_ports NAME: PORT for cleartext, TLS_PORT, STREAM_PORT, and STATUS_PORT, of ours alone.
 read_ports() {
     local at
     for at in "${!PROXIES[@]}"; do
-        [[ ${PROXIES[at]} != "$1" ]] || PORT=$((LOADTEST_PORT + 10 + 3 * at))
+        [[ ${PROXIES[at]} != "$1" ]] || PORT=$((LOADTEST_PORT + 10 + 4 * at))
     done
-    TLS_PORT=$((PORT + 1)) STATUS_PORT=$((PORT + 2))
+    TLS_PORT=$((PORT + 1)) STATUS_PORT=$((PORT + 2)) STREAM_PORT=$((PORT + 3))
 }
 
 # url_of NAME SPEAKS PATH: of a route that is served, and the path behind it.
 url_of() {
     read_ports "$1"
-    if [[ $2 == http ]]; then
-        printf 'http://127.0.0.1:%s/load%s' "$PORT" "$3"
-    else
-        printf 'https://127.0.0.1:%s/load%s' "$TLS_PORT" "$3"
-    fi
+    case $2 in
+        http) printf 'http://127.0.0.1:%s/load%s' "$PORT" "$3" ;;
+        tcp) printf 'http://127.0.0.1:%s/load%s' "$STREAM_PORT" "$3" ;;
+        *) printf 'https://127.0.0.1:%s/load%s' "$TLS_PORT" "$3" ;;
+    esac
 }
 
 status_of() {
@@ -121,7 +118,7 @@ spawn_proxy() { spawn "$NAME" taskset -c "$PROXY_CORES" "$@"; }
 fill_in() {
     local master='master_process off;' reuseport=
     ((WORKERS == 1)) || { reuseport=' reuseport' master='master_process on;' && ((EUID)) || master+=' user root;'; }
-    sed -e "s|@PORT@|${PORT:-}|; s|@TLS_PORT@|${TLS_PORT:-}|; s|@ORIGIN_PORT@|$ORIGIN_PORT|; s|@WORKERS@|$WORKERS|" \
+    sed -e "s|@PORT@|${PORT:-}|; s|@TLS_PORT@|${TLS_PORT:-}|; s|@STREAM_PORT@|${STREAM_PORT:-}|; s|@ORIGIN_PORT@|$ORIGIN_PORT|; s|@WORKERS@|$WORKERS|" \
         -e "s|@CERTIFICATE@|$CERTIFICATE|; s|@KEY@|$KEY|; s|@HOME@|$HOME_OF|; s|@CONNECTIONS@|${MOST:-}|" \
         -e "s|@MASTER@|$master|; s|@REUSEPORT@|$reuseport|" "$1" >"$2"
 }
@@ -142,12 +139,10 @@ build_floor() {
 # Without a database, with the scenario's routes in a file; with changes, as the data plane of a
 # control plane. Either way it does what nginx is told to do.
 start_ours() {
-    local each lane
-    for each in "${GATEWAYS[@]}"; do
-        [[ ${each%%:*} != "$NAME" ]] || lane=${each#*: }
-    done
+    local lane streams=()
+    lane=$(said_of "$NAME")
     local properties=(
-        "$lane"
+        "${lane##*: }"
         "workers = $WORKERS"
         "proxy_listen = 127.0.0.1:$PORT http2, 127.0.0.1:$TLS_PORT ssl http2"
         "status_listen = 127.0.0.1:$STATUS_PORT"
@@ -159,10 +154,14 @@ start_ours() {
         "upstream_keepalive_max_requests = 0"
         "upstream_keepalive_pool_size = 1000"
     )
+    if [[ $SPEAKS == tcp ]]; then
+        streams=("$STREAM_PORT")
+        properties+=("stream_listen = 127.0.0.1:$STREAM_PORT" "proxy_stream_access_log = off")
+    fi
     if ((CHANGES)); then
         properties+=("role = data_plane" "cluster_control_plane = 127.0.0.1:$CLUSTER_PORT")
     else
-        python3 -B loadtest/run/routes_file.py "http://127.0.0.1:$ORIGIN_PORT" "$ROUTES" >"$HOME_OF/routes.json"
+        python3 -B loadtest/run/routes_file.py "http://127.0.0.1:$ORIGIN_PORT" "$ROUTES" "${streams[@]}" >"$HOME_OF/routes.json"
         properties+=("database = off" "declarative_config = $HOME_OF/routes.json" "admin_listen = off")
     fi
     write_conf "$NAME" "${properties[@]}"

@@ -292,7 +292,10 @@ async fn converse(
     meter: &Meter,
 ) -> Result<(), Failure> {
     let Visit { io, peer, listen } = visit;
-    let destination = desk.known_as(io.local_addr().unwrap_or(listen.addr));
+    let destination = desk.known_as(match listen.addr.ip().is_unspecified() {
+        true => io.local_addr().unwrap_or(listen.addr),
+        false => listen.addr,
+    });
     let socket = Rc::new(Socket::new(io).map_err(Failure::Broken)?);
     if listen.proxy_protocol {
         let source = timely(desk, introduction(desk, &socket)).await?;

@@ -198,14 +198,17 @@ impl Shop {
         socket: &TcpListener,
         guest: &Guest,
     ) -> io::Result<()> {
+        let mut is_room = false;
         for _ in 0..ACCEPTS {
-            if self.board.is_full() || !descriptors::is_room_beside(socket, Use::Client) {
-                return match self.board.is_full() {
-                    true => Ok(()),
-                    false => Err(descriptors::exhausted()),
-                };
+            if self.board.is_full() {
+                break;
+            }
+            if !is_room && !descriptors::is_room_beside(socket, Use::Client) {
+                return Err(descriptors::exhausted());
             }
             let Some((stream, peer)) = accepted(socket)? else { break };
+            // Where this one had room the next is let in without asking; it may be one too many.
+            is_room = descriptors::may_keep(&stream, Use::Client);
             self.place(stream, peer, listener, guest);
         }
         Ok(())

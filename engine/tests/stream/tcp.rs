@@ -83,6 +83,26 @@ async fn much_arrives_whole_both_ways_at_once() {
     }
 }
 
+/// What is little is copied and what is much is moved by the kernel: neither overtakes the other.
+#[tokio::test]
+async fn little_and_much_arrive_in_order() {
+    const SIZES: [usize; 9] = [1, 8191, 8192, 3, 40_000, 32_768, 300_000, 32_769, 10];
+    for backend in BACKENDS {
+        let setting = Setting::new(backend, tcp(), all_to(Peer::echo("").await)).await;
+        let mut client = setting.connect().await;
+        for (round, size) in SIZES.into_iter().cycle().take(60).enumerate() {
+            let sent: Vec<u8> = (0..size).map(|at| (at / 3 + round) as u8).collect();
+            let mut received = vec![0; size];
+            let (mut from, mut to) = client.split();
+            let exchanged =
+                async { tokio::join!(to.write_all(&sent), from.read_exact(&mut received)) };
+            let (written, read) = within(exchanged).await;
+            assert!(written.is_ok() && read.is_ok_and(|count| count == size));
+            assert!(sent == received, "{round}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_reset_ends_the_other_side() {
     for backend in BACKENDS {

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034
 # HAProxy, in one process without a master.
-RIVAL_SPEAKS='http https http2'
+RIVAL_SPEAKS='http https http2 tcp'
 
 rival_version() {
     command -v haproxy >/dev/null || return 1

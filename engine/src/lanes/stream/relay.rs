@@ -1,15 +1,15 @@
 //! Carrying bytes both ways until both sides have finished.
 //!
 //! An end is carried over: a side that finishes may still be answered. Small amounts are copied
-//! through a buffer that all connections of the thread share; once a read fills it there is more
-//! where that came from, and the kernel moves the rest through a pipe (`splice`). What one side
-//! does not take is held, and no more is read from the other meanwhile.
+//! through a buffer that all connections of the thread share; where much came at once there is
+//! more to come, and the kernel moves it through a pipe (`splice`) until less comes. What one
+//! side does not take is held, and no more is read from the other meanwhile.
 
 use super::pipe::{Pipe, Pipes, Spliced};
 use super::socket::{Socket, TURN};
 use super::{Deadlines, Meter, far};
 use futures::future::{Either, select, try_join};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -18,6 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What is copied at a time.
 const CHUNK: usize = 32 * 1024;
+/// From where on it costs less to have the kernel move what comes than to copy it. Measured:
+/// docs/benchmarks.md.
+const MUCH: usize = 8 * 1024;
 
 /// What all connections of a thread share to carry bytes.
 #[derive(Debug)]
@@ -60,9 +63,11 @@ pub(super) async fn between(
     meter: &Meter,
     deadlines: Deadlines,
 ) -> Ended {
-    let pump = |from, to, way| Pump { from, to, way, tools, meter, patience: deadlines.write };
-    let up = pump(client, upstream, Way::Up).run();
-    let down = pump(upstream, client, Way::Down).run();
+    let (patience, is_alone) = (deadlines.write, &Cell::new(false));
+    let pump = |from, to, way| Pump { from, to, way, tools, meter, patience, is_alone };
+    // Where they are they stay: passed on by value they would be copied, and they are large.
+    let up = pin!(pump(client, upstream, Way::Up).run());
+    let down = pin!(pump(upstream, client, Way::Down).run());
     until_idle(try_join(up, down), meter, deadlines.idle).await
 }
 
@@ -87,6 +92,15 @@ pub(super) async fn idle(meter: &Meter, limit: Duration) {
     }
 }
 
+/// What came of one step of a pump.
+struct Step {
+    count: usize,
+    /// Whether there was no more just now: reading on would be in vain.
+    is_drained: bool,
+    /// Whether there never will be more.
+    is_last: bool,
+}
+
 /// One way between two sockets.
 struct Pump<'a> {
     from: &'a Socket,
@@ -96,28 +110,39 @@ struct Pump<'a> {
     meter: &'a Meter,
     /// How long the other side may take nothing of what waits for it.
     patience: Duration,
+    /// Whether the other way has ended.
+    is_alone: &'a Cell<bool>,
 }
 
 impl Pump<'_> {
     async fn run(self) -> io::Result<()> {
-        let mut left = TURN;
+        // A client has mostly spoken by now; an upstream mostly waits to be spoken to.
+        let (mut left, mut is_drained) = (TURN, self.way == Way::Down);
+        let mut is_much = false;
         loop {
-            let count = self.copy().await?;
-            if count == 0 || (count == CHUNK && self.splice().await?) {
+            if is_drained {
+                self.from.readable().await?;
+            }
+            let step = if is_much { self.splice().await? } else { self.copy().await? };
+            if step.is_last {
                 break;
             }
-            left = left.saturating_sub(count);
-            if left == 0 || count == CHUNK {
-                left = TURN;
+            (is_drained, is_much) = (step.is_drained, step.count >= MUCH);
+            left = left.saturating_sub(step.count);
+            if left == 0 {
+                (left, is_drained) = (TURN, false);
                 self.from.pause().await?;
             }
         }
-        self.to.finish();
+        // The second to end leaves it to closing, which follows and says the same.
+        if !self.is_alone.replace(true) {
+            self.to.finish();
+        }
         Ok(())
     }
 
-    /// Copies what comes next, and says how much it was: nothing at the end.
-    async fn copy(&self) -> io::Result<usize> {
+    /// Copies what comes next.
+    async fn copy(&self) -> io::Result<Step> {
         let (count, held) = loop {
             if let Some(copied) = self.copy_now()? {
                 break copied;
@@ -127,7 +152,7 @@ impl Pump<'_> {
         if !held.is_empty() {
             self.push(&held).await?;
         }
-        Ok(count)
+        Ok(Step { count, is_drained: count < CHUNK, is_last: count == 0 })
     }
 
     /// What there is to copy, if anything is, and what of it the other side did not take.
@@ -165,20 +190,19 @@ impl Pump<'_> {
         waits.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Has the kernel move bytes for as long as many come and it is this side's turn. True at the
-    /// end of them.
-    async fn splice(&self) -> io::Result<bool> {
-        let Some(mut pipe) = self.tools.pipes.take() else { return Ok(false) };
-        let mut left = TURN;
-        let has_ended = loop {
+    /// Has the kernel move bytes for as long as many come and it is this side's turn.
+    async fn splice(&self) -> io::Result<Step> {
+        let Some(mut pipe) = self.tools.pipes.take() else { return self.copy().await };
+        let mut count = 0;
+        let is_last = loop {
             match pipe.fill(self.from.io())? {
-                Spliced::Moved(count) => {
+                Spliced::Moved(more) => {
                     if self.way == Way::Up {
-                        self.meter.moved_up(count);
+                        self.meter.moved_up(more);
                     }
                     self.drain(&mut pipe).await?;
-                    left = left.saturating_sub(count);
-                    if left == 0 || count < CHUNK {
+                    count += more;
+                    if count >= TURN || more < CHUNK {
                         break false;
                     }
                 }
@@ -186,12 +210,12 @@ impl Pump<'_> {
                 Spliced::Ended => break true,
                 Spliced::Impossible => {
                     self.tools.pipes.forbid();
-                    break false;
+                    return self.copy().await;
                 }
             }
         };
         self.tools.pipes.give_back(pipe);
-        Ok(has_ended)
+        Ok(Step { count, is_drained: count < TURN, is_last })
     }
 
     async fn drain(&self, pipe: &mut Pipe) -> io::Result<()> {

@@ -7,6 +7,7 @@
 
 use super::Waits;
 use crate::worker::ring;
+use futures::FutureExt as _;
 use socket2::{Domain, Protocol, Type};
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -59,9 +60,17 @@ impl Socket {
         &self.io
     }
 
-    /// Waits until there is something to read, or nothing more will come.
+    /// Waits until there is something to read, or nothing more will come; sometimes for less.
     pub(super) async fn readable(&self) -> io::Result<()> {
-        self.ready.readable(false).await
+        if !monoio::utils::is_legacy() {
+            return self.ready.readable(false).await;
+        }
+        // With epoll, the runtime remembers what it was told until the kernel says otherwise, and
+        // would ask after each wait as well. Asking once, before, is enough.
+        if let Some(answer) = self.ready.readable(false).now_or_never() {
+            return answer;
+        }
+        self.ready.readable(true).await
     }
 
     /// Waits until something can be written, or never will.
