@@ -7,7 +7,7 @@
 
 use super::drain::{self, Guest, Guests, Order};
 use super::listen::{Board, Given};
-use super::ring::{self, Driver};
+use super::ring::{self, Driver, Turns};
 use crate::descriptors::{self, Use};
 use crate::lanes::stream::{Desk, Station, Visit, datagram, serve};
 use crate::options::StreamListen;
@@ -107,7 +107,8 @@ impl StreamWorker {
         };
         ring::spawn(desk.clone().until_over(housekeeping));
         ring::spawn(desk.clone().until_over(refreshing));
-        ring::spawn(desk.clone().until_over(pace.keep()));
+        let turns = Turns::new();
+        ring::spawn(desk.clone().until_over(pace.keep(async move || turns.end().await)));
         let doormen = Guests::new();
         for (listener, door) in doors.into_iter().enumerate() {
             let (shop, orders) = (shop.clone(), orders.clone());
