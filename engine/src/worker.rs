@@ -115,7 +115,7 @@ impl Post {
                 drop(reader.changed().await);
             }
         });
-        let pacing = tokio::spawn(self.pace.clone().keep());
+        let pacing = tokio::spawn(self.pace.clone().keep(tokio::task::yield_now));
         let lanes = self.lanes.clone();
         let tending = tokio::spawn(async move { lanes.tend().await });
         let returning = back.map(|back| tokio::spawn(self.clone().take_back(back)));

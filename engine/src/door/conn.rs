@@ -381,7 +381,9 @@ impl<T: Transport> Conn<T> {
             ready!(self.io.poll_readable(cx))?;
             ready!(self.poll_fill(cx))?;
         }
-        if self.eof && self.rd.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        // What is of this request's body is no further request.
+        let asks_no_more = self.rd.len() as u64 <= self.passage.body.left();
+        if self.eof && asks_no_more { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
 

@@ -138,6 +138,12 @@ impl Default for Chunks {
 }
 
 impl Chunks {
+    /// Of an upstream, which may say what it likes beside its data: extensions end here, line by line,
+    /// and its time to go on is bounded by what moves.
+    pub(crate) fn of_answer() -> Chunks {
+        Chunks { spare: u64::MAX, ..Chunks::default() }
+    }
+
     fn decode(&mut self, input: &[u8], mut data: impl FnMut(&[u8])) -> Result<usize, ChunkError> {
         let mut rest = input;
         while self.part != Part::Done && !rest.is_empty() {

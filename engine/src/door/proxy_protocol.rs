@@ -15,7 +15,7 @@ const FIXED: usize = 16;
 /// The longest line of version 1, its end included.
 const LINE: usize = 107;
 /// Looked at in one go.
-const PEEK: usize = 256;
+pub(crate) const PEEK: usize = 256;
 
 /// What a header says of a connection that was relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -145,6 +145,12 @@ impl<T: Transport> BoundedStream<T> {
         self.conn.as_ref().is_some_and(|conn| conn.passage.body.is_done())
     }
 
+    /// Whether all of the body is here or has been read: then [`poll_gone`](Self::poll_gone) tells
+    /// whether the client stays to read the answer.
+    pub fn has_said_all(&self) -> bool {
+        self.is_body_read() || self.has_body()
+    }
+
     /// Begins the answer with a final head, which waits for what comes with it: `write` writes it behind what
     /// is to be sent already. Its bytes are not looked at to learn the status.
     pub fn begin_answer(&mut self, status: u16, write: impl FnOnce(&mut BytesMut)) {

@@ -111,23 +111,29 @@ impl<N: Io> Express<N> {
     ) -> Result<Pooled<N::Stream>, Trouble> {
         let patience = exchange.service().map(|service| service.connect_timeout);
         let deadline = Instant::now() + patience.unwrap_or_default();
+        let watches = stream.has_said_all();
+        let trouble = |failure, why| Poll::Ready(Err(Trouble::of(failure, Cause::Plain(why))));
         // Boxed: most requests do without.
         let mut connecting = Box::pin(self.io.connect(address));
-        let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-            Poll::Ready(connected) => Poll::Ready(Some(connected)),
-            Poll::Pending => stream.poll_alarm(deadline, cx).map(|()| None),
+        let connected = poll_fn(|cx| {
+            if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
+                return Poll::Ready(Ok(connected));
+            }
+            // All tries together may take minutes: nobody's place is kept for so long.
+            if watches && stream.poll_gone(cx).is_ready() {
+                return trouble(Failure::ClientGone, "it closed the connection");
+            }
+            if stream.poll_alarm(deadline, cx).is_ready() {
+                return trouble(Failure::ConnectTimeout, "nothing came in time");
+            }
+            Poll::Pending
         });
-        let why = |failure, cause| Err(Trouble::of(failure, cause));
-        match pin!(connected).await {
-            Some(Ok(io)) if descriptors::is_below(io.fd(), Use::Upstream) => {
-                Ok(Pooled { io, uses: 0 })
-            }
-            Some(Ok(_)) => why(Failure::Exhausted, Cause::Io(descriptors::exhausted())),
-            Some(Err(error)) if descriptors::is_exhaustion(&error) => {
-                why(Failure::Exhausted, Cause::Io(error))
-            }
-            Some(Err(error)) => why(Failure::Connect, Cause::Io(error)),
-            None => why(Failure::ConnectTimeout, Cause::Plain("nothing came in time")),
+        let why = |failure, error| Err(Trouble::of(failure, Cause::Io(error)));
+        match pin!(connected).await? {
+            Ok(io) if descriptors::is_below(io.fd(), Use::Upstream) => Ok(Pooled { io, uses: 0 }),
+            Ok(_) => why(Failure::Exhausted, descriptors::exhausted()),
+            Err(error) if descriptors::is_exhaustion(&error) => why(Failure::Exhausted, error),
+            Err(error) => why(Failure::Connect, error),
         }
     }
 }

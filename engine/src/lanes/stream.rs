@@ -411,20 +411,31 @@ async fn introduction(
 async fn introduced(socket: &Socket) -> Result<Option<SocketAddr>, proxy_protocol::Failed> {
     use proxy_protocol::Failed;
     let (mut decoder, mut is_first) = (Decoder::default(), true);
+    let mut seen = [0; proxy_protocol::PEEK];
     loop {
-        // A byte at a time: what follows is not ours to read, and headers are short.
-        let mut byte = [0];
-        match socket.read(&mut byte) {
-            Ok(Some(1..)) => {}
+        // Looked at before it is taken: what follows is not ours to read. Byte by byte would do, were it
+        // not for headers of 64 KiB, which would keep everybody else waiting.
+        let came = match socket.peek(&mut seen) {
+            Ok(Some(came @ 1..)) => came,
             Ok(None) => {
                 socket.readable().await.map_err(|_| Failed::Gone)?;
                 continue;
             }
             Ok(Some(0)) | Err(_) if is_first => return Err(Failed::Silent),
             Ok(Some(0)) | Err(_) => return Err(Failed::Gone),
-        }
+        };
         is_first = false;
-        if let Progress::Complete { relayed, .. } = decoder.feed(&byte)? {
+        let progress = decoder.feed(seen.get(..came).unwrap_or_default())?;
+        let (used, relayed) = match progress {
+            Progress::More => (came, None),
+            Progress::Complete { used, relayed } => (used, Some(relayed)),
+        };
+        // What was looked at is there to be taken.
+        let taken = socket.read(seen.get_mut(..used).unwrap_or_default());
+        if !matches!(taken, Ok(Some(taken)) if taken == used) {
+            return Err(Failed::Gone);
+        }
+        if let Some(relayed) = relayed {
             return Ok(relayed.map(|relayed| relayed.source));
         }
     }

@@ -32,13 +32,14 @@ impl Pace {
     /// In one turn of the loop.
     const PER_TURN: usize = 2;
 
-    /// Begins a new turn whenever the last one is used up. Runs as long as its worker.
-    pub(super) async fn keep(self: Arc<Self>) {
+    /// Begins a new turn whenever the last one is used up. Runs as long as its worker. `turn` is over when
+    /// the runtime has let everybody go on, those that wait for the kernel included.
+    pub(super) async fn keep(self: Arc<Self>, turn: impl AsyncFn()) {
         loop {
             self.spent.notified().await;
             // What the last turn woke runs first, then whatever the sockets have.
             while self.is_spent() {
-                tokio::task::yield_now().await;
+                turn().await;
                 self.begin_turn();
             }
         }
@@ -110,8 +111,11 @@ impl Drop for Place<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::worker::ring::{self, Driver, Turns};
+    use futures::future::select;
     use std::cell::Cell;
     use std::rc::Rc;
+    use tokio::sync::oneshot;
     use tokio::task::{LocalSet, yield_now};
 
     /// A step of work that is never done, and counts.
@@ -132,7 +136,7 @@ mod tests {
         local
             .run_until(async {
                 let pace = Arc::new(Pace::default());
-                let keeper = tokio::task::spawn_local(pace.clone().keep());
+                let keeper = tokio::task::spawn_local(pace.clone().keep(yield_now));
                 let steps = Rc::new(Cell::new(0));
                 let tasks: Vec<_> = (0..50)
                     .map(|_| {
@@ -158,12 +162,53 @@ mod tests {
     #[tokio::test]
     async fn who_gives_up_keeps_nobody_waiting() {
         let pace = Arc::new(Pace::default());
-        let keeper = tokio::spawn(pace.clone().keep());
+        let keeper = tokio::spawn(pace.clone().keep(yield_now));
         for _ in 0..100 {
             let waits = pace.paced(std::future::pending::<()>());
             let _given_up = tokio::time::timeout(std::time::Duration::ZERO, waits).await;
         }
         pace.paced(std::future::ready(())).await;
         keeper.abort();
+    }
+
+    /// Where nothing completes while a task is ready to go on, a turn that only steps aside would have
+    /// the kernel wait for all of them.
+    #[test]
+    fn who_waits_for_the_kernel_goes_on_between_turns() {
+        const STEPS: usize = 50 * 3;
+        for driver in [ring::probe().driver, Driver::Epoll] {
+            let before = ring::run(driver, async |_| {
+                let (pace, turns) = (Arc::new(Pace::default()), Turns::new());
+                let steps = Rc::new(Cell::new(0));
+                let (stop, stopped) = oneshot::channel::<()>();
+                let kept = pace.clone();
+                ring::spawn(async move {
+                    select(pin!(kept.keep(async || turns.end().await)), stopped).await;
+                });
+                let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+                let near = monoio::net::UnixStream::from_std(near).unwrap();
+                let mut far = Some(far);
+                for number in 0..50 {
+                    let (pace, steps) = (pace.clone(), steps.clone());
+                    let far = far.take_if(|_| number == 10);
+                    ring::spawn(async move {
+                        pace.paced(std::future::ready(())).await;
+                        far.iter()
+                            .for_each(|far| std::io::Write::write_all(&mut &*far, b"!").unwrap());
+                        pace.paced(work(steps, 3)).await;
+                    });
+                }
+                near.readable(false).await.unwrap();
+                let before = steps.get();
+                while steps.get() < STEPS {
+                    monoio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
+                drop(stop);
+                ring::step_aside().await;
+                before
+            });
+            let before = before.unwrap();
+            assert!(before < STEPS / 2, "{driver}: {before}");
+        }
     }
 }

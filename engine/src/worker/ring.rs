@@ -177,7 +177,7 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) {
 }
 
 /// Lets all others that are ready go on first. Not to be done again and again without waiting
-/// for something else: see the module.
+/// for something else: see the module, and [`Turns`].
 pub(crate) async fn step_aside() {
     let mut is_second = false;
     std::future::poll_fn(|cx| {
@@ -190,6 +190,32 @@ pub(crate) async fn step_aside() {
         std::task::Poll::Pending
     })
     .await;
+}
+
+/// Ends turns of the loop, again and again, for who has more to do than others should wait for.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    /// Ready whenever the kernel is asked. Until it has answered, no task that waits for it is ready to go
+    /// on, so that the runtime looks at everything else that has completed, too.
+    always: Option<(monoio::net::UnixStream, std::os::unix::net::UnixStream)>,
+}
+
+impl Turns {
+    pub(crate) fn new() -> Turns {
+        let pair = std::os::unix::net::UnixStream::pair();
+        let pair = pair.and_then(|(near, far)| Ok((monoio::net::UnixStream::from_std(near)?, far)));
+        Turns { always: pair.ok() }
+    }
+
+    /// Lets all others go on first: those that are ready, and those that wait for the kernel.
+    pub(crate) async fn end(&self) {
+        step_aside().await;
+        match &self.always {
+            Some((near, _far)) => drop(near.writable(false).await),
+            // There was no descriptor for it.
+            None => monoio::time::sleep(Duration::from_millis(1)).await,
+        }
+    }
 }
 
 /// Kernels on which io_uring does harm that a trial does not show.

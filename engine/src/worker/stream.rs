@@ -7,7 +7,7 @@
 
 use super::drain::{self, Guest, Guests, Order};
 use super::listen::{Board, Given, accepted};
-use super::ring::{self, Driver};
+use super::ring::{self, Driver, Turns};
 use crate::descriptors::{self, Use};
 use crate::lanes::stream::{Desk, Station, Visit, datagram, serve};
 use crate::options::StreamListen;
@@ -106,7 +106,8 @@ impl StreamWorker {
         };
         ring::spawn(desk.clone().until_over(housekeeping));
         ring::spawn(desk.clone().until_over(refreshing));
-        ring::spawn(desk.clone().until_over(pace.keep()));
+        let turns = Turns::new();
+        ring::spawn(desk.clone().until_over(pace.keep(async move || turns.end().await)));
         let doormen = Guests::new();
         for (listener, door) in doors.into_iter().enumerate() {
             let (shop, orders) = (shop.clone(), orders.clone());

@@ -344,6 +344,34 @@ async fn connecting_takes_so_long_and_no_longer() {
 }
 
 #[tokio::test]
+async fn nobody_connects_for_a_client_that_has_left() {
+    // Pingora hears of the client once it has connected.
+    if !super::LANES.express {
+        return;
+    }
+    let (listener, _joined) = full();
+    let url = format!("http://{}", listener.local_addr().unwrap().as_socket().unwrap());
+    let service = service("s").url(&url).with("connect_timeout", 600_000);
+    let gateway = gateway(service).await;
+    for request in [with_body("GET", ""), with_body("POST", "hello")] {
+        let before = gateway.handle.stats().requests();
+        let mut client = gateway.connect().await;
+        client.send(request).await;
+        let until = async |is_so: &dyn Fn() -> bool| {
+            within(async {
+                while !is_so() {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+        };
+        until(&|| gateway.handle.stats().requests() > before).await;
+        drop(client);
+        until(&|| gateway.handle.stats().open() == 0).await;
+    }
+}
+
+#[tokio::test]
 async fn what_may_have_been_done_is_not_asked_for_again_on_a_connection_gone_stale() {
     for (method, expected) in [("GET", (200, 2)), ("PUT", (200, 2)), ("POST", (502, 1))] {
         let stale = Stale::start().await;

@@ -272,6 +272,29 @@ async fn a_proxy_header_says_who_it_is_if_its_sender_is_trusted() {
     }
 }
 
+#[tokio::test]
+async fn a_proxy_header_is_taken_and_nothing_behind_it_however_long_it_is() {
+    const MOST: u16 = u16::MAX;
+    let fixed = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11"[..], &MOST.to_be_bytes()].concat();
+    let addresses = [203, 0, 113, 7, 10, 0, 0, 1, 0x12, 0x67, 0, 80];
+    let padding = vec![0; usize::from(MOST) - addresses.len()];
+    let header = [&fixed[..], &addresses, &padding].concat();
+    for backend in BACKENDS {
+        let listen = StreamListen { proxy_protocol: true, ..tcp() };
+        let setting = Setting::new(backend, listen, all_to(Peer::echo("").await)).await;
+        for cut in [1, 14, 255, header.len() - 1, header.len()] {
+            let mut client = setting.connect().await;
+            client.set_nodelay(true).unwrap();
+            let (first, then) = header.split_at(cut);
+            client.write_all(first).await.unwrap();
+            tokio::task::yield_now().await;
+            client.write_all(&[then, b"hello"].concat()).await.unwrap();
+            read(&mut client, "hello").await;
+        }
+        assert_eq!(setting.gateway.handle.stats().streams[0].proxy_headers_failed, 0);
+    }
+}
+
 /// What a child process would inherit.
 #[tokio::test]
 async fn no_descriptor_is_left_open_to_children() {

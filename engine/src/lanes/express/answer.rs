@@ -169,7 +169,7 @@ pub(super) fn end_of(head: &ResponseHead, is_head: bool) -> End {
         return End::NOTHING;
     }
     if head.get(Known::TransferEncoding).is_some() {
-        return End::Framed(Body::Chunked(Chunks::default()));
+        return End::Framed(Body::Chunked(Chunks::of_answer()));
     }
     let length = head.get(Known::ContentLength).and_then(|length| hygiene::length_of(length).ok());
     length.map_or(End::Connection, |length| End::Framed(Body::Length(length)))
@@ -278,74 +278,4 @@ impl Download {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn heads(text: &str, step: usize) -> Result<Vec<ResponseHead>, Garbage> {
-        let (mut reader, mut rd, mut found) = (HeadReader::default(), BytesMut::new(), Vec::new());
-        for piece in text.as_bytes().chunks(step) {
-            rd.extend_from_slice(piece);
-            while let Some(head) = reader.take(&mut rd)? {
-                found.push(*head);
-                if rd.is_empty() {
-                    break;
-                }
-            }
-        }
-        assert!(rd.is_empty(), "{:?} is left", rd);
-        Ok(found)
-    }
-
-    /// Status, reason and fields of a head.
-    type Read<'a> = (u16, &'a str, &'a [(&'a str, &'a str)]);
-
-    #[track_caller]
-    fn reads(text: &str, expected: &[Read<'_>]) {
-        for step in [1, 2, 7, text.len()] {
-            let found = heads(text, step).unwrap();
-            assert_eq!(found.len(), expected.len(), "{step} at a time");
-            for (head, (status, reason, fields)) in found.iter().zip(expected) {
-                assert_eq!((head.status(), head.reason()), (*status, reason.as_bytes()));
-                let read: Vec<_> =
-                    head.iter().map(|(name, value)| (name.as_bytes(), value)).collect();
-                let fields: Vec<_> = fields
-                    .iter()
-                    .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
-                    .collect();
-                assert_eq!(read, fields, "{step} at a time");
-            }
-        }
-    }
-
-    #[test]
-    fn heads_are_found_however_they_are_cut() {
-        reads(
-            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nA: 1\r\nb:2 \r\na: 3\r\n\r\n",
-            &[(100, "Continue", &[]), (200, "OK", &[("A", "1"), ("b", "2"), ("a", "3")])],
-        );
-        reads("HTTP/1.0 404\r\n\r\n", &[(404, "", &[])]);
-        reads("\r\n\n\r\nHTTP/1.1 200 OK\r\n\r\n", &[(200, "OK", &[])]);
-        reads("HTTP/1.1 200 OK\nA: 1\n\n", &[(200, "OK", &[("A", "1")])]);
-        reads(
-            "HTTP/1.1 200 OK\r\nFolded: a \r\n\t b\n \n c\r\nSpaced : c\r\n\r\n",
-            &[(200, "OK", &[("Folded", "a b c"), ("Spaced", "c")])],
-        );
-    }
-
-    #[test]
-    fn what_is_no_head_is_refused() {
-        for text in
-            ["HTTP/2.0 200 OK\r\n\r\n", "nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\na b: 1\r\n\r\n"]
-        {
-            assert!(matches!(heads(text, text.len()), Err(Garbage::Malformed(_))), "{text}");
-        }
-        assert_eq!(heads("HTTP/1.1 099 x\r\n\r\n", 99).unwrap_err(), Garbage::Status(99));
-        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(FIELDS + 1));
-        let too_many = Garbage::Malformed(httparse::Error::TooManyHeaders);
-        assert_eq!(heads(&many, many.len()).unwrap_err(), too_many);
-        let empty = "\r\n".repeat(HEAD / 2 + 1);
-        assert_eq!(heads(&empty, 64 * 1024).unwrap_err(), Garbage::TooLarge);
-        let long = format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(HEAD));
-        assert_eq!(heads(&long, 64 * 1024).unwrap_err(), Garbage::TooLarge);
-    }
-}
+mod tests;

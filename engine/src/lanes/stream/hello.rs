@@ -178,6 +178,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// A hello with these extensions, in records of so many bytes.
     fn hello(extensions: &[(u16, &[u8])], record: usize) -> Vec<u8> {
@@ -252,5 +253,35 @@ mod tests {
         let mut not_ascii = hello(&[(0, &named("a.test"))], 4096);
         *not_ascii.last_mut().unwrap() = 0xff;
         assert!(matches!(name_in(&not_ascii), Err(Failed::Damaged)));
+    }
+
+    /// What is made of these bytes, in words; nothing while more is waited for.
+    fn made_of(bytes: &[u8]) -> Option<String> {
+        match name_in(bytes) {
+            Ok(None) => None,
+            Ok(Some(name)) => Some(format!("{name:?}")),
+            Err(failed) => Some(failed.to_string()),
+        }
+    }
+
+    proptest! {
+        /// However it is cut: what is once decided stays so, whatever follows.
+        #[test]
+        fn what_is_decided_stays_so(
+            names in prop::collection::vec(("[a-zA-Z.]{0,9}", 0_u16..3), 0..4),
+            record in 1_usize..200,
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let names: Vec<_> = names.iter().map(|(name, kind)| (*kind, named(name))).collect();
+            let extensions: Vec<_> = names.iter().map(|(kind, name)| (*kind, &name[..])).collect();
+            let mut bytes = hello(&extensions, record);
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let whole = made_of(&bytes);
+            let decided = (0..bytes.len()).find_map(|end| made_of(&bytes[..end]));
+            prop_assert!(decided.is_none() || decided == whole, "{decided:?} {whole:?}");
+        }
     }
 }

@@ -89,6 +89,11 @@ impl Socket {
         now(|| (&self.io).read(buffer))
     }
 
+    /// The same, and leaves it there.
+    pub(super) fn peek(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        now(|| self.io.peek(buffer))
+    }
+
     /// Writes what fits, if anything does.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
         now(|| (&self.io).write(bytes))
