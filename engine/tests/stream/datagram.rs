@@ -167,6 +167,7 @@ async fn leaving_waits_for_those_who_talk_and_not_for_the_silent() {
 
 /// Runs the test of this name again in a network of its own, with all addresses of a loopback and
 /// nobody else to listen to. True if this is that run.
+#[allow(clippy::print_stderr, reason = "a test that tests nothing says so")]
 fn is_alone(name: &str) -> bool {
     if std::env::var_os("ALONE").is_some() {
         return true;

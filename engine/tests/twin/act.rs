@@ -102,6 +102,10 @@ const LINES: &[&str] = &[
     "X-Kong-Request-Id: theirs",
 ];
 
+/// One of which that is found when some of its body has been passed on.
+const WRONG_WITHIN: &[u8] =
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n";
+
 /// Answers that are not as they should be.
 const ODD: &[&[u8]] = &[
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nab",
@@ -159,7 +163,7 @@ const ODD: &[&[u8]] = &[
     b"HTTP/1.1 200 OK\r\nX-NoSpace:a\r\nContent-Length:2\r\n\r\nab",
     b"HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nContent-Length: 2\r\n\r\nab",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n0\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n",
+    WRONG_WITHIN,
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n02\r\nab\r\n000\r\n\r\n",
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n",
@@ -260,6 +264,12 @@ impl Act {
     pub(crate) fn leaves_unsaid(&self) -> bool {
         let is_said = self.lines.contains(&"Connection: close") && !self.is_odd();
         self.after != After::Keeps && !is_said
+    }
+
+    /// Whether it ends or goes wrong in its midst, and whoever passes it on hears of that at once.
+    pub(crate) fn breaks_off(&self) -> bool {
+        let is_wrong = self.body == Answered::Odd(Bytes(WRONG_WITHIN));
+        is_wrong || matches!(self.after, After::Resets(_))
     }
 
     /// Whether it is said whole as it is, without any of the lines.

@@ -3,7 +3,6 @@
 //! These are: when it was and how long it took, the id of a request, the order of fields of
 //! different names (Pingora groups fields by name), how a body is cut into chunks.
 
-use super::act::After;
 use super::client::Got;
 use super::said::{Body, Ending, Request, Stream};
 use super::twins::MOST_BODY;
@@ -56,7 +55,8 @@ impl Shown {
 /// - what an origin sees of a request that breaks off, or of which that is only found in its body;
 /// - whether the connection goes on after an answer that comes before all of the request has: it
 ///   depends on how much was on its way (RFC 9112 §9.3);
-/// - how much of an answer is passed on that is reset in its midst;
+/// - how much of an answer is passed on that is reset or found wrong in its midst;
+/// - which is first, an answer that comes early or what is wrong with its request's body;
 /// - what a client is told that is gone, and whether an origin is still asked for it.
 pub(crate) fn comparable(
     stream: &Stream,
@@ -75,15 +75,18 @@ pub(crate) fn comparable(
     let mut answers = got.answers;
     answers.retain(|(number, answer)| {
         let is_asked_more = *number > last && answered_early(stream);
-        !(gone(*number) || is_asked_more || answer.status() == 100 && hastes(*number))
+        let request = stream.requests.get(*number);
+        let races = request.is_some_and(|asked| asked.act.early && asked.may_break(MOST_BODY));
+        let is_either = gone(*number) || is_asked_more || races && answer.status() != 100;
+        !(is_either || answer.status() == 100 && hastes(*number))
     });
     for (number, answer) in &mut answers {
         if *number == last && answered_early(stream) {
             answer.fields.retain(|(name, _)| !name.eq_ignore_ascii_case(b"Connection"));
         }
         let request = stream.requests.get(*number);
-        let is_reset = request.is_some_and(|asked| matches!(asked.act.after, After::Resets(_)));
-        if is_reset && (!answer.whole || answer.framing == Framing::End) {
+        let breaks_off = request.is_some_and(|asked| asked.act.breaks_off());
+        if breaks_off && (!answer.whole || answer.framing == Framing::End) {
             answer.body.clear();
         }
     }

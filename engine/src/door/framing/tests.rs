@@ -100,6 +100,8 @@ fn extensions_may_not_outweigh_the_data() {
     check(&chunk.repeat(17), Err(ChunkError::ExtensionTooLong));
     let signed = format!("400;{}\r\n{}\r\n", "e".repeat(1000), "x".repeat(1024));
     check(&signed.repeat(40), Ok(None));
+    let answer = chunk.repeat(1000);
+    assert_eq!(Body::Chunked(Chunks::of_answer()).feed(answer.as_bytes()), Ok(answer.len()));
 }
 
 #[test]

@@ -177,6 +177,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::print_stderr, reason = "a test that tests nothing says so")]
     fn an_answer_comes_from_where_the_question_went() {
         for (at, to) in [
             ("127.0.0.1", "127.0.0.1"),
