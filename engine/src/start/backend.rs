@@ -34,7 +34,7 @@ impl IoInUse {
 
     /// Says it once, where it was asked for.
     pub(super) fn log(&self, options: &Options) {
-        let (name, why) = (&self.name, self.why.as_deref().unwrap_or_default());
+        let (name, why) = (&self.name, self.why.as_deref());
         match options.io_backend {
             Backend::Tokio => {}
             Backend::IoUring if *name == IoInUse::default().name => {

@@ -136,7 +136,7 @@ pub(crate) fn run<F: Future>(
         Ok(output) => return Ok(output),
         Err((begin, None)) => begin,
         Err((begin, Some(error))) => {
-            tracing::warn!(%error, "no {driver} for this thread; it uses epoll");
+            tracing::warn!(%error, "no {driver} for this thread: io_uring is not used on it");
             begin
         }
     };
