@@ -4,7 +4,7 @@
 //! different names (Pingora groups fields by name), how a body is cut into chunks.
 
 use super::client::Got;
-use super::said::{Body, Ending, Request, Stream};
+use super::said::{Body, Ending, Request, Step, Stream};
 use super::twins::MOST_BODY;
 use super::wire::{Framing, Message};
 use std::fmt::Write as _;
@@ -69,7 +69,9 @@ pub(crate) fn comparable(
         |number: usize| is_cut(number) || stream.requests.get(number).is_some_and(Request::hastes);
     let gone = |number: usize| match stream.ending {
         Ending::Whole => false,
-        Ending::Stops(_) => number == last && answered_early(stream),
+        Ending::Stops(_) => {
+            number == last && (answered_early(stream) || stops_before_the_switch(stream))
+        }
         Ending::Resets(_) => number == last,
     };
     let mut answers = got.answers;
@@ -108,6 +110,13 @@ pub(crate) fn comparable(
 /// Whether the last request is answered before all of it has come.
 pub(crate) fn answered_early(stream: &Stream) -> bool {
     stream.requests.last().is_some_and(|request| request.act.early)
+}
+
+/// Whether the last request asks for another protocol, and its client stops before that is spoken.
+fn stops_before_the_switch(stream: &Stream) -> bool {
+    let is_other = |request: &Request| matches!(request.body, Body::Other { .. });
+    let speaks = |step: Step| matches!(step, Step::AwaitOther(_));
+    stream.requests.last().is_some_and(is_other) && !stream.steps("", 0).into_iter().any(speaks)
 }
 
 fn masked(name: &str, value: String, ports: Ports) -> String {

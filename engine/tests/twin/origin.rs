@@ -10,6 +10,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+/// Whatever takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Listens at an address of its own, so that no two clients share its connections.
 #[derive(Debug)]
 pub(crate) struct Origin {
@@ -24,11 +27,17 @@ struct Book {
     /// What came, each with its number.
     came: Vec<(usize, Message)>,
     run: u64,
+    /// Of this run, so many conversations in another protocol have not ended.
+    open: usize,
 }
 
 impl Book {
     /// What came in another protocol, after the request of this number.
-    fn switched(&mut self, number: usize, said: Vec<u8>) {
+    fn switched(&mut self, run: u64, number: usize, said: Vec<u8>) {
+        if run != self.run {
+            return;
+        }
+        self.open -= 1;
         if let Some((_, message)) = self.came.iter_mut().find(|(other, _)| *other == number) {
             message.body = said;
         }
@@ -52,11 +61,18 @@ impl Origin {
 
     /// What to do from now on.
     pub(crate) fn prepare(&self, run: u64, acts: Vec<Act>) {
-        *self.book.lock().unwrap() = Book { acts, came: Vec::new(), run };
+        *self.book.lock().unwrap() = Book { acts, came: Vec::new(), run, open: 0 };
     }
 
-    /// What came meanwhile.
-    pub(crate) fn take(&self) -> Vec<(usize, Message)> {
+    /// What came meanwhile, once nobody says more: a conversation that its client has left ends here
+    /// a little later.
+    pub(crate) async fn take(&self) -> Vec<(usize, Message)> {
+        let ended = async {
+            while self.book.lock().unwrap().open > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ended).await.expect("an upstream is told of the end");
         let mut came = std::mem::take(&mut self.book.lock().unwrap().came);
         came.sort_by_key(|(number, _)| *number);
         came
@@ -87,9 +103,10 @@ async fn serve(mut stream: TcpStream, book: Arc<Mutex<Book>>) {
             if std::mem::take(&mut answered) {
                 continue;
             }
-            let Some((number, act)) = note(message, &book) else { return };
+            let Some((run, number, act)) = note(message, &book) else { return };
             if let Answered::Switched { turns, waits } = &act.body {
-                return switch(stream, buffer, &act, (turns, *waits), number, &book).await;
+                let said = switch(stream, buffer, &act, turns, *waits).await;
+                return book.lock().unwrap().switched(run, number, said);
             }
             if !answer(&mut stream, &act, is_head).await {
                 return;
@@ -142,15 +159,14 @@ async fn answer(stream: &mut TcpStream, act: &Act, is_head: bool) -> bool {
     keeps
 }
 
-/// Says so, and goes on in the other protocol, in turns.
+/// Says so, and goes on in the other protocol, in turns. What it hears.
 async fn switch(
     mut stream: TcpStream,
     mut buffer: Vec<u8>,
     act: &Act,
-    (turns, waits): (&[(usize, usize)], bool),
-    number: usize,
-    book: &Mutex<Book>,
-) {
+    turns: &[(usize, usize)],
+    waits: bool,
+) -> Vec<u8> {
     stream.write_all(&act.says(false)).await.unwrap_or_default();
     let mut reads = 0;
     for (more, says) in turns {
@@ -159,19 +175,21 @@ async fn switch(
         stream.write_all(&filling(*says)).await.unwrap_or_default();
     }
     while waits && matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {}
-    book.lock().unwrap().switched(number, buffer);
+    buffer
 }
 
 /// Remembers it; what is to be done with it, if all of it came. What was broken off may come late:
 /// it is nobody's any more.
-fn note(message: Message, book: &Mutex<Book>) -> Option<(usize, Act)> {
+fn note(message: Message, book: &Mutex<Book>) -> Option<(u64, usize, Act)> {
     let mut book = book.lock().unwrap();
     let (run, number) = tag(&message).unwrap_or((book.run, usize::MAX));
     let act = book.acts.get(number).filter(|_| run == book.run && message.whole).cloned();
     if run == book.run {
         book.came.push((number, message));
     }
-    Some((number, act?))
+    let act = act?;
+    book.open += usize::from(matches!(act.body, Answered::Switched { .. }));
+    Some((run, number, act))
 }
 
 fn tag(message: &Message) -> Option<(u64, usize)> {

@@ -99,7 +99,7 @@ impl Engine {
             client::clear(self.gateway.addr, &path(slot)).await;
         }
         let end = got.end;
-        let (answers, asked) = comparable(stream, got, origin.take());
+        let (answers, asked) = comparable(stream, got, origin.take().await);
         let shown = |messages: Vec<Message>| {
             messages.iter().map(|message| Shown::of(message, ports)).collect()
         };
