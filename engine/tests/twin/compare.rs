@@ -57,7 +57,8 @@ impl Shown {
 ///   depends on how much was on its way (RFC 9112 §9.3);
 /// - how much of an answer is passed on that is reset or found wrong in its midst;
 /// - which is first, an answer that comes early or what is wrong with its request's body;
-/// - what a client is told that is gone, and whether an origin is still asked for it.
+/// - what a client is told that is gone, and whether an origin is still asked for it; who asks for
+///   another protocol and stops before it is spoken is.
 pub(crate) fn comparable(
     stream: &Stream,
     got: Got,
