@@ -71,7 +71,7 @@ impl Packets {
             let message = recvmsg::<SockaddrStorage>(fd, &mut buffers, room, MsgFlags::empty())?;
             let client = message.address.as_ref().and_then(address_of);
             let client = client.ok_or_else(|| io::Error::other("a datagram from nowhere"))?;
-            let local = local_of(&message)?.unwrap_or(self.bound);
+            let local = local_of(&message).unwrap_or(self.bound);
             Ok(Received { length: message.bytes, between: Between { client, local } })
         })
     }
@@ -123,9 +123,10 @@ fn send_with(
     now(|| Ok(sendmsg(fd, &datagram, &[from], flags, Some(&client))?))
 }
 
-/// Where a datagram came to: of one to many, where to answer from.
-fn local_of(message: &RecvMsg<'_, '_, SockaddrStorage>) -> io::Result<Option<IpAddr>> {
-    Ok(message.cmsgs()?.find_map(|told| match told {
+/// Where a datagram came to: of one to many, where to answer from. Nothing if the kernel has not said,
+/// or has said more than there is room for: the datagram is no worse for it.
+fn local_of(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<IpAddr> {
+    message.cmsgs().ok()?.find_map(|told| match told {
         ControlMessageOwned::Ipv4PacketInfo(info) => {
             Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into())
         }
@@ -133,7 +134,7 @@ fn local_of(message: &RecvMsg<'_, '_, SockaddrStorage>) -> io::Result<Option<IpA
             Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into())
         }
         _ => None,
-    }))
+    })
 }
 
 fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
