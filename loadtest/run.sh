@@ -123,18 +123,11 @@ list() {
 }
 
 choose_cores() {
-    local allowed
-    mapfile -t allowed < <(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)), sep="\n")')
-    ((${#allowed[@]} > 1)) || die "two CPUs are needed, for the proxy and for the load; this process may use one"
-    local most=$((${#allowed[@]} / 2))
-    ((most < WORKERS)) || most=$WORKERS
-    PROXY_CORES=${PROXY_CORES:-$(cores_of "${allowed[@]:0:most}")}
-    LOAD_CORES=${LOAD_CORES:-$(cores_of "${allowed[@]:most:most}")}
-    [[ $PROXY_CORES != "$LOAD_CORES" ]] || die "the proxy and the load need CPUs of their own"
+    local chosen
+    chosen=$(python3 -B loadtest/run/cores.py "$WORKERS" "$PROXY_CORES" "$LOAD_CORES") || exit
+    { read -r PROXY_CORES && read -r LOAD_CORES; } <<<"$chosen"
     on_load=(taskset -c "$LOAD_CORES")
 }
-
-cores_of() { printf '%s\n' "$@" | paste -sd ,; }
 
 # The certificate that all of them show.
 make_pair() {

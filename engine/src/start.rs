@@ -92,8 +92,8 @@ impl Engine {
         let plan = cores::plan(&options.workers);
         let sockets = listen::bind_all(&options.listen, plan.len())?;
         let addresses = addresses(&sockets);
-        let doors = listen::bind_streams(&options.streams.listen, plan.len())?;
-        let stream_addresses = streams::addresses(&doors);
+        let stream_listeners = listen::bind_streams(&options.streams.listen, plan.len())?;
+        let stream_addresses = streams::addresses(&stream_listeners);
         let one = sockets.iter().flatten().next().map(TcpListener::try_clone).transpose();
         let one = one.map_err(StartError::system("a listener"))?;
         let tls = terminator(&options)?;
@@ -174,7 +174,7 @@ impl Engine {
         }
         if !handle.stream_addresses.is_empty() {
             let shared = Shared { options: &options, tls, ordered, resolver };
-            handle.begin_streams(stream_plan, doors, stream_readers, shared)?;
+            handle.begin_streams(stream_plan, stream_listeners, stream_readers, shared)?;
         }
         if one.is_some_and(|one| !descriptors::is_room_beside(&one, Use::Client)) {
             return Err(StartError::Descriptors { limit: descriptors::limit() });

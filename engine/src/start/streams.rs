@@ -12,7 +12,7 @@ use crate::snapshot::publish::Reader;
 use crate::worker::drain::Order;
 use crate::worker::listen::Board;
 use crate::worker::ring::{self, Driver};
-use crate::worker::stream::{Door, StreamWorker};
+use crate::worker::stream::{Listener, StreamWorker};
 use crate::worker::tls::{Terminator, TlsError};
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
@@ -29,12 +29,12 @@ pub(super) struct Shared<'a> {
 }
 
 /// Where the first thread of streams listens; the others do so at the same.
-pub(super) fn addresses(doors: &[Vec<Door>]) -> Vec<SocketAddr> {
-    let address = |door: &Door| match door {
-        Door::Tcp(socket) => socket.local_addr().ok(),
-        Door::Udp(socket) => socket.local_addr().ok(),
+pub(super) fn addresses(listeners: &[Vec<Listener>]) -> Vec<SocketAddr> {
+    let address = |listener: &Listener| match listener {
+        Listener::Tcp(socket) => socket.local_addr().ok(),
+        Listener::Udp(socket) => socket.local_addr().ok(),
     };
-    doors.first().into_iter().flatten().filter_map(address).collect()
+    listeners.first().into_iter().flatten().filter_map(address).collect()
 }
 
 /// What threads of streams wait with, said once.
@@ -56,7 +56,7 @@ impl Handle {
     pub(super) fn begin_streams(
         &mut self,
         plan: Vec<Option<usize>>,
-        doors: Vec<Vec<Door>>,
+        listeners: Vec<Vec<Listener>>,
         readers: Vec<Reader>,
         shared: Shared<'_>,
     ) -> Result<(), StartError> {
@@ -78,8 +78,8 @@ impl Handle {
         let listen = options.streams.listen.iter().zip(&self.stream_addresses);
         let listen: Vec<_> =
             listen.map(|(listen, addr)| StreamListen { addr: *addr, ..*listen }).collect();
-        let parts = plan.into_iter().zip(doors).zip(inboxes).zip(readers).zip(counters);
-        for (index, ((((core, doors), inbox), reader), counters)) in parts.enumerate() {
+        let parts = plan.into_iter().zip(listeners).zip(inboxes).zip(readers).zip(counters);
+        for (index, ((((core, listeners), inbox), reader), counters)) in parts.enumerate() {
             let station = Station {
                 options: options.clone(),
                 snapshots: Arc::new(reader),
@@ -97,7 +97,7 @@ impl Handle {
                 index,
                 core,
                 driver,
-                doors,
+                listeners,
                 listen,
                 inbox,
                 orders,

@@ -5,10 +5,11 @@
 //! than its share gives a just-accepted socket, of which nothing was read, to the
 //! least loaded one, once; a given connection is never given again.
 
-use super::stream::Door;
+use super::stream::Listener;
 use crate::descriptors::{self, Use};
 use crate::metrics::{Connection, Counters};
 use crate::options::{Listen, Probes, StreamListen};
+use crate::proxy::restraint::Restraint;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::net::{SocketAddr, TcpListener};
@@ -63,8 +64,8 @@ pub(crate) fn bind_all(
 pub(crate) fn bind_streams(
     listen: &[StreamListen],
     workers: usize,
-) -> Result<Vec<Vec<Door>>, ListenError> {
-    let mut doors: Vec<Vec<Door>> = (0..workers).map(|_| Vec::new()).collect();
+) -> Result<Vec<Vec<Listener>>, ListenError> {
+    let mut listeners: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listen {
         let naming = |source| ListenError { addr: listener.addr, source };
         let of = Of::stream(listener);
@@ -72,19 +73,19 @@ pub(crate) fn bind_streams(
         if addr.port() != 0 {
             open(addr, of, false).map_err(naming)?;
         }
-        for worker in &mut doors {
+        for worker in &mut listeners {
             let socket = open(addr, of, true).map_err(naming)?;
             let bound = socket.local_addr().map_err(naming)?;
             addr = bound.as_socket().unwrap_or(addr);
             worker.push(match listener.udp {
-                true => Door::Udp(socket.into()),
-                false => Door::Tcp(
+                true => Listener::Udp(socket.into()),
+                false => Listener::Tcp(
                     accept_on(socket, listener.keepalive, listener.backlog).map_err(naming)?,
                 ),
             });
         }
     }
-    Ok(doors)
+    Ok(listeners)
 }
 
 fn bind(addr: SocketAddr, listen: &Listen, shared: bool) -> io::Result<Socket> {
@@ -156,8 +157,8 @@ pub(super) struct Acceptor {
     listener: tokio::net::TcpListener,
     /// Accepted, and not served before there are descriptors for what it may ask.
     held: Option<(TcpStream, SocketAddr)>,
-    /// Whether the last accept failed for want of something: said once per burst.
-    starving: bool,
+    /// How often it is said that nothing can be accepted for want of something.
+    starving: Restraint,
     counters: Arc<Counters>,
 }
 
@@ -165,7 +166,7 @@ impl Acceptor {
     /// Registers the listener with the calling thread's runtime.
     pub(super) fn new(listener: TcpListener, counters: Arc<Counters>) -> io::Result<Acceptor> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        Ok(Acceptor { listener, held: None, starving: false, counters })
+        Ok(Acceptor { listener, held: None, starving: Restraint::new(1), counters })
     }
 
     /// Waits for a connection. May be dropped at any time without losing one.
@@ -175,7 +176,6 @@ impl Acceptor {
         }
         match self.listener.accept().await {
             Ok((stream, peer)) if descriptors::may_keep(&stream, Use::Client) => {
-                self.starving = false;
                 Accepted::Ours(stream, peer)
             }
             Ok(accepted) => {
@@ -203,14 +203,13 @@ impl Acceptor {
         self.held.take().map_or(Accepted::Nothing, |(stream, peer)| Accepted::Ours(stream, peer))
     }
 
-    fn starve(&mut self, error: &(impl fmt::Display + ?Sized)) {
-        if !self.starving {
+    fn starve(&self, error: &(impl fmt::Display + ?Sized)) {
+        if let Some(more) = self.starving.take() {
             tracing::error!(
                 name: model::severity::CRIT,
                 %error,
-                "cannot accept connections; trying on"
+                "cannot accept connections; trying on{more}"
             );
-            self.starving = true;
         }
     }
 

@@ -33,7 +33,7 @@ const CUT: Duration = Duration::from_secs(2);
 
 /// One listener of one thread.
 #[derive(Debug)]
-pub(crate) enum Door {
+pub(crate) enum Listener {
     Tcp(TcpListener),
     Udp(UdpSocket),
 }
@@ -43,7 +43,7 @@ pub(crate) struct StreamWorker {
     pub(crate) index: usize,
     pub(crate) core: Option<usize>,
     pub(crate) driver: Driver,
-    pub(crate) doors: Vec<Door>,
+    pub(crate) listeners: Vec<Listener>,
     /// The listeners, in order, with the ports they have.
     pub(crate) listen: Vec<StreamListen>,
     pub(crate) inbox: UnboundedReceiver<Given>,
@@ -53,13 +53,15 @@ pub(crate) struct StreamWorker {
 }
 
 /// What the tasks of one thread share.
-struct Shop {
+struct Shared {
     index: usize,
     board: Arc<Board>,
     listen: Vec<StreamListen>,
     desk: Rc<Desk>,
     /// How often it is said that there is no place for another connection.
     full: Restraint,
+    /// How often it is said that none can be accepted.
+    starving: Restraint,
 }
 
 impl StreamWorker {
@@ -85,13 +87,21 @@ impl StreamWorker {
     }
 
     async fn serve(self) {
-        let StreamWorker { index, doors, listen, mut inbox, mut orders, board, station, .. } = self;
+        let StreamWorker {
+            index, listeners, listen, mut inbox, mut orders, board, station, ..
+        } = self;
         let guests = Guests::new();
         let (tally, reader) = (station.tally.clone(), station.snapshots.clone());
         let pace = station.pace.clone();
         let desk = Desk::new(station);
-        let shop =
-            Rc::new(Shop { index, board, listen, desk: desk.clone(), full: Restraint::new(1) });
+        let shared = Rc::new(Shared {
+            index,
+            board,
+            listen,
+            desk: desk.clone(),
+            full: Restraint::new(1),
+            starving: Restraint::new(1),
+        });
         let housekeeping = async move {
             loop {
                 tally.beat();
@@ -108,15 +118,15 @@ impl StreamWorker {
         ring::spawn(desk.clone().until_over(refreshing));
         let turns = Turns::new();
         ring::spawn(desk.clone().until_over(pace.keep(async move || turns.end().await)));
-        let doormen = Guests::new();
-        for (listener, door) in doors.into_iter().enumerate() {
-            let (shop, orders) = (shop.clone(), orders.clone());
-            let (guest, doorman) = (guests.welcome(), doormen.welcome());
+        let accepting = Guests::new();
+        for (listener, socket) in listeners.into_iter().enumerate() {
+            let (shared, orders) = (shared.clone(), orders.clone());
+            let (guest, is_accepting) = (guests.welcome(), accepting.welcome());
             ring::spawn(async move {
-                let _doorman = doorman;
-                match door {
-                    Door::Tcp(socket) => shop.accept(listener, socket, orders, guest).await,
-                    Door::Udp(socket) => shop.exchange(listener, socket, orders, guest).await,
+                let _accepting = is_accepting;
+                match socket {
+                    Listener::Tcp(socket) => shared.accept(listener, socket, orders, guest).await,
+                    Listener::Udp(socket) => shared.exchange(listener, socket, orders, guest).await,
                 }
             });
         }
@@ -124,15 +134,15 @@ impl StreamWorker {
             let leaving = pin!(drain::told_to_leave(&mut orders));
             match select(leaving, pin!(inbox.recv())).await {
                 Either::Left((by, _)) => break by,
-                Either::Right((Some(given), _)) => shop.take_in(given, guests.welcome()),
+                Either::Right((Some(given), _)) => shared.take_in(given, guests.welcome()),
                 // Cannot be: the board it is about is ours as well.
                 Either::Right((None, _)) => break tokio::time::Instant::now(),
             }
         };
-        doormen.gone().await;
+        accepting.gone().await;
         inbox.close();
         while let Some(given) = inbox.recv().await {
-            shop.take_in(given, guests.welcome());
+            shared.take_in(given, guests.welcome());
         }
         let mut gone = pin!(guests.gone());
         let patience = by.into_std().saturating_duration_since(Instant::now());
@@ -144,9 +154,9 @@ impl StreamWorker {
     }
 }
 
-impl Shop {
+impl Shared {
     async fn accept(
-        self: Rc<Shop>,
+        self: Rc<Shared>,
         listener: usize,
         socket: TcpListener,
         mut orders: watch::Receiver<Order>,
@@ -157,7 +167,6 @@ impl Shop {
             Ok(ready) => ready,
             Err(error) => return cannot_listen(self.index, &error),
         };
-        let mut starving = false;
         loop {
             let leaving = pin!(drain::told_to_leave(&mut orders));
             let next = pin!(self.until_next(&ready));
@@ -165,9 +174,9 @@ impl Shop {
                 break;
             }
             match self.accept_some(listener, &socket, &guest) {
-                Ok(()) => starving = false,
+                Ok(()) => {}
                 Err(error) => {
-                    self.starve(&mut starving, &error);
+                    self.starve(&error);
                     monoio::time::sleep(BACK_OFF).await;
                 }
             }
@@ -194,7 +203,7 @@ impl Shop {
     }
 
     fn accept_some(
-        self: &Rc<Shop>,
+        self: &Rc<Shared>,
         listener: usize,
         socket: &TcpListener,
         guest: &Guest,
@@ -215,19 +224,25 @@ impl Shop {
         Ok(())
     }
 
-    fn starve(&self, starving: &mut bool, error: &io::Error) {
+    fn starve(&self, error: &io::Error) {
         self.desk.station.counters.count_pause();
-        if !std::mem::replace(starving, true) {
+        if let Some(more) = self.starving.take() {
             tracing::error!(
                 name: model::severity::CRIT,
                 %error,
-                "cannot accept streams; trying on"
+                "cannot accept streams; trying on{more}"
             );
         }
     }
 
     /// Serves a connection just accepted, unless another thread has more room.
-    fn place(self: &Rc<Shop>, stream: TcpStream, peer: SocketAddr, listener: usize, guest: &Guest) {
+    fn place(
+        self: &Rc<Shared>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        listener: usize,
+        guest: &Guest,
+    ) {
         let placed = self.board.place_std(self.index, stream, peer, listener);
         if let Some((stream, counted)) = placed {
             self.admit(stream, peer, listener, (counted, guest.clone()));
@@ -235,12 +250,12 @@ impl Shop {
     }
 
     /// Serves a connection another thread accepted.
-    fn take_in(self: &Rc<Shop>, given: Given, guest: Guest) {
+    fn take_in(self: &Rc<Shared>, given: Given, guest: Guest) {
         self.admit(given.socket, given.peer, given.listener, (given.counted, guest));
     }
 
     fn admit<H: 'static>(
-        self: &Rc<Shop>,
+        self: &Rc<Shared>,
         io: TcpStream,
         peer: SocketAddr,
         listener: usize,
@@ -255,7 +270,7 @@ impl Shop {
     }
 
     async fn exchange(
-        self: Rc<Shop>,
+        self: Rc<Shared>,
         listener: usize,
         socket: UdpSocket,
         mut orders: watch::Receiver<Order>,

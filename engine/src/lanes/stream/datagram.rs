@@ -38,15 +38,15 @@ const ALL_HELD: usize = 4 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A socket that is waited for: see [`super::socket`].
-struct Mouth {
+struct Socket {
     io: UdpSocket,
     ready: monoio::net::udp::UdpSocket,
 }
 
-impl Mouth {
-    fn new(io: UdpSocket) -> io::Result<Mouth> {
+impl Socket {
+    fn new(io: UdpSocket) -> io::Result<Socket> {
         let ready = monoio::net::udp::UdpSocket::from_std(io.try_clone()?)?;
-        Ok(Mouth { io, ready })
+        Ok(Socket { io, ready })
     }
 
     async fn readable(&self) -> io::Result<()> {
@@ -60,10 +60,10 @@ impl Mouth {
     }
 }
 
-/// One listener's sessions.
-struct Hall {
+/// A listener, and its sessions.
+struct Listener {
     desk: Rc<Desk>,
-    mouth: Mouth,
+    socket: Socket,
     /// The port that clients know.
     port: u16,
     buffer: RefCell<Box<[u8]>>,
@@ -89,7 +89,7 @@ enum Far {
     /// Not known yet; this is what waits for it.
     Sought(Waiting),
     /// Known.
-    Open(Rc<Mouth>),
+    Open(Rc<Socket>),
 }
 
 /// Datagrams of one session that wait, counted among all of its listener's for as long as they do.
@@ -131,10 +131,10 @@ pub(crate) async fn serve(
     guest: Guest,
 ) -> io::Result<()> {
     let bound = socket.local_addr().unwrap_or(listen.addr);
-    let hall = Rc::new(Hall {
+    let listener = Rc::new(Listener {
         port: desk.known_as(bound).port(),
         packets: RefCell::new(Packets::of(&socket, bound.ip())?),
-        mouth: Mouth::new(socket)?,
+        socket: Socket::new(socket)?,
         desk,
         buffer: RefCell::new(vec![0; LONGEST].into()),
         sessions: RefCell::default(),
@@ -142,27 +142,27 @@ pub(crate) async fn serve(
         leaving: watch::Sender::new(false),
         full: Restraint::new(1),
     });
-    match select(pin!(hall.receive(&guest)), pin!(leaving)).await {
+    match select(pin!(listener.receive(&guest)), pin!(leaving)).await {
         Either::Left((failed, _)) => return failed,
         Either::Right(_) => {}
     }
-    hall.leaving.send_replace(true);
-    if !hall.sessions.borrow().is_empty() {
-        ring::spawn(hall.desk.clone().until_over(async move {
-            let over = hall.until_empty();
-            select(pin!(hall.receive(&guest)), pin!(over)).await;
+    listener.leaving.send_replace(true);
+    if !listener.sessions.borrow().is_empty() {
+        ring::spawn(listener.desk.clone().until_over(async move {
+            let over = listener.until_empty();
+            select(pin!(listener.receive(&guest)), pin!(over)).await;
         }));
     }
     Ok(())
 }
 
-impl Hall {
-    async fn receive(self: &Rc<Hall>, guest: &Guest) -> io::Result<()> {
+impl Listener {
+    async fn receive(self: &Rc<Listener>, guest: &Guest) -> io::Result<()> {
         loop {
             for _ in 0..BATCH {
                 let received = {
                     let mut buffer = self.buffer.borrow_mut();
-                    self.packets.borrow_mut().receive(&self.mouth.io, &mut buffer)
+                    self.packets.borrow_mut().receive(&self.socket.io, &mut buffer)
                 };
                 match received {
                     Ok(Some(received)) => self.take(received, guest),
@@ -171,7 +171,7 @@ impl Hall {
                     Err(error) => tracing::debug!(%error, "a datagram was not received"),
                 }
             }
-            self.mouth.pause().await?;
+            self.socket.pause().await?;
         }
     }
 
@@ -182,7 +182,7 @@ impl Hall {
         }
     }
 
-    fn take(self: &Rc<Hall>, received: Received, guest: &Guest) {
+    fn take(self: &Rc<Listener>, received: Received, guest: &Guest) {
         let Received { length, between } = received;
         let tally = &self.desk.station.tally;
         let buffer = self.buffer.borrow();
@@ -207,14 +207,14 @@ impl Hall {
         let session = Rc::new(Session { between, meter, far });
         self.sessions.borrow_mut().insert(between, session.clone());
         tally.count_session(true);
-        let place = Place { hall: self.clone(), session, _guest: guest.clone() };
+        let place = Place { listener: self.clone(), session, _guest: guest.clone() };
         ring::spawn(place.run());
     }
 
     fn is_full(&self) -> bool {
         let most = self.desk.station.options.streams.datagram_sessions;
         let is_full = self.sessions.borrow().len() >= most
-            || !descriptors::is_room_beside(&self.mouth.io, Use::Client);
+            || !descriptors::is_room_beside(&self.socket.io, Use::Client);
         if is_full && let Some(more) = self.full.take() {
             tracing::warn!(
                 "as many clients with datagrams as there may be; others are not heard{more}"
@@ -230,7 +230,7 @@ impl Session {
         let is_kept = match &mut *self.far.borrow_mut() {
             Far::Sought(waiting) => waiting.push(datagram),
             // What a service that is gone answers is found by who waits for it.
-            Far::Open(mouth) => matches!(now(|| mouth.io.send(datagram)), Ok(Some(_))),
+            Far::Open(socket) => matches!(now(|| socket.io.send(datagram)), Ok(Some(_))),
         };
         if is_kept {
             self.meter.moved_up(datagram.len());
@@ -239,31 +239,31 @@ impl Session {
     }
 
     /// From now on datagrams go there.
-    fn open(&self, mouth: &Rc<Mouth>) -> usize {
-        let before = self.far.replace(Far::Open(mouth.clone()));
+    fn open(&self, socket: &Rc<Socket>) -> usize {
+        let before = self.far.replace(Far::Open(socket.clone()));
         let Far::Sought(waiting) = before else { return 0 };
-        let is_sent = |datagram: &[u8]| matches!(now(|| mouth.io.send(datagram)), Ok(Some(_)));
+        let is_sent = |datagram: &[u8]| matches!(now(|| socket.io.send(datagram)), Ok(Some(_)));
         waiting.datagrams.iter().filter(|datagram| !is_sent(datagram)).count()
     }
 }
 
-/// A session's place in its hall, given up when it ends, by whatever.
+/// A session's place among its listener's, given up when it ends, by whatever.
 struct Place {
-    hall: Rc<Hall>,
+    listener: Rc<Listener>,
     session: Rc<Session>,
     _guest: Guest,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.hall.sessions.borrow_mut().remove(&self.session.between);
-        self.hall.desk.station.tally.count_session(false);
+        self.listener.sessions.borrow_mut().remove(&self.session.between);
+        self.listener.desk.station.tally.count_session(false);
     }
 }
 
 impl Place {
     async fn run(self) {
-        let (desk, session) = (&self.hall.desk, &self.session);
+        let (desk, session) = (&self.listener.desk, &self.session);
         let end = match select(pin!(self.carry()), pin!(desk.until_cut())).await {
             Either::Left((end, _)) => end,
             Either::Right(_) => Err(Failure::Cut),
@@ -272,29 +272,30 @@ impl Place {
     }
 
     async fn carry(&self) -> Result<(), Failure> {
-        let (desk, session) = (&self.hall.desk, &self.session);
+        let (desk, session) = (&self.listener.desk, &self.session);
         let Between { client: source, local } = session.between;
-        let destination = SocketAddr::new(local, self.hall.port);
+        let destination = SocketAddr::new(local, self.listener.port);
         let view = StreamView { over: Over::Udp, sni: None, source, destination };
         let route = desk.find(&view)?;
         let service = super::service_of(&route)?;
-        let mouth = self.reach(service).await?;
-        for _ in 0..session.open(&mouth) {
+        let socket = self.reach(service).await?;
+        for _ in 0..session.open(&socket) {
             desk.station.tally.count_dropped();
         }
         let silence = pin!(self.until_silent(service.read_timeout));
-        let Either::Left((Err(error), _)) = select(pin!(self.answer(&mouth)), silence).await else {
+        let Either::Left((Err(error), _)) = select(pin!(self.answer(&socket)), silence).await
+        else {
             return Ok(());
         };
-        Err(match mouth.io.peer_addr() {
+        Err(match socket.io.peer_addr() {
             Ok(address) if session.meter.sent.get() == 0 => refused(address, error),
             _ => Failure::Broken(error),
         })
     }
 
     /// A socket that is for one service and one client.
-    async fn reach(&self, service: &CompiledService) -> Result<Rc<Mouth>, Failure> {
-        let address = upstream::address(&self.hall.desk, service).await?;
+    async fn reach(&self, service: &CompiledService) -> Result<Rc<Socket>, Failure> {
+        let address = upstream::address(&self.listener.desk, service).await?;
         let any: IpAddr = match address {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -303,33 +304,33 @@ impl Place {
             let io = UdpSocket::bind((any, 0))?;
             io.set_nonblocking(true)?;
             io.connect(address)?;
-            Mouth::new(io).map(Rc::new)
+            Socket::new(io).map(Rc::new)
         };
         connected().map_err(|error| refused(address, error))
     }
 
     /// Sends what the service answers to the client.
-    async fn answer(&self, mouth: &Mouth) -> io::Result<()> {
-        let (hall, session) = (&self.hall, &self.session);
+    async fn answer(&self, socket: &Socket) -> io::Result<()> {
+        let (listener, session) = (&self.listener, &self.session);
         loop {
             for _ in 0..BATCH {
-                let mut buffer = hall.buffer.borrow_mut();
-                let Some(length) = now(|| mouth.io.recv(&mut buffer))? else { break };
+                let mut buffer = listener.buffer.borrow_mut();
+                let Some(length) = now(|| socket.io.recv(&mut buffer))? else { break };
                 let datagram = buffer.get(..length).unwrap_or_default();
-                let packets = hall.packets.borrow();
-                match packets.send(&hall.mouth.io, datagram, session.between) {
+                let packets = listener.packets.borrow();
+                match packets.send(&listener.socket.io, datagram, session.between) {
                     Ok(Some(_)) => session.meter.moved_down(length),
-                    Ok(None) | Err(_) => hall.desk.station.tally.count_dropped(),
+                    Ok(None) | Err(_) => listener.desk.station.tally.count_dropped(),
                 }
             }
-            mouth.pause().await?;
+            socket.pause().await?;
         }
     }
 
     /// Ends when nobody has said anything for so long; soon, once the gateway leaves.
     async fn until_silent(&self, limit: Duration) {
         let meter = &self.session.meter;
-        let mut leaving = self.hall.leaving.subscribe();
+        let mut leaving = self.listener.leaving.subscribe();
         let left = async { drop(leaving.wait_for(|is_leaving| *is_leaving).await) };
         if let Either::Right(_) = select(pin!(silence(meter, limit)), pin!(left)).await {
             silence(meter, limit.min(LINGER)).await;
