@@ -24,7 +24,7 @@ use tracing::{debug, error, warn};
 
 use crate::clock::Clock;
 use crate::signing::SigningKey;
-use crate::store::{Appended, Author, StoreError};
+use crate::store::{Appended, Author, News, StoreError};
 use crate::write::Refusal;
 use keeper::{Keeper, Keeping, Kept};
 
@@ -45,12 +45,15 @@ pub(crate) struct Committer {
 pub(crate) enum Failure {
     /// It may not be.
     Refused(Refusal),
-    /// The database did not take it. The log says why.
+    /// It cannot be decided on or kept, whenever it is tried. The log says why.
     NotKept,
+    /// The database did not confirm it. It may be there: nobody could tell.
+    Unavailable,
 }
 
 enum Job {
     Write(Write),
+    Refresh,
     Probe(oneshot::Sender<bool>),
 }
 
@@ -70,9 +73,9 @@ struct Decided {
     answer: Answer,
 }
 
-/// Tells the one who asked: what came out, or the engine's objection. Dropped, it tells that the write
-/// was not kept.
-type Answer = Box<dyn FnOnce(Option<Refusal>) + Send>;
+/// Tells the one who asked: what came out, or why it came to nothing after all. Dropped, it tells that
+/// the database was not available.
+type Answer = Box<dyn FnOnce(Result<(), Failure>) + Send>;
 
 impl Committer {
     /// Starts the committer on a thread of its own, since deciding takes time that no connection should
@@ -102,13 +105,16 @@ impl Committer {
         change: impl FnOnce(&mut Config, Timestamp) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Failure> {
         let (tell, told) = oneshot::channel();
-        let change = Box::new(|config: &mut Config, now| {
-            let outcome = change(config, now);
+        let what = Arc::clone(&author.what);
+        let change = Box::new(move |config: &mut Config, now| {
+            let outcome = guarded(&what, || change(config, now));
+            let accepted = matches!(outcome, Ok(Ok(_)));
+            let outcome = outcome.and_then(|outcome| outcome.map_err(Failure::Refused));
             Decided {
-                accepted: outcome.is_ok(),
+                accepted,
                 is_about_one: true,
-                answer: Box::new(move |objection| {
-                    let _ = tell.send(objection.map_or(outcome, Err)); // the client may have left
+                answer: Box::new(move |fate| {
+                    let _ = tell.send(fate.and(outcome)); // the client may have left
                 }),
             }
         });
@@ -125,17 +131,21 @@ impl Committer {
         with: impl Send + 'static,
     ) -> Result<Config, Failure> {
         let (tell, told) = oneshot::channel();
+        let what = Arc::clone(&author.what);
         let change = Box::new(move |config: &mut Config, now| {
             let _with = with;
-            let loaded = declarative::load(document, now, flavor).map_err(Refusal::Document);
-            if let Ok(document) = &loaded {
+            let loaded = guarded(&what, || declarative::load(document, now, flavor));
+            if let Ok(Ok(document)) = &loaded {
                 *config = document.config.clone();
             }
             Decided {
-                accepted: loaded.is_ok(),
+                accepted: matches!(loaded, Ok(Ok(_))),
                 is_about_one: false,
-                answer: Box::new(move |objection| {
-                    let outcome = loaded.and_then(|document| unless(objection, document));
+                answer: Box::new(move |fate| {
+                    let outcome = loaded.and_then(|loaded| {
+                        let refuse = |violations| Failure::Refused(Refusal::Document(violations));
+                        became(fate, loaded.map_err(refuse)?)
+                    });
                     let _ = tell.send(outcome); // the client may have left
                 }),
             }
@@ -147,11 +157,16 @@ impl Committer {
         &self,
         author: Author,
         change: Change,
-        told: oneshot::Receiver<Result<T, Refusal>>,
+        told: oneshot::Receiver<Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let job = Job::Write(Write::Change { author, change });
-        self.queue.send(job).await.map_err(|_| Failure::NotKept)?;
-        told.await.map_err(|_| Failure::NotKept)?.map_err(Failure::Refused)
+        self.queue.send(job).await.map_err(|_| Failure::Unavailable)?;
+        told.await.unwrap_or(Err(Failure::Unavailable))
+    }
+
+    /// Looks for what others wrote.
+    pub(crate) async fn refresh(&self) {
+        let _ = self.queue.send(Job::Refresh).await; // without a committer nothing is published
     }
 
     /// Raises the epoch above that of a revision that is ahead of the head.
@@ -174,12 +189,22 @@ impl Committer {
 }
 
 /// What a document comes to; the engine's objections are at the places of what they are about.
-fn unless(objection: Option<Refusal>, document: Document) -> Result<Config, Refusal> {
-    match objection {
-        None => Ok(document.config),
-        Some(Refusal::Unservable(problems)) => Err(Refusal::Document(document.blame(&problems))),
-        Some(refusal) => Err(refusal),
+fn became(fate: Result<(), Failure>, document: Document) -> Result<Config, Failure> {
+    match fate {
+        Ok(()) => Ok(document.config),
+        Err(Failure::Refused(Refusal::Unservable(problems))) => {
+            Err(Failure::Refused(Refusal::Document(document.blame(&problems))))
+        }
+        Err(failure) => Err(failure),
     }
+}
+
+/// A bug in a schema or in the engine must not end all writing.
+fn guarded<T>(what: &str, decide: impl FnOnce() -> T) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(decide)).map_err(|_| {
+        error!("[admin] `{what}` was given up: deciding on it panicked");
+        Failure::NotKept
+    })
 }
 
 struct Work {
@@ -194,7 +219,7 @@ struct Work {
 struct Pending {
     /// The revision the next write starts from.
     head: Arc<Revision>,
-    answers: Vec<(Answer, Option<Refusal>)>,
+    answers: Vec<(Answer, Result<(), Failure>)>,
 }
 
 impl Work {
@@ -202,16 +227,20 @@ impl Work {
         let mut jobs = Vec::with_capacity(GROUP);
         while queue.recv_many(&mut jobs, GROUP).await > 0 {
             let mut writes = Vec::with_capacity(jobs.len());
+            let mut refreshes = false;
             for job in jobs.drain(..) {
                 match job {
                     Job::Probe(tell) => {
                         let _ = tell.send(self.keeper.is_reachable().await);
                     }
+                    Job::Refresh => refreshes = true,
                     Job::Write(write) => writes.push(write),
                 }
             }
             if !writes.is_empty() {
-                self.commit(writes).await;
+                self.commit(writes).await; // which looks for what others wrote
+            } else if refreshes {
+                self.refresh().await;
             }
         }
         self.keeper.close().await;
@@ -222,11 +251,18 @@ impl Work {
     async fn commit(&mut self, writes: Vec<Write>) {
         let now = self.clock.now();
         let judge = Judgement { key: &self.key, judge: &*self.judge, now };
-        let before = self.head.borrow().clone();
-        match write_group(&mut self.keeper, &judge, Arc::clone(&before), writes).await {
+        let head = self.head.borrow().clone();
+        match write_group(&mut self.keeper, &judge, head, writes).await {
             Ok((pending, Ok(()))) => self.publish(pending),
-            Ok((pending, Err(failure))) => self.recover(&before, Some(pending), &failure).await,
-            Err(failure) => self.recover(&before, None, &failure).await,
+            Ok((pending, Err(failure))) => self.find_out(pending, &failure).await,
+            Err(failure) => {
+                self.keeper.reset().await;
+                if failure.is_expected() {
+                    debug!("[admin] nothing was written: {}", chain(&failure));
+                } else {
+                    error!(name: severity::CRIT, "[admin] nothing was written: {}", chain(&failure));
+                }
+            }
         }
     }
 
@@ -236,59 +272,59 @@ impl Work {
             *head = pending.head;
             is_new
         });
-        for (answer, objection) in pending.answers {
-            answer(objection);
+        for (answer, fate) in pending.answers {
+            answer(fate);
         }
     }
 
-    /// Finds out where the database is after a failure: a commit that failed may have taken place. If
-    /// not even that can be read, the next write fails, and this is asked again.
-    async fn recover(&mut self, before: &Revision, pending: Option<Pending>, failure: &StoreError) {
+    /// Finds out where the database is after a commit that failed, and may have taken place all the
+    /// same. If not even that can be read, whoever looks next finds it.
+    async fn find_out(&mut self, pending: Pending, failure: &StoreError) {
         self.keeper.reset().await;
         let failure = chain(failure);
-        let head = match self.keeper.head().await {
-            Ok(head) => head,
+        match self.keeper.settled(self.clock.now()).await {
+            Ok(head) if head == Some(pending.head.id) => {
+                warn!("[admin] revision {} was written in spite of: {failure}", pending.head.id);
+                self.publish(pending);
+            }
+            Ok(_) => {
+                error!(name: severity::CRIT, "[admin] nothing was written: {failure}");
+                self.look().await; // an older copy is found by whoever writes next
+            }
             Err(error) => {
                 let error = chain(&error);
                 error!(
                     name: severity::CRIT,
                     "[admin] it is not known whether anything was written: {failure}; {error}"
                 );
-                return;
-            }
-        };
-        match pending.filter(|pending| head == Some(pending.head.id)) {
-            _ if head == Some(before.id) => {
-                error!(name: severity::CRIT, "[admin] nothing was written: {failure}");
-            }
-            Some(pending) => {
-                warn!("[admin] revision {} was written in spite of: {failure}", pending.head.id);
-                self.publish(pending);
-            }
-            None => {
-                error!(name: severity::CRIT, "[admin] nothing was written: {failure}");
-                self.adopt(before).await;
             }
         }
     }
 
-    /// Goes on from what the database has, unless it went back in time: data planes must then see a
-    /// new epoch, which a start takes care of.
-    async fn adopt(&mut self, before: &Revision) {
-        match self.keeper.load(&self.key).await {
-            Ok(Some(found)) if found.id.position() > before.id.position() => {
-                warn!("[admin] going on from revision {}, which the database has", found.id);
-                self.head.send_replace(Arc::new(found));
+    /// Goes on from what others wrote, if they did. A database that is an older copy of itself gets a
+    /// new epoch.
+    async fn refresh(&mut self) {
+        if self.look().await {
+            self.commit(Vec::new()).await;
+        }
+    }
+
+    /// Goes on from what others wrote, if they did. Says whether what was there is gone.
+    async fn look(&mut self) -> bool {
+        let head = self.head.borrow().clone();
+        match self.keeper.news(&head, &self.key).await {
+            Ok(News::None) => {}
+            Ok(News::Head(found)) => {
+                debug!("[admin] going on from revision {}, which another node wrote", found.id);
+                self.head.send_replace(Arc::new(*found));
             }
-            Ok(_) => error!(
-                name: severity::CRIT,
-                "[admin] the database no longer has revision {}: it was replaced; start again to use it",
-                before.id
-            ),
-            Err(error) => {
-                error!(name: severity::CRIT, "[admin] the database cannot be used: {}", chain(&error))
+            Ok(News::Restored) => return true,
+            Err(failure) => {
+                self.keeper.reset().await;
+                debug!("[admin] it is not known what others wrote: {}", chain(&failure));
             }
         }
+        false
     }
 }
 
@@ -302,12 +338,15 @@ async fn write_group(
 ) -> Result<(Pending, Result<(), StoreError>), StoreError> {
     let mut group = keeper.begin().await?;
     let mut pending = Pending { head, answers: Vec::with_capacity(writes.len()) };
+    pending.catch_up(&mut group, judgement).await?;
     for write in writes {
         match write {
             Write::Change { author, change } => {
                 pending.write(&mut group, judgement, author, change).await?;
             }
-            Write::Raise { above } => pending.raise(&mut group, judgement, above).await?,
+            Write::Raise { above } => {
+                pending.raise(&mut group, judgement, above, "a data plane has").await?;
+            }
         }
     }
     let committed = group.commit(judgement.now).await;
@@ -322,24 +361,36 @@ impl Pending {
         author: Author,
         change: Change,
     ) -> Result<(), StoreError> {
-        // A bug in a schema or in the engine must not end all writing.
-        let decide = || judgement.decide(&self.head, change);
-        let Ok((answer, verdict)) = catch_unwind(AssertUnwindSafe(decide)) else {
-            error!("[admin] `{}` was given up: deciding on it panicked", author.what);
-            return Ok(());
-        };
-        match verdict {
-            Verdict::Nothing => self.answers.push((answer, None)),
-            Verdict::Refused(refusal) => self.answers.push((answer, Some(refusal))),
+        let (answer, verdict) = judgement.decide(&self.head, change, &author.what);
+        let fate = match verdict {
+            Verdict::Nothing => Ok(()),
+            Verdict::Not(failure) => Err(failure),
             Verdict::Next(config) => {
                 let id = &self.head.id;
                 let id = RevisionId { version: id.version + 1, hash: config.hash(), ..*id };
-                if self.append(group, judgement, id, *config, &author).await? {
-                    self.answers.push((answer, None));
-                }
+                let is_kept = self.append(group, judgement, id, *config, &author).await?;
+                if is_kept { Ok(()) } else { Err(Failure::NotKept) }
             }
-        }
+        };
+        self.answers.push((answer, fate));
         Ok(())
+    }
+
+    /// Goes on from what the database has: others may have written, or it may be an older copy of what
+    /// it was.
+    async fn catch_up(
+        &mut self,
+        group: &mut Keeping<'_>,
+        judgement: &Judgement<'_>,
+    ) -> Result<(), StoreError> {
+        let Some(found) = group.found(&self.head, judgement.key).await? else { return Ok(()) };
+        let had = std::mem::replace(&mut self.head, Arc::new(found)).id;
+        self.raise(group, judgement, had, "this node has").await?;
+        if self.head.id.position() > had.position() {
+            Ok(())
+        } else {
+            Err(StoreError::Moved { expected: had })
+        }
     }
 
     /// The database was restored: what it will count from now on must not be taken for what it counted
@@ -349,13 +400,14 @@ impl Pending {
         group: &mut Keeping<'_>,
         judgement: &Judgement<'_>,
         above: RevisionId,
+        who: &str,
     ) -> Result<(), StoreError> {
         let here = self.head.id;
-        if above.position() <= here.position() {
+        if above.position() < here.position() || above == here {
             return Ok(());
         }
         let id = RevisionId { epoch: here.epoch.max(above.epoch) + 1, version: 1, ..here };
-        let what = format!("a data plane has revision {above}, which is ahead of {here}");
+        let what = format!("{who} revision {above}, which is not before {here}");
         let author = Author { who: "gateway".into(), what: what.as_str().into() };
         if self.append(group, judgement, id, self.head.config.clone(), &author).await? {
             warn!("[admin] {what}: the database was restored; revisions now count from {id}");
@@ -404,8 +456,8 @@ struct Judgement<'a> {
 enum Verdict {
     /// It changes nothing, or was refused already.
     Nothing,
-    /// The engine objects.
-    Refused(Refusal),
+    /// It cannot be.
+    Not(Failure),
     /// What comes next.
     Next(Box<Config>),
 }
@@ -413,24 +465,23 @@ enum Verdict {
 impl Judgement<'_> {
     /// Applies a change. A write that leaves every byte as it was makes no revision; one that only
     /// renews `updated_at` does, since that is part of what clients read.
-    fn decide(&self, head: &Revision, change: Change) -> (Answer, Verdict) {
+    fn decide(&self, head: &Revision, change: Change, what: &str) -> (Answer, Verdict) {
         let mut config = head.config.clone();
         let Decided { accepted, is_about_one, answer } = change(&mut config, self.now);
-        if !accepted {
+        if !accepted || config.hash() == head.id.hash {
             return (answer, Verdict::Nothing);
         }
-        if config.hash() == head.id.hash {
-            return (answer, Verdict::Nothing);
-        }
-        match self.judge.rehearse(&config) {
-            Ok(()) => (answer, Verdict::Next(Box::new(config))),
-            Err(mut problems) => {
+        let verdict = match guarded(what, || self.judge.rehearse(&config)) {
+            Ok(Ok(())) => Verdict::Next(Box::new(config)),
+            Ok(Err(mut problems)) => {
                 if is_about_one {
                     problems = as_seen_by_writer(problems, &head.config, &config);
                 }
-                (answer, Verdict::Refused(Refusal::Unservable(problems)))
+                Verdict::Not(Failure::Refused(Refusal::Unservable(problems)))
             }
-        }
+            Err(failure) => Verdict::Not(failure),
+        };
+        (answer, verdict)
     }
 }
 

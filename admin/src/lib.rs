@@ -13,12 +13,13 @@ mod clock; // the time
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use boring::error::ErrorStack;
 use model::Flavor;
+use model::causes::chain;
 use model::delta::Touched;
 use model::judge::Judge;
 use model::vitals::{Verdict, Vitals};
@@ -34,18 +35,22 @@ use api::{Api, Documents};
 use commit::Committer;
 use commit::keeper::Kept;
 use serve::Listening;
-use store::{Keep, Store};
+use store::{Keep, Place, Store, Tail};
 
 pub use api::{BeginError, Beginning};
 pub use clock::Clock;
 pub use serve::{Access, AccessLog, Serving, serve};
-pub use store::{OpenError, StoreError};
+pub use store::migrations::{Migrations, State};
+pub use store::{DatabaseError, OpenError, Postgres, PostgresTls, StoreError};
 
 /// How long requests in flight may take when the server is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How long the database may take to be closed. Nothing is lost when it is not.
 const CLOSING: Duration = Duration::from_secs(2);
+
+/// How long to wait before a database that is away is asked for again, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// How often the database is asked whether it is there, and how long it may take to say so.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -78,6 +83,11 @@ pub struct Options {
     pub latency_tokens: bool,
     /// Called once per request, after it was answered.
     pub access_log: Option<AccessLog>,
+    /// Whether a shared database is brought up to date first, and how long to wait for the turn to do
+    /// so (`--run-migrations`, `--lock-timeout`).
+    pub migrate: Option<Duration>,
+    /// What `GET /` says this node's id is; where none is given, the database keeps one.
+    pub node_id: Option<Uuid>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -87,6 +97,8 @@ pub struct Options {
 pub enum Storage {
     /// A file, `<prefix>/gateway.db`; made if it is not there.
     Sqlite(PathBuf),
+    /// A server, which other control planes may share.
+    Postgres(Box<Postgres>),
     /// Nowhere: it is a document, until `POST /config` brings another.
     /// Without one to begin with, nothing is configured.
     Nowhere(Option<Beginning>),
@@ -109,6 +121,8 @@ impl Options {
             server_tokens: true,
             latency_tokens: true,
             access_log: None,
+            migrate: None,
+            node_id: None,
             clock: Clock::default(),
         }
     }
@@ -118,10 +132,10 @@ impl Options {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The database cannot be used.
-    #[error("the database {path} cannot be used", path = path.display())]
+    #[error("the database {place} cannot be used")]
     Database {
-        /// The file.
-        path: PathBuf,
+        /// The file, or where the server is.
+        place: String,
         /// Why.
         #[source]
         source: OpenError,
@@ -154,15 +168,17 @@ impl Server {
     /// Opens the database and serves the Admin API, on the tokio runtime this is called on.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let (mut kept, documents) = match &options.storage {
-            Storage::Sqlite(path) => (open(path, &options).await?, None),
+            Storage::Sqlite(_) | Storage::Postgres(_) => (open(&options).await?, None),
             Storage::Nowhere(document) => {
                 let (kept, documents) = begin(document.as_ref())?;
                 (kept, Some(documents))
             }
         };
-        let (trust, node_id) = (kept.key.public(), kept.node_id);
+        let trust = kept.key.public();
+        let node_id = options.node_id.unwrap_or(kept.node_id);
         let steps = std::mem::take(&mut kept.steps);
 
+        let tail = kept.keeper.tail();
         let (committer, revisions, committed) =
             Committer::start(kept, Arc::clone(&options.judge), options.clock)
                 .map_err(StartError::Thread)?;
@@ -188,7 +204,10 @@ impl Server {
             access_log: options.access_log,
         };
         let listening = Listening::start(options.listeners, front).map_err(StartError::Listen)?;
-        let heeding = JoinSet::new();
+        let mut heeding = JoinSet::new();
+        if let Some((tail, told)) = tail {
+            follow_others(&mut heeding, tail, told, &committer, &revisions);
+        }
         Ok(Self { api, revisions, trust, steps, node_id, listening, heeding, committer, committed })
     }
 
@@ -284,13 +303,51 @@ impl Server {
     }
 }
 
-/// What the database has.
-async fn open(path: &Path, options: &Options) -> Result<Kept, StartError> {
+/// What the database has. One that is away is waited for.
+async fn open(options: &Options) -> Result<Kept, StartError> {
     let keep = Keep { revisions: options.revision_log_keep.max(1), audit: options.audit_keep };
-    let opened = Store::open(path, keep, options.clock.now()).await;
-    let opened = opened.map_err(|source| StartError::Database { path: path.to_owned(), source })?;
-    info!("[admin] {} is at revision {}", path.display(), opened.head.id);
-    Ok(opened.into())
+    let mut pause = AGAIN.0;
+    loop {
+        let (place, name) = match &options.storage {
+            Storage::Sqlite(path) => (Place::file(path.clone()), path.display().to_string()),
+            Storage::Postgres(at) => {
+                (Place::server(Postgres::clone(at), options.migrate), at.to_string())
+            }
+            Storage::Nowhere(_) => return begin(None).map(|(kept, _)| kept),
+        };
+        match Store::open(place, keep, options.clock.now()).await {
+            Ok(opened) => {
+                info!("[admin] {name} is at revision {}", opened.head.id);
+                return Ok(opened.into());
+            }
+            Err(error) if error.is_transient() => {
+                warn!("[admin] waiting for the database {name}: {}", chain(&error));
+                sleep(pause).await;
+                pause = (2 * pause).min(AGAIN.1);
+            }
+            Err(source) => return Err(StartError::Database { place: name, source }),
+        }
+    }
+}
+
+/// Has the committer look for what others wrote whenever that may be something.
+fn follow_others(
+    tasks: &mut JoinSet<()>,
+    tail: Tail,
+    mut told: watch::Receiver<u64>,
+    committer: &Committer,
+    revisions: &watch::Receiver<Arc<Revision>>,
+) {
+    let (committer, revisions) = (committer.clone(), revisions.clone());
+    tasks.spawn(async move {
+        let is_known = |position| position <= revisions.borrow().id.position();
+        match tail.run(is_known).await {}
+    });
+    tasks.spawn(async move {
+        while told.changed().await.is_ok() {
+            committer.refresh().await;
+        }
+    });
 }
 
 /// What the document says; without one, nothing is configured.

@@ -115,7 +115,7 @@ impl Documents {
         });
         taken.await.map_err(|failure| match failure {
             Failure::Refused(Refusal::Unservable(problems)) => BeginError::Unservable(problems),
-            Failure::Refused(_) | Failure::NotKept => BeginError::Ending,
+            Failure::Refused(_) | Failure::NotKept | Failure::Unavailable => BeginError::Ending,
         })?;
         *last = Some(document.loaded);
         Ok(true)

@@ -62,8 +62,10 @@ pub(super) enum Problem {
     Invalid(Violations),
     /// The write may not be.
     Refused(Refusal),
-    /// The database did not take it.
+    /// It cannot be kept, whenever it is tried.
     NotKept,
+    /// The database did not confirm it.
+    Unavailable,
     /// Nothing can be said about the newest configuration, as the engine would not serve it.
     Unservable(Vec<model::vitals::Problem>),
     /// It is a mistake of ours.
@@ -81,6 +83,7 @@ impl From<Failure> for Problem {
         match failure {
             Failure::Refused(refusal) => Problem::Refused(refusal),
             Failure::NotKept => Problem::NotKept,
+            Failure::Unavailable => Problem::Unavailable,
         }
     }
 }
@@ -97,7 +100,7 @@ impl IntoResponse for Problem {
             Problem::NotAllowed(allow) => {
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
             }
-            Problem::Loading => {
+            Problem::Loading | Problem::Unavailable => {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
@@ -162,6 +165,10 @@ impl Problem {
             Problem::Invalid(violations) => invalid(violations),
             Problem::Refused(refusal) => refused(refusal),
             Problem::Unservable(problems) => unservable(problems),
+            Problem::Unavailable => plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the database did not confirm the change; it can be tried again",
+            ),
             Problem::NotKept | Problem::Internal => {
                 plain(StatusCode::INTERNAL_SERVER_ERROR, "An unexpected error occurred")
             }

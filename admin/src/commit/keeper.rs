@@ -7,10 +7,11 @@ use boring::error::ErrorStack;
 use model::revision::Signature;
 use model::value::Timestamp;
 use model::{Config, Revision, RevisionId};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::signing::SigningKey;
-use crate::store::{Appended, Author, Group, OpenError, Opened, Store, StoreError};
+use crate::store::{Appended, Author, Group, News, Opened, Store, StoreError, Tail};
 
 /// What the committer hands its revisions to.
 pub(crate) enum Keeper {
@@ -54,6 +55,14 @@ impl Keeper {
         }
     }
 
+    /// What others tell when they write, where there are others.
+    pub(crate) fn tail(&self) -> Option<(Tail, watch::Receiver<u64>)> {
+        match self {
+            Keeper::Store(store) => store.tail(),
+            Keeper::Nobody => None,
+        }
+    }
+
     /// Lets go of a connection that failed.
     pub(super) async fn reset(&mut self) {
         if let Keeper::Store(store) = self {
@@ -61,19 +70,27 @@ impl Keeper {
         }
     }
 
-    /// Which revision is kept, if any is.
-    pub(super) async fn head(&mut self) -> Result<Option<RevisionId>, StoreError> {
-        match self {
-            Keeper::Store(store) => store.head().await,
-            Keeper::Nobody => Ok(None),
-        }
+    /// Which revision is kept, once nobody is writing any more.
+    pub(super) async fn settled(
+        &mut self,
+        now: Timestamp,
+    ) -> Result<Option<RevisionId>, StoreError> {
+        let Keeper::Store(store) = self else { return Ok(None) };
+        let group = store.begin().await?;
+        let head = group.head();
+        group.commit(now).await?;
+        Ok(head)
     }
 
-    /// The newest revision that is kept, if any is.
-    pub(super) async fn load(&mut self, key: &SigningKey) -> Result<Option<Revision>, OpenError> {
+    /// What others wrote since `from`.
+    pub(super) async fn news(
+        &mut self,
+        from: &Revision,
+        key: &SigningKey,
+    ) -> Result<News, StoreError> {
         match self {
-            Keeper::Store(store) => store.load(key).await,
-            Keeper::Nobody => Ok(None),
+            Keeper::Store(store) => store.news(from, key).await,
+            Keeper::Nobody => Ok(News::None),
         }
     }
 
@@ -93,6 +110,20 @@ impl Keeper {
 }
 
 impl Keeping<'_> {
+    /// What is kept, unless that is `here`.
+    pub(super) async fn found(
+        &mut self,
+        here: &Revision,
+        key: &SigningKey,
+    ) -> Result<Option<Revision>, StoreError> {
+        match self {
+            Keeping::Store(group) if group.head() != Some(here.id) => {
+                group.follow(here, key).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Adds the step from `from` to `to`.
     ///
     /// # Errors

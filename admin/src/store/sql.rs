@@ -2,8 +2,6 @@
 //!
 //! Names of tables and columns come from declarations, never from input.
 
-use std::sync::Arc;
-
 use model::entities::Visit;
 use model::entity::foreign_keys;
 use model::{Config, Entity, EntityKind, Id};
@@ -13,11 +11,11 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(super) struct Statements {
     /// All rows: id and bytes.
-    pub(super) load: Arc<str>,
+    pub(super) load: String,
     /// Writes a row: id, the columns in their order, bytes.
-    pub(super) put: Arc<str>,
+    pub(super) put: String,
     /// Removes a row by its id.
-    pub(super) delete: Arc<str>,
+    pub(super) delete: String,
     columns: Vec<&'static str>,
 }
 
@@ -36,19 +34,18 @@ impl Statements {
     pub(super) fn of(kind: EntityKind) -> Self {
         let (table, columns) = (kind.name(), columns(kind));
         let names: String = columns.iter().map(|column| format!(", \"{column}\"")).collect();
-        let marks = ", ?".repeat(columns.len());
+        let marks: String = (0..=columns.len()).map(|n| format!(", ${}", n + 2)).collect();
         let updates: String = columns
             .iter()
             .map(|column| format!("\"{column}\" = excluded.\"{column}\", "))
             .collect();
         Self {
-            load: format!("select id, bytes from {table}").into(),
+            load: format!("select id, bytes from {table}"),
             put: format!(
-                "insert into {table} (id{names}, bytes) values (?{marks}, ?) \
+                "insert into {table} (id{names}, bytes) values ($1{marks}) \
                  on conflict (id) do update set {updates}bytes = excluded.bytes"
-            )
-            .into(),
-            delete: format!("delete from {table} where id = ?").into(),
+            ),
+            delete: format!("delete from {table} where id = $1"),
             columns,
         }
     }
@@ -96,8 +93,8 @@ mod tests {
     fn a_table_has_a_column_per_unique_field_and_reference() {
         let routes = Statements::of(EntityKind::Route);
         assert_eq!(
-            &*routes.put,
-            "insert into routes (id, \"name\", \"service\", bytes) values (?, ?, ?, ?) \
+            routes.put,
+            "insert into routes (id, \"name\", \"service\", bytes) values ($1, $2, $3, $4) \
              on conflict (id) do update set \"name\" = excluded.\"name\", \
              \"service\" = excluded.\"service\", bytes = excluded.bytes"
         );

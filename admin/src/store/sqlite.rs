@@ -10,13 +10,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::OpenError;
-
-/// Each brings the database one version up; how many were run is in `user_version`.
-const MIGRATIONS: &[&str] = &[
-    include_str!("../../migrations/sqlite/0001_core.sql"),
-    include_str!("../../migrations/sqlite/0002_certificates.sql"),
-];
+use super::{OpenError, migrations};
 
 /// How long a statement waits for another process that holds the database, such as a backup.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,24 +34,27 @@ pub(super) async fn connect(path: &Path, busy: Duration) -> Result<SqliteConnect
         .await
 }
 
-/// Runs the migrations this file has not seen, all or none.
+/// Runs the migrations this file has not seen, all or none; how many it has is in `user_version`.
 pub(super) async fn migrate(db: &mut SqliteConnection) -> Result<(), OpenError> {
-    let mut tx = db.begin_with("begin immediate").await?;
-    let version: i64 = sqlx::query_scalar("pragma user_version").fetch_one(&mut *tx).await?;
-    let tables: i64 =
-        sqlx::query_scalar("select count(*) from sqlite_schema").fetch_one(&mut *tx).await?;
+    let refuse = |error: sqlx::Error| OpenError::Database(error.into());
+    let mut tx = db.begin_with("begin immediate").await.map_err(refuse)?;
+    let version = sqlx::query_scalar("pragma user_version").fetch_one(&mut *tx).await;
+    let version: i64 = version.map_err(refuse)?;
+    let tables = sqlx::query_scalar("select count(*) from sqlite_schema").fetch_one(&mut *tx).await;
+    let tables: i64 = tables.map_err(refuse)?;
     let done = usize::try_from(version).unwrap_or(usize::MAX);
     if done == 0 && tables > 0 {
         return Err(OpenError::NotOurs);
     }
-    let Some(pending) = MIGRATIONS.get(done..) else {
-        return Err(OpenError::Newer { found: version, known: MIGRATIONS.len() });
+    let Some(pending) = migrations::ALL.get(done..) else {
+        let known = migrations::ALL.len().to_string();
+        return Err(OpenError::Newer { found: version.to_string(), known });
     };
     for migration in pending {
-        sqlx::raw_sql(*migration).execute(&mut *tx).await?;
+        sqlx::raw_sql(migration.sqlite).execute(&mut *tx).await.map_err(refuse)?;
     }
     // A pragma takes no parameters.
-    let seen = format!("pragma user_version = {}", MIGRATIONS.len());
-    sqlx::raw_sql(sqlx::AssertSqlSafe(seen)).execute(&mut *tx).await?;
-    Ok(tx.commit().await?)
+    let seen = format!("pragma user_version = {}", migrations::ALL.len());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(seen)).execute(&mut *tx).await.map_err(refuse)?;
+    tx.commit().await.map_err(refuse)
 }

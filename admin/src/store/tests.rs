@@ -1,12 +1,17 @@
 //! What the database keeps, and what happens when it does not.
 
-use model::delta::apply;
+#[path = "../../tests/support/postgres.rs"]
+mod server;
+
+use std::path::PathBuf;
+
+use model::delta::{Delta, apply};
+use model::encode::ContentHash;
 use model::entities::{Route, Service};
 use model::id::Key;
 use model::judge::Lenient;
 use model::testing::{route, service};
 use serde_json::json;
-use sqlx::Executor;
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
@@ -17,37 +22,75 @@ use crate::write::{self, Draft};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
-/// A database in a directory of its own.
-struct Place {
-    dir: TempDir,
+/// A database of one's own.
+struct Home {
+    at: At,
     keep: Keep,
 }
 
-impl Place {
-    fn new() -> Self {
-        let keep = Keep { revisions: 1000, audit: Duration::from_secs(3600) };
-        Self { dir: TempDir::new().unwrap(), keep }
+enum At {
+    Dir(TempDir),
+    Server(Postgres),
+}
+
+impl Home {
+    fn file() -> Self {
+        Self::at(At::Dir(TempDir::new().unwrap()))
+    }
+
+    /// None where there is no PostgreSQL.
+    async fn server() -> Option<Self> {
+        let server = server::Server::shared()?;
+        let options = Postgres {
+            host: server.socket().to_str().unwrap().to_owned(),
+            port: server.port(),
+            database: server.database(),
+            ..Postgres::default()
+        };
+        migrations::bring_up(&options, Duration::ZERO).await.unwrap();
+        Some(Self::at(At::Server(options)))
+    }
+
+    fn at(at: At) -> Self {
+        Self { at, keep: Keep { revisions: 1000, audit: Duration::from_secs(3600) } }
     }
 
     fn path(&self) -> PathBuf {
-        self.dir.path().join("gateway.db")
+        match &self.at {
+            At::Dir(dir) => dir.path().join("gateway.db"),
+            At::Server(at) => panic!("{at} is no file"),
+        }
+    }
+
+    fn place(&self) -> Place {
+        match &self.at {
+            At::Dir(_) => Place::file(self.path()),
+            At::Server(options) => Place::server(options.clone(), None),
+        }
     }
 
     async fn open(&self) -> Opened {
-        Store::open(&self.path(), self.keep, NOW).await.unwrap()
+        Store::open(self.place(), self.keep, NOW).await.unwrap()
     }
 
     /// Why it does not open.
     async fn refusal(&self) -> OpenError {
-        match Store::open(&self.path(), self.keep, NOW).await {
+        match Store::open(self.place(), self.keep, NOW).await {
             Ok(_) => panic!("it opened"),
             Err(error) => error,
         }
     }
 
-    /// Another program with its hands on the file.
-    async fn intruder(&self) -> SqliteConnection {
-        sqlite::connect(&self.path(), sqlite::BUSY_TIMEOUT).await.unwrap()
+    /// Another program with its hands on the tables.
+    async fn intruder(&self) -> Link {
+        match &self.at {
+            At::Dir(_) => {
+                Link::Sqlite(sqlite::connect(&self.path(), sqlite::BUSY_TIMEOUT).await.unwrap())
+            }
+            At::Server(options) => {
+                Link::Postgres(postgres::Session::open(options, None).await.unwrap())
+            }
+        }
     }
 
     async fn steps(&self) -> Vec<Delta> {
@@ -55,9 +98,46 @@ impl Place {
     }
 
     async fn audited(&self) -> Vec<(String, i64)> {
-        let rows = sqlx::query_as("select what, version from audit order by seq");
-        rows.fetch_all(&mut self.intruder().await).await.unwrap()
+        let noted = "select what, version from audit order by seq";
+        let rows = self.intruder().await.query(noted, &[]).await.unwrap();
+        let noted = |row: &link::Row| (row.text("what").unwrap(), row.int("version").unwrap());
+        rows.iter().map(noted).collect()
     }
+
+    async fn damage(&self, sql: &str) {
+        let mut link = self.intruder().await;
+        link.script(sql).await.unwrap();
+        link.close().await;
+    }
+
+    /// Bytes, as the database writes them.
+    fn bytes(&self, hex: &str) -> String {
+        match self.at {
+            At::Dir(_) => format!("x'{hex}'"),
+            At::Server(_) => format!("'\\x{hex}'"),
+        }
+    }
+}
+
+/// Each is a test of both databases.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite_ {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Home::file()).await;
+            })+
+        }
+
+        mod postgres_ {
+            $(#[tokio::test]
+            async fn $name() {
+                if let Some(home) = super::Home::server().await {
+                    super::$name(home).await;
+                }
+            })+
+        }
+    };
 }
 
 /// A committer and what it publishes.
@@ -101,21 +181,23 @@ async fn add(committer: &Committer, name: &str) -> Result<Service, Failure> {
         .await
 }
 
-#[tokio::test]
-async fn a_new_database_holds_an_empty_signed_revision() {
-    let place = Place::new();
-    let opened = place.open().await;
+async fn a_new_database_holds_an_empty_signed_revision(home: Home) {
+    let opened = home.open().await;
     assert_eq!(opened.head.id, RevisionId { epoch: 1, version: 1, hash: ContentHash::EMPTY });
     assert_eq!(opened.head.signature, Some(opened.key.sign(&opened.head.id).unwrap()));
-    use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::metadata(place.path()).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600, "it holds a private key");
 }
 
 #[tokio::test]
-async fn what_was_committed_is_there_even_if_nobody_was_told() {
-    let place = Place::new();
-    let mut opened = place.open().await;
+async fn nobody_else_may_read_the_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::file();
+    drop(home.open().await);
+    let mode = std::fs::metadata(home.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it holds a private key");
+}
+
+async fn what_was_committed_is_there_even_if_nobody_was_told(home: Home) {
+    let mut opened = home.open().await;
     let mut config = opened.head.config.clone();
     let orders = service("orders").build();
     config.write(orders.clone());
@@ -129,17 +211,15 @@ async fn what_was_committed_is_there_even_if_nobody_was_told() {
     group.commit(NOW).await.unwrap();
     drop(opened); // the process is killed before it can publish
 
-    let again = place.open().await;
+    let again = home.open().await;
     assert_eq!(again.head.id, id);
     assert_eq!(again.head.config.hash(), id.hash);
     assert_eq!(again.head.signature, Some(signature));
     assert_eq!(again.head.config.get(orders.id), Some(&orders));
 }
 
-#[tokio::test]
-async fn what_was_not_committed_is_not() {
-    let place = Place::new();
-    let mut opened = place.open().await;
+async fn what_was_not_committed_is_not(home: Home) {
+    let mut opened = home.open().await;
     let mut config = opened.head.config.clone();
     config.write(service("orders").build());
     let id = RevisionId { version: 2, hash: config.hash(), ..opened.head.id };
@@ -151,15 +231,13 @@ async fn what_was_not_committed_is_not() {
     drop(group);
     let head = Arc::clone(&opened.head);
     drop(opened);
-    assert_eq!(place.open().await.head.id, head.id);
+    assert_eq!(home.open().await.head.id, head.id);
 }
 
-#[tokio::test]
-async fn the_log_has_no_gaps_however_many_write() {
+async fn the_log_has_no_gaps_however_many_write(home: Home) {
     const WRITERS: usize = 16;
     const WRITES: usize = 50;
-    let place = Place::new();
-    let running = Running::start(place.open().await);
+    let running = Running::start(home.open().await);
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
             let committer = running.committer.clone();
@@ -179,7 +257,7 @@ async fn the_log_has_no_gaps_however_many_write() {
     // Each step starts where the one before ended, and they add up to the head.
     let mut config = Config::default();
     let mut here = RevisionId::default();
-    for step in place.steps().await {
+    for step in home.steps().await {
         assert_eq!(step.parent, here);
         assert_eq!(step.id.version, here.version + 1);
         apply(&mut config, &step.changes).unwrap();
@@ -187,13 +265,11 @@ async fn the_log_has_no_gaps_however_many_write() {
         here = step.id;
     }
     assert_eq!(here, head.id);
-    assert_eq!(place.open().await.head.id, head.id);
+    assert_eq!(home.open().await.head.id, head.id);
 }
 
-#[tokio::test]
-async fn what_queues_while_one_is_decided_is_committed_together() {
-    let place = Place::new();
-    let running = Running::start(place.open().await);
+async fn what_queues_while_one_is_decided_is_committed_together(home: Home) {
+    let running = Running::start(home.open().await);
     let (hold, held) = std::sync::mpsc::channel::<()>();
     let (begun, began) = oneshot::channel();
     let first = running.committer.clone();
@@ -229,38 +305,34 @@ async fn what_queues_while_one_is_decided_is_committed_together() {
         seen.push(revisions.borrow_and_update().id.version);
     }
     assert_eq!(seen, [5], "published once, after the commit");
-    let made: Vec<_> = place.audited().await.into_iter().map(|(what, _)| what).collect();
+    let made: Vec<_> = home.audited().await.into_iter().map(|(what, _)| what).collect();
     assert_eq!(made, ["a new database", "slow", "add a", "add b", "add c"]);
 }
 
-#[tokio::test]
-async fn old_steps_are_folded_away_and_old_notes_forgotten() {
-    let mut place = Place::new();
-    place.keep.revisions = 10;
-    let running = Running::start(place.open().await);
+async fn old_steps_are_folded_away_and_old_notes_forgotten(mut home: Home) {
+    home.keep.revisions = 10;
+    let running = Running::start(home.open().await);
     for n in 0..25 {
         running.add(&format!("s{n}")).await.unwrap();
     }
     let head = running.stop().await;
-    let steps = place.steps().await;
+    let steps = home.steps().await;
     assert_eq!(steps.len(), 10);
     assert_eq!(steps.last().unwrap().id, head.id);
-    assert_eq!(place.audited().await.len(), 26);
+    assert_eq!(home.audited().await.len(), 26);
 
-    let opened = Store::open(&place.path(), place.keep, NOW).await.unwrap();
+    let opened = Store::open(home.place(), home.keep, NOW).await.unwrap();
     let later = Clock::new(|| Timestamp::from_seconds(NOW.seconds() + 3601));
     let (committer, _, end) = Committer::start(opened.into(), Arc::new(Lenient), later).unwrap();
     add(&committer, "late").await.unwrap();
     drop(committer);
     end.await.unwrap();
-    assert_eq!(place.audited().await, [("add late".to_owned(), 27)]);
+    assert_eq!(home.audited().await, [("add late".to_owned(), 27)]);
 }
 
-#[tokio::test]
-async fn steps_outlive_the_process() {
-    let mut place = Place::new();
-    place.keep.revisions = 3;
-    let opened = place.open().await;
+async fn steps_outlive_the_process(mut home: Home) {
+    home.keep.revisions = 3;
+    let opened = home.open().await;
     assert_eq!(opened.steps.len(), 1, "the one that made the first revision");
     let running = Running::start(opened);
     let mut made = Vec::new();
@@ -268,94 +340,97 @@ async fn steps_outlive_the_process() {
         made.push((EntityKind::Service, running.add(&format!("s{n}")).await.unwrap().id.uuid()));
     }
     let head = running.stop().await;
-    let steps = place.open().await.steps;
+    let steps = home.open().await.steps;
     let touched: Vec<_> = steps.iter().flat_map(|step| step.entities.clone()).collect();
     assert_eq!(touched, made[2..]);
     assert_eq!(steps.last().unwrap().id, head.id);
     assert!(steps.windows(2).all(|pair| pair[0].id == pair[1].parent));
 
-    damage(&place, "update revisions set changes = x'c1' where version = 5").await;
-    let steps = place.open().await.steps;
+    let c1 = home.bytes("c1");
+    home.damage(&format!("update revisions set changes = {c1} where version = 5")).await;
+    let steps = home.open().await.steps;
     assert_eq!(steps.len(), 1, "an old step that cannot be read only costs deltas");
 }
 
 #[tokio::test]
 async fn a_full_disk_loses_nothing_and_publishes_nothing() {
-    let place = Place::new();
-    let mut opened = place.open().await;
-    let db = opened.keeper.db.as_mut().unwrap();
-    let pages: i64 = sqlx::query_scalar("pragma page_count").fetch_one(&mut *db).await.unwrap();
-    let full = format!("pragma max_page_count = {}", pages + 2);
-    db.execute(sqlx::raw_sql(AssertSqlSafe(full))).await.unwrap();
+    let home = Home::file();
+    let mut opened = home.open().await;
+    let link = opened.keeper.link.as_mut().unwrap();
+    let count = link.first("pragma page_count", &[]).await.unwrap().unwrap();
+    let full = count.int("page_count").unwrap() + 2;
+    link.script(&format!("pragma max_page_count = {full}")).await.unwrap();
     let running = Running::start(opened);
     let mut kept = 0;
-    while running.add(&format!("s{kept}")).await.is_ok() {
-        kept += 1;
+    let failure = loop {
+        match running.add(&format!("s{kept}")).await {
+            Ok(_) => kept += 1,
+            Err(failure) => break failure,
+        }
         assert!(kept < 1000, "the disk never fills");
-    }
+    };
+    assert!(matches!(failure, Failure::Unavailable));
     assert_eq!(running.revisions.borrow().id.version, 1 + kept);
     // The connection that failed was replaced by one without the limit: there is room again.
     running.add("after").await.unwrap();
     let head = running.stop().await;
     assert_eq!(head.id.version, 2 + kept);
-    assert_eq!(place.open().await.head.id, head.id);
+    assert_eq!(home.open().await.head.id, head.id);
 }
 
 #[tokio::test]
-async fn a_locked_database_refuses_and_recovers() {
-    let place = Place::new();
-    let mut opened = place.open().await;
-    opened.keeper.busy = Duration::from_millis(20);
+async fn a_locked_file_refuses_and_recovers() {
+    let home = Home::file();
+    let mut opened = home.open().await;
+    opened.keeper.place.be_busy_for(Duration::from_millis(20));
     opened.keeper.reset().await;
     let running = Running::start(opened);
-    let mut backup = place.intruder().await;
-    backup.execute("begin immediate").await.unwrap();
-    assert!(matches!(running.add("refused").await, Err(Failure::NotKept)));
+    let mut backup = home.intruder().await;
+    backup.begin_writing().await.unwrap();
+    assert!(matches!(running.add("refused").await, Err(Failure::Unavailable)));
     assert!(running.committer.is_database_reachable().await, "it can still be read");
-    backup.execute("rollback").await.unwrap();
+    backup.script("rollback").await.unwrap();
     running.add("kept").await.unwrap();
     assert_eq!(running.stop().await.id.version, 2);
 }
 
-#[tokio::test]
-async fn a_write_the_database_objects_to_harms_no_other() {
-    let place = Place::new();
-    let running = Running::start(place.open().await);
-    let ghost = "insert into services (id, name, bytes) values (zeroblob(16), 'ghost', x'80')";
-    place.intruder().await.execute(ghost).await.unwrap();
+async fn a_write_the_database_objects_to_harms_no_other(home: Home) {
+    let running = Running::start(home.open().await);
+    let (id, bytes) = (home.bytes(&"00".repeat(16)), home.bytes("80"));
+    let id = if matches!(home.at, At::Server(_)) { format!("'{}'", Uuid::nil()) } else { id };
+    let ghost = format!("insert into services (id, name, bytes) values ({id}, 'ghost', {bytes})");
+    home.damage(&ghost).await;
     assert!(matches!(running.add("ghost").await, Err(Failure::NotKept)));
     running.add("kept").await.unwrap();
     assert_eq!(running.stop().await.id.version, 2);
     // The ghost was not written by us: nothing that holds it is served.
-    assert!(matches!(place.refusal().await, OpenError::Entity(_)));
+    assert!(matches!(home.refusal().await, OpenError::Entity(_)));
 }
 
-#[tokio::test]
-async fn two_processes_cannot_both_write() {
-    let place = Place::new();
-    let (one, mut two) = (Running::start(place.open().await), Running::start(place.open().await));
+async fn two_processes_take_turns(home: Home) {
+    let (one, two) = (Running::start(home.open().await), Running::start(home.open().await));
     one.add("first").await.unwrap();
-    assert!(matches!(two.add("second").await, Err(Failure::NotKept)));
-    let adopted = two.revisions.wait_for(|head| head.id.version == 2).await.unwrap().id;
-    assert_eq!(adopted, one.revisions.borrow().id, "it goes on from what the database has");
+    two.add("second").await.unwrap();
+    assert!(matches!(two.add("first").await, Err(Failure::Refused(_))), "it is there already");
     one.add("third").await.unwrap();
-    assert_eq!(place.open().await.head.id, one.stop().await.id);
+    two.committer.refresh().await;
+    let mut revisions = two.revisions.clone();
+    let head = revisions.wait_for(|head| head.id.version == 4).await.unwrap().clone();
+    assert_eq!(head.id, one.revisions.borrow().id);
+    assert_eq!(head.signature, one.revisions.borrow().signature);
+    assert_eq!(home.open().await.head.id, head.id);
 }
 
-#[tokio::test]
-async fn deciding_may_panic() {
-    let place = Place::new();
-    let running = Running::start(place.open().await);
+async fn deciding_may_panic(home: Home) {
+    let running = Running::start(home.open().await);
     let author = Author { who: "test".into(), what: "a bug".into() };
     let outcome = running.committer.write(author, |_, _| -> Result<(), _> { panic!("on purpose") });
     assert!(matches!(outcome.await, Err(Failure::NotKept)));
     running.add("kept").await.unwrap();
 }
 
-#[tokio::test]
-async fn what_changes_nothing_makes_no_revision() {
-    let place = Place::new();
-    let running = Running::start(place.open().await);
+async fn what_changes_nothing_makes_no_revision(home: Home) {
+    let running = Running::start(home.open().await);
     let made = running.add("orders").await.unwrap();
     let author = Author { who: "test".into(), what: "the same again".into() };
     let id = Key::Id(made.id.uuid());
@@ -375,10 +450,8 @@ async fn what_changes_nothing_makes_no_revision() {
     assert_eq!(running.stop().await.id.version, 2);
 }
 
-#[tokio::test]
-async fn the_epoch_is_raised_once_above_what_a_data_plane_has() {
-    let place = Place::new();
-    let running = Running::start(place.open().await);
+async fn the_epoch_is_raised_once_above_what_a_data_plane_has(home: Home) {
+    let running = Running::start(home.open().await);
     running.add("orders").await.unwrap();
     let head = running.revisions.borrow().clone();
     let ahead = RevisionId { epoch: 3, version: 70, ..head.id };
@@ -388,49 +461,62 @@ async fn the_epoch_is_raised_once_above_what_a_data_plane_has() {
     running.add("users").await.unwrap();
     let after = running.stop().await;
     assert_eq!(after.id.position(), (4, 2));
-    let steps = place.steps().await;
+    let steps = home.steps().await;
     let raised = steps.iter().find(|step| step.id.position() == (4, 1)).unwrap();
     assert_eq!((raised.parent, raised.id.hash), (head.id, head.id.hash));
     assert!(raised.changes.is_empty());
-    let again = place.open().await;
+    let again = home.open().await;
     assert_eq!(again.head.id, after.id);
     assert_eq!(again.head.signature, after.signature);
 }
 
-#[tokio::test]
-async fn a_damaged_database_is_not_served() {
-    let place = Place::new();
-    let running = Running::start(place.open().await);
+async fn a_damaged_database_is_not_served(home: Home) {
+    let running = Running::start(home.open().await);
     running.add("orders").await.unwrap();
     running.add("users").await.unwrap();
     running.stop().await;
 
-    damage(&place, "delete from services where name = 'users'").await;
-    assert!(matches!(place.refusal().await, OpenError::Content { .. }));
+    home.damage("update head set version = 4").await;
+    assert!(matches!(home.refusal().await, OpenError::Ending(_)));
+    home.damage("update head set version = 3").await;
 
-    let place = Place::new();
-    drop(place.open().await);
-    damage(&place, "delete from revisions").await;
-    assert!(matches!(place.refusal().await, OpenError::Ending(_)));
+    home.damage("delete from services where name = 'users'").await;
+    assert!(matches!(home.refusal().await, OpenError::Content { .. }));
 
-    damage(&place, "update identity set value = x'00' where name = 'signing_key'").await;
-    assert!(matches!(place.refusal().await, OpenError::Identity("signing_key")));
-
-    damage(&place, "pragma user_version = 99").await;
-    assert!(matches!(place.refusal().await, OpenError::Newer { found: 99, .. }));
-
-    let place = Place::new();
-    std::fs::write(place.path(), "not a database at all, but long enough to be looked at").unwrap();
-    assert!(matches!(place.refusal().await, OpenError::Sqlite(_)));
-
-    let place = Place::new();
-    drop(place.open().await);
-    damage(&place, "pragma user_version = 0").await;
-    assert!(matches!(place.refusal().await, OpenError::NotOurs));
+    let short = home.bytes("00");
+    home.damage(&format!("update identity set value = {short} where name = 'signing_key'")).await;
+    assert!(matches!(home.refusal().await, OpenError::Identity("signing_key")));
 }
 
-async fn damage(place: &Place, sql: &'static str) {
-    let mut db = place.intruder().await;
-    db.execute(sql).await.unwrap();
-    db.close().await.unwrap();
+#[tokio::test]
+async fn a_file_of_others_is_left_alone() {
+    let home = Home::file();
+    drop(home.open().await);
+    home.damage("pragma user_version = 99").await;
+    assert!(matches!(home.refusal().await, OpenError::Newer { found, .. } if found == "99"));
+
+    let home = Home::file();
+    std::fs::write(home.path(), "not a database at all, but long enough to be looked at").unwrap();
+    assert!(matches!(home.refusal().await, OpenError::Database(_)));
+
+    let home = Home::file();
+    drop(home.open().await);
+    home.damage("pragma user_version = 0").await;
+    assert!(matches!(home.refusal().await, OpenError::NotOurs));
+}
+
+on_both! {
+    a_new_database_holds_an_empty_signed_revision,
+    what_was_committed_is_there_even_if_nobody_was_told,
+    what_was_not_committed_is_not,
+    the_log_has_no_gaps_however_many_write,
+    what_queues_while_one_is_decided_is_committed_together,
+    old_steps_are_folded_away_and_old_notes_forgotten,
+    steps_outlive_the_process,
+    a_write_the_database_objects_to_harms_no_other,
+    two_processes_take_turns,
+    deciding_may_panic,
+    what_changes_nothing_makes_no_revision,
+    the_epoch_is_raised_once_above_what_a_data_plane_has,
+    a_damaged_database_is_not_served,
 }

@@ -4,11 +4,13 @@
 
 pub(crate) mod conversation; // requests in, responses out
 pub(crate) mod pem;
+pub(crate) mod postgres; // a server to keep it in
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use admin::{Clock, Options, Server, Storage};
+use admin::{Clock, Options, Postgres, Server, Storage};
 use model::judge::{Judge, Lenient};
 use model::value::Timestamp;
 use reqwest::{Method, Response, StatusCode};
@@ -46,7 +48,7 @@ impl Plane {
     /// Stops it as an operator does, and starts it again.
     pub(crate) async fn restart(self) -> Self {
         let dir = Arc::clone(&self.dir);
-        self.server.shutdown(std::time::Duration::MAX).await;
+        self.server.shutdown(Duration::MAX).await;
         Self::start_in(dir, Arc::new(Lenient)).await
     }
 
@@ -81,7 +83,40 @@ impl Plane {
 
 /// Options with a listener on port 0 and a clock that counts.
 pub(crate) fn options(dir: &TempDir, judge: Arc<dyn Judge>) -> Options {
-    options_of(Storage::Sqlite(dir.path().join("gateway.db")), judge)
+    options_of(storage(dir), judge)
+}
+
+/// Whether this is the binary that runs the suites on PostgreSQL.
+const ON_POSTGRES: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"on_postgres");
+
+/// A file in this directory, or a database of the server that goes with it. Where there is no server,
+/// it is the file again.
+fn storage(dir: &TempDir) -> Storage {
+    let server = if ON_POSTGRES { postgres::Server::shared() } else { None };
+    match server {
+        Some(server) => Storage::Postgres(Box::new(on(server, database_of(server, dir)))),
+        None => Storage::Sqlite(dir.path().join("gateway.db")),
+    }
+}
+
+/// The same name each time a node is started on this directory.
+fn database_of(server: &postgres::Server, dir: &TempDir) -> String {
+    let note = dir.path().join("database");
+    std::fs::read_to_string(&note).unwrap_or_else(|_| {
+        let name = server.database();
+        std::fs::write(&note, &name).unwrap();
+        name
+    })
+}
+
+/// A database of this server.
+pub(crate) fn on(server: &postgres::Server, database: String) -> Postgres {
+    Postgres {
+        host: server.socket().to_str().unwrap().to_owned(),
+        port: server.port(),
+        database,
+        ..Postgres::default()
+    }
 }
 
 /// The same, with the configuration kept elsewhere.
@@ -92,6 +127,7 @@ pub(crate) fn options_of(storage: Storage, judge: Arc<dyn Judge>) -> Options {
         listeners: vec![listener],
         hostname: "cp.test".to_owned(),
         configuration: json!({ "role": "control_plane" }),
+        migrate: Some(Duration::from_secs(60)),
         clock: Clock::new(move || Timestamp::from_seconds(seconds.fetch_add(1, Ordering::Relaxed))),
         ..Options::new(storage, judge)
     }

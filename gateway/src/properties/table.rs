@@ -23,7 +23,9 @@ const NO_TLS_LISTENER: &str =
 const NO_NGINX: &str = "there is no nginx underneath";
 const NO_LUA: &str = "there is no Lua inside";
 const NO_MANAGER: &str = "the web interface is not part of this version";
-const NO_POSTGRES: &str = "PostgreSQL is not part of this version";
+const ONE_WRITES: &str = "reads come from memory; one connection writes, whatever waits shares its transactions, and one \
+                          listens";
+const NO_REPLICA: &str = "reads come from memory, so there is nothing to read from a replica";
 const NO_PLUGINS: &str = "plugins are not part of this version";
 const NO_VAULTS: &str = "vaults are not part of this version";
 const NO_WASM: &str = "WebAssembly filters are not supported; set wasm = off";
@@ -109,8 +111,8 @@ pub static GROUPS: &[Group] = &[
         title: "The database",
         about: "Where the configuration of a node with an Admin API is kept, or what stands in its place.",
         properties: &[
-            effective("database", Text, "", ALL, "Where the configuration is kept: `sqlite`, in `gateway.db` under the prefix, or `off`, in memory only.")
-                .more("Unset, it is `sqlite`, unless a pg_* property is set: that asks for PostgreSQL, which is not part of this version, and is an error. Say `sqlite`, and they have no effect. A control plane cannot have `off`; a data plane has nothing else."),
+            effective("database", Text, "", ALL, "Where the configuration is kept: `sqlite`, in `gateway.db` under the prefix; `postgres`, which several nodes may share; or `off`, in memory only.")
+                .more("Unset, it is `postgres` if a pg_* property is set, and `sqlite` otherwise. PostgreSQL is bootstrapped and migrated by `gateway migrations` or `start --run-migrations`; SQLite does that by itself. A control plane cannot have `off`; a data plane has nothing else."),
             effective("revision_log_keep", Whole, "1000", ADMIN, "Revisions whose steps the database keeps (ours).")
                 .more("1 or more. A data plane that was away for longer is sent the whole configuration rather than the steps."),
             effective("audit_keep_days", Whole, "90", ADMIN, "Days that who changed what is kept (ours).")
@@ -119,36 +121,42 @@ pub static GROUPS: &[Group] = &[
                 .more("A node without a database begins with it, and reads it again with a reload; `POST /config` replaces it until then. A data plane serves it until it has a cache or a control plane. Without effect where there is a database."),
             effective("declarative_config_string", Secret, "", PROXY, "The whole configuration as text, where there is no database.")
                 .more("It stands in the place of declarative_config; to set both is an error."),
-            inert("pg_host", Text, "127.0.0.1", "PostgreSQL host.", NO_POSTGRES),
-            inert("pg_port", Whole, "5432", "PostgreSQL port.", NO_POSTGRES),
-            inert("pg_user", Text, "kong", "PostgreSQL user.", NO_POSTGRES),
-            inert("pg_password", Secret, "", "PostgreSQL password.", NO_POSTGRES),
-            inert("pg_database", Text, "kong", "PostgreSQL database.", NO_POSTGRES),
-            inert("pg_schema", Text, "", "PostgreSQL schema.", NO_POSTGRES),
-            inert("pg_timeout", Whole, "5000", "PostgreSQL timeout, ms.", NO_POSTGRES),
-            inert("pg_ssl", Flag, "off", "TLS to PostgreSQL.", NO_POSTGRES),
-            inert("pg_ssl_verify", Flag, "off", "Whether PostgreSQL's certificate is checked.", NO_POSTGRES),
-            inert("pg_max_concurrent_queries", Whole, "0", "Queries at once; 0 is no limit.", NO_POSTGRES),
-            inert("pg_semaphore_timeout", Whole, "60000", "Wait for a free query slot, ms.", NO_POSTGRES),
-            inert("pg_keepalive_timeout", Whole, "", "Idle time of a pooled connection, ms.", NO_POSTGRES),
-            inert("pg_pool_size", Whole, "", "Pooled connections.", NO_POSTGRES),
-            inert("pg_backlog", Whole, "", "Queries waiting for a connection.", NO_POSTGRES),
-            inert("pg_ro_host", Text, "", "Host of the read-only replica.", NO_POSTGRES),
-            inert("pg_ro_port", Whole, "", "Port of the read-only replica.", NO_POSTGRES),
-            inert("pg_ro_user", Text, "", "User at the read-only replica.", NO_POSTGRES),
-            inert("pg_ro_password", Secret, "", "Password at the read-only replica.", NO_POSTGRES),
-            inert("pg_ro_database", Text, "", "Database of the read-only replica.", NO_POSTGRES),
-            inert("pg_ro_schema", Text, "", "Schema at the read-only replica.", NO_POSTGRES),
-            inert("pg_ro_timeout", Whole, "", "Timeout of the read-only replica, ms.", NO_POSTGRES),
-            inert("pg_ro_ssl", Flag, "", "TLS to the read-only replica.", NO_POSTGRES),
-            inert("pg_ro_ssl_verify", Flag, "", "Whether the replica's certificate is checked.", NO_POSTGRES),
-            inert("pg_ro_max_concurrent_queries", Whole, "", "Queries at once at the replica.", NO_POSTGRES),
-            inert("pg_ro_semaphore_timeout", Whole, "", "Wait for a free query slot at the replica, ms.", NO_POSTGRES),
-            inert("pg_ro_keepalive_timeout", Whole, "", "Idle time of a pooled connection to the replica, ms.", NO_POSTGRES),
-            inert("pg_ro_pool_size", Whole, "", "Pooled connections to the replica.", NO_POSTGRES),
-            inert("pg_ro_backlog", Whole, "", "Queries waiting for the replica.", NO_POSTGRES),
-            inert("_debug_pg_ttl_cleanup_interval", Whole, "300", "Seconds between clean-ups of expired rows.", NO_POSTGRES),
-            inert("db_update_frequency", Number, "5", "Seconds between looks for changes by other nodes.", IN_MEMORY),
+            effective("pg_host", Text, "127.0.0.1", ADMIN, "PostgreSQL: name or address of the server, or the directory of its Unix socket."),
+            effective("pg_port", Whole, "5432", ADMIN, "PostgreSQL: port of the server."),
+            effective("pg_user", Text, "kong", ADMIN, "PostgreSQL: user."),
+            effective("pg_password", Secret, "", ADMIN, "PostgreSQL: password, where the server asks for one."),
+            effective("pg_database", Text, "kong", ADMIN, "PostgreSQL: database.")
+                .more("It must be encoded in UTF8, and not be one that Kong uses: tables of the same names are in both."),
+            effective("pg_schema", Text, "", ADMIN, "PostgreSQL: schema; unset, the first of the server's `search_path`.")
+                .more("`gateway migrations bootstrap` makes it."),
+            effective("pg_timeout", Whole, "5000", ADMIN, "PostgreSQL: milliseconds until a connection is made, and until each answer.")
+                .more("A node waits 30 seconds for others to write, whatever is said here."),
+            effective("pg_ssl", Flag, "off", ADMIN, "PostgreSQL: whether to speak TLS.")
+                .more("Then a server that does not is not spoken to."),
+            effective("pg_ssl_verify", Flag, "off", ADMIN, "PostgreSQL: whether the server's certificate is checked, and whether it is for pg_host.")
+                .more("Against lua_ssl_trusted_certificate. With SCRAM a password goes only to whoever has that certificate, checked or not."),
+            inert("pg_max_concurrent_queries", Whole, "0", "Queries at once; 0 is no limit.", ONE_WRITES),
+            inert("pg_semaphore_timeout", Whole, "60000", "Wait for a free query slot, ms.", ONE_WRITES),
+            inert("pg_keepalive_timeout", Whole, "", "Idle time of a pooled connection, ms.", ONE_WRITES),
+            inert("pg_pool_size", Whole, "", "Pooled connections.", ONE_WRITES),
+            inert("pg_backlog", Whole, "", "Queries waiting for a connection.", ONE_WRITES),
+            inert("pg_ro_host", Text, "", "Host of the read-only replica.", NO_REPLICA),
+            inert("pg_ro_port", Whole, "", "Port of the read-only replica.", NO_REPLICA),
+            inert("pg_ro_user", Text, "", "User at the read-only replica.", NO_REPLICA),
+            inert("pg_ro_password", Secret, "", "Password at the read-only replica.", NO_REPLICA),
+            inert("pg_ro_database", Text, "", "Database of the read-only replica.", NO_REPLICA),
+            inert("pg_ro_schema", Text, "", "Schema at the read-only replica.", NO_REPLICA),
+            inert("pg_ro_timeout", Whole, "", "Timeout of the read-only replica, ms.", NO_REPLICA),
+            inert("pg_ro_ssl", Flag, "", "TLS to the read-only replica.", NO_REPLICA),
+            inert("pg_ro_ssl_verify", Flag, "", "Whether the replica's certificate is checked.", NO_REPLICA),
+            inert("pg_ro_max_concurrent_queries", Whole, "", "Queries at once at the replica.", NO_REPLICA),
+            inert("pg_ro_semaphore_timeout", Whole, "", "Wait for a free query slot at the replica, ms.", NO_REPLICA),
+            inert("pg_ro_keepalive_timeout", Whole, "", "Idle time of a pooled connection to the replica, ms.", NO_REPLICA),
+            inert("pg_ro_pool_size", Whole, "", "Pooled connections to the replica.", NO_REPLICA),
+            inert("pg_ro_backlog", Whole, "", "Queries waiting for the replica.", NO_REPLICA),
+            inert("_debug_pg_ttl_cleanup_interval", Whole, "300", "Seconds between clean-ups of expired rows.", "what is old goes with the next commit"),
+            effective("db_update_frequency", Number, "5", ADMIN, "Seconds between looks for changes by other nodes, should PostgreSQL's word of them not arrive.")
+                .more("Greater than 0. They are notified of as they are committed; this is the net below that."),
             inert("db_update_propagation", Number, "0", "Seconds a change takes to reach database replicas.", IN_MEMORY),
             inert("db_cache_ttl", Number, "0", "Seconds an entity stays cached.", IN_MEMORY),
             inert("db_cache_neg_ttl", Number, "", "Seconds a missing entity stays cached.", IN_MEMORY),
