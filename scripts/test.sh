@@ -10,7 +10,8 @@ source scripts/lib/needs.sh
 
 say "What this machine needs"
 need "${BUILD_NEEDS[@]}" openssl
-want curl h2load shellcheck
+want curl h2load shellcheck setpriv
+want_postgresql
 need_rust
 need_cargo fmt clippy
 note "all here: compilers, cmake, libclang, $(cargo --version)"

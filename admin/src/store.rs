@@ -211,6 +211,9 @@ async fn load(
     key: &SigningKey,
 ) -> Result<Option<Revision>, OpenError> {
     let Some(id) = log::head(link).await? else { return Ok(None) };
+    if cluster(link).await? != Some(key.public()) {
+        return Err(StoreError::Replaced.into());
+    }
     let mut config = Config::default();
     for (kind, statements) in statements {
         for row in link.query(&statements.load, &[]).await? {
@@ -255,6 +258,12 @@ async fn once(link: &mut Link, name: &'static str, fresh: &[u8]) -> Result<Vec<u
     let insert = "insert into identity (name, value) values ($1, $2) on conflict do nothing";
     link.execute(insert, &[Value::Text(name), Value::Bytes(fresh)]).await?;
     told(link, name).await?.ok_or(OpenError::Identity(name))
+}
+
+/// The public half of the key that is there.
+async fn cluster(link: &mut Link) -> Result<Option<[u8; 32]>, DatabaseError> {
+    let seed = told(link, SIGNING_KEY).await?.and_then(|seed| seed.try_into().ok());
+    Ok(seed.and_then(|seed| SigningKey::from_seed(&seed).ok()).map(|key| key.public()))
 }
 
 /// The value of this name.

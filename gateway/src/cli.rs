@@ -10,11 +10,13 @@ mod drain;
 mod explain;
 mod files;
 mod hybrid;
+mod migrations;
 mod start;
 
 use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -70,6 +72,8 @@ enum Command {
     Version(VersionArgs),
     /// Make what the planes of a cluster need
     Hybrid(hybrid::HybridArgs),
+    /// Look after the tables of a shared database
+    Migrations(migrations::MigrationsArgs),
 }
 
 /// Which node a command is about.
@@ -97,18 +101,18 @@ struct StartArgs {
     detached: bool,
 }
 
-/// Options of Kong's that have nothing to do here.
+/// Options of Kong's.
 #[derive(Debug, Args)]
 struct KongsArgs {
-    /// Accepted: the embedded database is always brought up to date
+    /// Bring a shared database up to date first; the embedded one always is
     #[arg(long)]
     run_migrations: bool,
-    /// Accepted: the embedded database needs no timeout
+    /// Accepted: pg_timeout is how long the database may take
     #[arg(long, value_name = "SECONDS")]
     db_timeout: Option<f64>,
-    /// Accepted: the embedded database is not shared
-    #[arg(long, value_name = "SECONDS")]
-    lock_timeout: Option<f64>,
+    /// How long to wait for other nodes that migrate the database
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = migrations::seconds)]
+    lock_timeout: Duration,
     #[command(flatten)]
     nginx: NginxArgs,
 }
@@ -208,6 +212,7 @@ impl Command {
             Self::Explain(args) => return explain::explain(&args, console),
             Self::Version(args) => files::version(&args, console)?,
             Self::Hybrid(args) => hybrid::execute(&args, console)?,
+            Self::Migrations(args) => return migrations::execute(&args, console),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -216,6 +221,13 @@ impl Command {
 impl Place {
     fn sources(&self) -> Sources {
         Sources::of_process(self.conf.clone(), self.prefix.as_deref())
+    }
+}
+
+impl KongsArgs {
+    /// How long to wait for the turn to migrate, if that is to be done.
+    fn migrate(&self) -> Option<Duration> {
+        self.run_migrations.then_some(self.lock_timeout)
     }
 }
 
@@ -253,7 +265,7 @@ fn complaint(error: &clap::Error) -> String {
         let text = error.to_string();
         return text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
     };
-    let group = env::args().nth(1).filter(|group| group == "hybrid");
+    let group = env::args().nth(1).filter(|group| group == "hybrid" || group == "migrations");
     let group = group.map(|group| format!(" for {group}")).unwrap_or_default();
     format!("No such command{group}: {word}\n\nFor more information, try '--help'.")
 }

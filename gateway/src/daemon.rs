@@ -27,12 +27,13 @@ use crate::prefix::Prefix;
 pub const DETACHED: &str = "detached";
 
 /// Starts the second process in `prefix` and waits until it serves. Returns its pid.
-pub fn spawn(prefix: &Prefix, saved: &Saved) -> anyhow::Result<u32> {
+pub fn spawn(prefix: &Prefix, saved: &Saved, words: &[String]) -> anyhow::Result<u32> {
     let name = format!("gateway-start-{}", Uuid::new_v4());
     let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name)?)
         .context("could not listen for the new process")?;
     socket.set_nonblocking(true)?;
-    let mut child = command(prefix, &name)?.spawn().context("could not start the new process")?;
+    let mut child =
+        command(prefix, &name)?.args(words).spawn().context("could not start the new process")?;
     if let Some(stdin) = child.stdin.take() {
         let _ = saved.hand_over(stdin); // one that has ended reads nothing, and has said why
     }

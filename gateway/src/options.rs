@@ -65,6 +65,8 @@ pub struct Options {
     pub logs: Logs,
     /// Whether `start` should leave the terminal, where a property says so.
     pub daemon: Option<bool>,
+    /// How long to wait for the turn to migrate a shared database, where the command line says to.
+    pub migrate: Option<Duration>,
     /// What the operator should read once, at start.
     pub notices: Vec<Notice>,
     /// Every property with the value that counts, secrets hidden.
@@ -218,6 +220,7 @@ impl Role {
             Self::Traditional { admin, .. } | Self::ControlPlane { admin, .. } => {
                 match admin.database {
                     Database::Sqlite(_) => "sqlite",
+                    Database::Postgres(_) => "postgres",
                     Database::Off(_) => "off",
                 }
             }
@@ -260,6 +263,7 @@ impl Reader<'_> {
             status,
             logs,
             daemon,
+            migrate: None,
             notices: self.notices(),
             effective: self.effective(role.database()),
             texts: self.texts(),

@@ -6,6 +6,7 @@ mod initial; // what a data plane starts from
 mod node; // what each role says of itself
 mod signals; // when to stop, and what a reload changes
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::options::{Admin, ClusterClient, Database, Declarative, Options, Role}
 use crate::status;
 use crate::telemetry::Telemetry;
 use bind::Binder;
-use node::{ControlPlane, DataPlane, Traditional};
+use node::{ControlPlane, DataPlane, Rising, Traditional};
 use signals::Stop;
 pub use signals::{Signals, Starting};
 
@@ -37,15 +38,15 @@ pub async fn run(
             binder.probe("stream_listen", &proxy.streams.listen);
             binder.finish()?;
 
-            let mut admin =
-                admin::Server::start(convert::admin(&options, admin, api, telemetry)).await?;
+            let rising = Arc::new(Rising::default());
+            let _status = status::serve(status, rising.clone(), telemetry.logs())?;
+            let mut admin = database(&options, admin, api, telemetry).await?;
             let engine =
                 Engine::start(convert::engine(&options, proxy, telemetry), admin.revisions())?;
             admin.observe(Arc::new(NoVitals));
             admin.follow(engine.verdicts());
             convert::count_dropped(&engine, telemetry);
-            let node = Traditional::new(admin.reachable(), &engine);
-            let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
+            rising.become_node(Traditional::new(admin.reachable(), &engine));
             settled(engine.verdicts()).await;
 
             let stop = signals
@@ -65,16 +66,16 @@ pub async fn run(
             binder.finish()?;
 
             let purge_delay = admin.purge_delay;
-            let mut admin =
-                admin::Server::start(convert::admin(&options, admin, api, telemetry)).await?;
+            let rising = Arc::new(Rising::default());
+            let _status = status::serve(status, rising.clone(), telemetry.logs())?;
+            let mut admin = database(&options, admin, api, telemetry).await?;
             let (trust, steps) = (admin.trust(), admin.take_steps());
             let server =
                 convert::cluster_server(cluster, link, trust, steps, options.routing, purge_delay);
             let server = cluster::Server::start(server, admin.revisions())?;
             admin.observe(server.vitals());
             admin.heed(server.ahead());
-            let node = ControlPlane::new(&mut admin, server.vitals());
-            let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
+            rising.become_node(ControlPlane::new(&mut admin, server.vitals()));
 
             let stop = signals.serving(&options, telemetry, async |_| ()).await;
             end(signals, stop, async |patience| {
@@ -108,6 +109,22 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// The control plane's half, once its database is there: one that is away is waited for. A node that
+/// shares its database has an id of its own.
+async fn database(
+    options: &Options,
+    admin: &Admin,
+    listeners: Vec<TcpListener>,
+    telemetry: &Telemetry,
+) -> anyhow::Result<admin::Server> {
+    let node_id = match admin.database {
+        Database::Postgres(_) => Some(cluster::Identity::load_or_create(&options.prefix)?.id()),
+        Database::Sqlite(_) | Database::Off(_) => None,
+    };
+    let options = convert::admin(options, admin, listeners, node_id, telemetry);
+    Ok(admin::Server::start(options).await?)
 }
 
 /// A data plane's end of the link, with what it starts from, and what was wrong with its cache.

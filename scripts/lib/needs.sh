@@ -39,6 +39,16 @@ want() {
     ((${#missing[@]} == 0)) || note "not here, so what needs it is skipped: ${missing[*]}"
 }
 
+# The same for PostgreSQL, of which Debian's package would make a database and start it.
+want_postgresql() {
+    local settings=/etc/postgresql-common/createcluster.conf as_root=()
+    if ! has_postgresql && apt_install postgresql-common; then
+        ((EUID == 0)) || as_root=(sudo -n)
+        echo 'create_main_cluster = false' | "${as_root[@]}" tee -a "$settings" >/dev/null || true
+    fi
+    want postgresql
+}
+
 missing_of() {
     local name
     missing=()
@@ -50,6 +60,7 @@ missing_of() {
 has() {
     case $1 in
         libclang) has_libclang ;;
+        postgresql) has_postgresql ;;
         ca-certificates) has_certificates ;;
         *) command -v "$1" >/dev/null ;;
     esac
@@ -63,6 +74,11 @@ has_libclang() {
         [[ -z $(compgen -G "$pattern/libclang*.so*") ]] || return 0
     done
     return 1
+}
+
+# Where the tests look: Debian keeps its programs out of the way.
+has_postgresql() {
+    command -v initdb >/dev/null || [[ -n $(compgen -G '/usr/lib/postgresql/*/bin/initdb') ]]
 }
 
 has_certificates() {

@@ -171,7 +171,7 @@ impl RowOf<'_> {
             return Call { sql: &self.statements.delete, values: vec![id] };
         };
         let cells = cells.iter().map(|cell| match cell {
-            Cell::Text(text) => Value::Text(text),
+            Cell::Text(text) => Value::Key(text),
             Cell::Id(id) => Value::Id(*id),
             Cell::Null => Value::Null,
         });

@@ -27,12 +27,25 @@ pub(super) enum Value<'a> {
     Null,
     /// A number.
     Int(i64),
-    /// Text.
+    /// Text, for people.
     Text(&'a str),
+    /// Text that must differ from that of others.
+    Key(&'a str),
     /// Bytes.
     Bytes(&'a [u8]),
     /// The id of an entity.
     Id(Uuid),
+}
+
+impl Value<'_> {
+    /// How much of it is sent, roughly.
+    pub(super) fn length(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Key(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Null | Self::Int(_) | Self::Id(_) => size_of::<Uuid>(),
+        }
+    }
 }
 
 /// A statement and its parameters.
@@ -242,7 +255,7 @@ fn bound<'q>(
         query = match *value {
             Value::Null => query.bind(None::<String>),
             Value::Int(number) => query.bind(number),
-            Value::Text(text) => query.bind(text),
+            Value::Text(text) | Value::Key(text) => query.bind(text),
             Value::Bytes(bytes) => query.bind(bytes),
             Value::Id(id) => query.bind(id.as_bytes().to_vec()),
         };

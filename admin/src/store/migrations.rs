@@ -39,7 +39,7 @@ macro_rules! migrations {
 pub(super) const ALL: &[Migration] = migrations!["0001_core", "0002_certificates"];
 
 /// Which were run.
-const TABLE: &str = "gateway_migrations";
+pub(super) const TABLE: &str = "gateway_migrations";
 
 /// Tables that are no entity's.
 const OURS: [&str; 5] = ["head", "revisions", "audit", "identity", TABLE];
@@ -145,7 +145,9 @@ impl Migrations {
         if let Some(other) = encoding.filter(|encoding| encoding != "UTF8") {
             return Err(OpenError::Encoding(other));
         }
-        if let Some(schema) = &self.schema {
+        if let Some(schema) = &self.schema
+            && !self.has_schema().await?
+        {
             let create = format!("create schema if not exists {}", quoted(schema));
             self.link.script(&create).await?;
         }
@@ -169,6 +171,13 @@ impl Migrations {
             self.link.script(&format!("begin;\n{postgres};\n{note};\ncommit")).await?;
         }
         Ok(state.new)
+    }
+
+    /// Whether there is such a schema: whoever may use one need not be allowed to make one.
+    async fn has_schema(&mut self) -> Result<bool, OpenError> {
+        let schema = self.schema.as_deref().unwrap_or_default();
+        let found = "select oid::bigint as oid from pg_namespace where nspname = $1::text";
+        Ok(self.link.first(found, &[Value::Text(schema)]).await?.is_some())
     }
 
     /// Finishes what was run, and says which that was.
@@ -259,6 +268,7 @@ pub(super) async fn state(link: &mut Link, all: &[Migration]) -> Result<State, O
     Ok(state)
 }
 
-fn tables() -> impl Iterator<Item = &'static str> {
+/// Every table of ours.
+pub(super) fn tables() -> impl Iterator<Item = &'static str> {
     OURS.into_iter().chain(EntityKind::ALL.iter().map(|kind| kind.name()))
 }

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::link::{DatabaseError, Link};
 use super::postgres::Session;
 use super::postgres::tail::Tail;
-use super::{OpenError, Postgres, SIGNING_KEY, StoreError, migrations, sqlite, told};
+use super::{OpenError, Postgres, StoreError, cluster, migrations, sqlite};
 use crate::signing::SigningKey;
 
 /// How long a database that is not there is let alone, at first and at most.
@@ -127,9 +127,7 @@ impl Place {
             }
             At::Server { options, .. } => Link::Postgres(Session::open(options, None).await?),
         };
-        let seed = told(&mut link, SIGNING_KEY).await?.and_then(|seed| seed.try_into().ok());
-        let key = seed.and_then(|seed| SigningKey::from_seed(&seed).ok()).map(|key| key.public());
-        if key == self.of { Ok(link) } else { Err(StoreError::Replaced) }
+        if cluster(&mut link).await? == self.of { Ok(link) } else { Err(StoreError::Replaced) }
     }
 
     /// It is asked for again after a while, which grows with every failure.

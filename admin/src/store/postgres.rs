@@ -52,6 +52,8 @@ pub(super) struct Session {
     client: Client,
     prepared: HashMap<String, Statement>,
     patience: Duration,
+    /// Bytes that were sent since the last commit, which take their time.
+    sent: usize,
     /// Carries what is said. Dropped, the connection is cut, and a transaction with it.
     carrier: JoinSet<()>,
 }
@@ -66,7 +68,7 @@ impl Session {
         let mut carrier = JoinSet::new();
         let connected = timeout(patience, options.connect(&mut carrier, notes)).await;
         let client = connected.map_err(|_| DatabaseError::Silent(patience))??;
-        let session = Self { client, prepared: HashMap::new(), patience, carrier };
+        let mut session = Self { client, prepared: HashMap::new(), patience, sent: 0, carrier };
         session.script(&manners()).await?;
         if let Some(schema) = &options.schema {
             session.script(&format!("set search_path = {}", quoted(schema))).await?;
@@ -80,7 +82,7 @@ impl Session {
         values: &[Value<'_>],
     ) -> Result<u64, DatabaseError> {
         let statement = self.prepare(sql).await?;
-        within(self.patience, self.client.execute(&statement, &parameters(values))).await
+        within(self.patience(), self.client.execute(&statement, &parameters(values))).await
     }
 
     pub(super) async fn query(
@@ -107,17 +109,28 @@ impl Session {
         for call in calls {
             statements.push(self.prepare(call.sql).await?);
         }
+        self.sent += calls.iter().flat_map(|call| &call.values).map(Value::length).sum::<usize>();
+        let patience = self.patience();
         let parameters: Vec<_> = calls.iter().map(|call| parameters(&call.values)).collect();
         let sent = statements.iter().zip(&parameters);
         let answers =
             join_all(sent.map(|(statement, values)| self.client.execute(statement, values)));
-        let answers = timeout(self.patience, answers).await;
-        let answers = answers.map_err(|_| DatabaseError::Silent(self.patience))?;
+        let answers = timeout(patience, answers).await;
+        let answers = answers.map_err(|_| DatabaseError::Silent(patience))?;
         Ok(answers.into_iter().collect::<Result<_, _>>()?)
     }
 
-    pub(super) async fn script(&self, sql: &str) -> Result<(), DatabaseError> {
-        within(self.patience, self.client.batch_execute(sql)).await
+    pub(super) async fn script(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        let done = within(self.patience(), self.client.batch_execute(sql)).await;
+        if sql == "commit" {
+            self.sent = 0;
+        }
+        done
+    }
+
+    /// How long an answer may take: what was sent is to be written, at a MiB a second if need be.
+    fn patience(&self) -> Duration {
+        self.patience + Duration::from_millis(self.sent as u64 >> 10)
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -18,7 +18,11 @@ use tokio::sync::{oneshot, watch};
 use super::*;
 use crate::clock::Clock;
 use crate::commit::{Committer, Failure};
+use crate::store::migrations::Migrations;
 use crate::write::{self, Draft};
+
+/// Longer than anything takes.
+const NEVER: Duration = Duration::from_secs(60);
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
@@ -40,13 +44,7 @@ impl Home {
 
     /// None where there is no PostgreSQL.
     async fn server() -> Option<Self> {
-        let server = server::Server::shared()?;
-        let options = Postgres {
-            host: server.socket().to_str().unwrap().to_owned(),
-            port: server.port(),
-            database: server.database(),
-            ..Postgres::default()
-        };
+        let options = on(server::Server::shared()?);
         migrations::bring_up(&options, Duration::ZERO).await.unwrap();
         Some(Self::at(At::Server(options)))
     }
@@ -116,6 +114,16 @@ impl Home {
             At::Dir(_) => format!("x'{hex}'"),
             At::Server(_) => format!("'\\x{hex}'"),
         }
+    }
+}
+
+/// A new database of this server, without tables.
+fn on(server: &server::Server) -> Postgres {
+    Postgres {
+        host: server.socket().to_str().unwrap().to_owned(),
+        port: server.port(),
+        database: server.database(),
+        ..Postgres::default()
     }
 }
 
@@ -503,6 +511,136 @@ async fn a_file_of_others_is_left_alone() {
     drop(home.open().await);
     home.damage("pragma user_version = 0").await;
     assert!(matches!(home.refusal().await, OpenError::NotOurs));
+}
+
+#[tokio::test]
+async fn an_upgrade_is_finished_when_the_old_version_is_gone() {
+    static FIRST: &[migrations::Migration] = &[migrations::Migration {
+        name: "0001_first",
+        sqlite: "",
+        postgres: "create table head (epoch bigint)",
+        finish: None,
+    }];
+    static BOTH: &[migrations::Migration] = &[
+        migrations::Migration { finish: None, ..FIRST[0] },
+        migrations::Migration {
+            name: "0002_second",
+            sqlite: "",
+            postgres: "alter table head add column age bigint; update head set age = epoch",
+            finish: Some("alter table head drop column epoch"),
+        },
+    ];
+    static FAULTY: &[migrations::Migration] = &[
+        migrations::Migration { finish: None, ..FIRST[0] },
+        migrations::Migration {
+            name: "0002_second",
+            sqlite: "",
+            postgres: "create table audit (seq bigint); create table head (epoch bigint)",
+            finish: None,
+        },
+    ];
+    let Some(server) = server::Server::shared() else { return };
+    let options = on(server);
+    let connect = async |all| Migrations::connect(&options, NEVER).await.unwrap().of(all);
+    let (mut old, mut new) = (connect(FIRST).await, connect(BOTH).await);
+    assert_eq!(old.up().await.unwrap(), ["0001_first"]);
+    assert_eq!(new.state().await.unwrap().new, ["0002_second"]);
+
+    assert!(connect(FAULTY).await.up().await.is_err());
+    assert_eq!(new.state().await.unwrap().new, ["0002_second"], "all of it, or nothing");
+
+    assert_eq!(new.up().await.unwrap(), ["0002_second"]);
+    let state = new.state().await.unwrap();
+    assert_eq!((state.pending, state.new), (vec!["0002_second".to_owned()], vec![]));
+    let state = old.state().await.unwrap();
+    assert_eq!((state.unknown, state.beyond), (vec!["0002_second".to_owned()], vec![]));
+
+    assert_eq!(new.finish().await.unwrap(), ["0002_second"]);
+    assert_eq!(new.finish().await.unwrap(), [""; 0]);
+    assert_eq!(old.state().await.unwrap().beyond, ["0002_second"]);
+    assert_eq!(server.sql(&options.database, "select count(age) from head"), "0");
+}
+
+/// What has to be the same in both for the statements to be.
+#[tokio::test]
+async fn both_databases_have_the_same_tables() {
+    let (file, Some(server)) = (Home::file(), Home::server().await) else { return };
+    drop(file.open().await);
+    let (mut file, mut server) = (file.intruder().await, server.intruder().await);
+    for table in migrations::tables().filter(|table| *table != migrations::TABLE) {
+        let of_file = format!("select name from pragma_table_info('{table}') order by cid");
+        let of_server = format!(
+            "select attname::text as name from pg_attribute \
+             where attrelid = '{table}'::regclass and attnum > 0 order by attnum"
+        );
+        let mut names = Vec::new();
+        for (link, columns) in [(&mut file, of_file), (&mut server, of_server)] {
+            let rows = link.query(&columns, &[]).await.unwrap();
+            names.push(rows.iter().map(|row| row.text("name").unwrap()).collect::<Vec<_>>());
+        }
+        assert!(!names[0].is_empty());
+        assert_eq!(names[0], names[1], "{table}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_swap_of_names_leaves_is_what_was_written() {
+    for home in [Some(Home::file()), Home::server().await].into_iter().flatten() {
+        let running = Running::start(home.open().await);
+        let made = [running.add("a").await.unwrap(), running.add("b").await.unwrap()];
+        let author = Author { who: "test".into(), what: "swap".into() };
+        let swap = move |config: &mut Config, _: Timestamp| {
+            let [mut a, mut b] = made;
+            std::mem::swap(&mut a.name, &mut b.name);
+            config.write(route("r").path("/").to(&a).build());
+            config.write(a);
+            config.write(b);
+            Ok(())
+        };
+        running.committer.write(author, swap).await.unwrap();
+        let head = running.stop().await;
+        assert_eq!(head.id.version, 4);
+        assert_eq!(home.open().await.head.id, head.id);
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_entities_are_one_revision() {
+    const ENTITIES: usize = 10_000;
+    for home in [Some(Home::file()), Home::server().await].into_iter().flatten() {
+        let running = Running::start(home.open().await);
+        let author = Author { who: "test".into(), what: "import".into() };
+        let import = move |config: &mut Config, _: Timestamp| {
+            for n in 0..ENTITIES / 2 {
+                let to = service(&format!("s{n}")).build();
+                config.write(route(&format!("r{n}")).path(&format!("/{n}")).to(&to).build());
+                config.write(to);
+            }
+            Ok(())
+        };
+        running.committer.write(author, import).await.unwrap();
+        let head = running.stop().await;
+        assert_eq!((head.id.version, head.config.len()), (2, ENTITIES));
+        assert_eq!(home.open().await.head.id, head.id);
+    }
+}
+
+#[tokio::test]
+async fn text_that_postgres_cannot_keep_is_kept() {
+    for home in [Some(Home::file()), Home::server().await].into_iter().flatten() {
+        let running = Running::start(home.open().await);
+        let author = Author { who: "test\0".into(), what: "odd \\ names\0".into() };
+        let write = move |config: &mut Config, _: Timestamp| {
+            for name in ["\0", "\\0", &"long".repeat(10_000), &"lo".repeat(20_000)] {
+                config.write(service(name).build());
+            }
+            Ok(())
+        };
+        running.committer.write(author, write).await.unwrap();
+        let head = running.stop().await;
+        assert_eq!(head.config.len(), 4);
+        assert_eq!(home.open().await.head.id, head.id);
+    }
 }
 
 on_both! {

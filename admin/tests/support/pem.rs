@@ -7,8 +7,8 @@ use boring::hash::MessageDigest;
 use boring::nid::Nid;
 use boring::pkey::{PKey, Private};
 use boring::rsa::Rsa;
-use boring::x509::extension::BasicConstraints;
-use boring::x509::{X509, X509Name};
+use boring::x509::extension::{BasicConstraints, SubjectAlternativeName};
+use boring::x509::{X509, X509Builder, X509Name};
 
 /// A certificate and its key.
 pub(crate) struct Pair {
@@ -27,6 +27,17 @@ pub(crate) fn rsa(name: &str) -> Pair {
     signed(name, &PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap(), false, 1)
 }
 
+/// That of a server with this name, which vouches for itself until 2109.
+pub(crate) fn server(name: &str) -> Pair {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+    let mut certificate = draft(name, &key, 51_000);
+    let context = certificate.x509v3_context(None, None);
+    let name = SubjectAlternativeName::new().dns(name).build(&context).unwrap();
+    certificate.append_extension(&name).unwrap();
+    finish(certificate, &key)
+}
+
 /// That of an authority, which is valid from 1970 on for so many days.
 pub(crate) fn authority(name: &str, days: u32) -> Pair {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
@@ -34,6 +45,15 @@ pub(crate) fn authority(name: &str, days: u32) -> Pair {
 }
 
 fn signed(name: &str, key: &PKey<Private>, is_ca: bool, days: u32) -> Pair {
+    let mut certificate = draft(name, key, days);
+    if is_ca {
+        let constraints = BasicConstraints::new().critical().ca().build().unwrap();
+        certificate.append_extension(&constraints).unwrap();
+    }
+    finish(certificate, key)
+}
+
+fn draft(name: &str, key: &PKey<Private>, days: u32) -> X509Builder {
     let mut subject = X509Name::builder().unwrap();
     subject.append_entry_by_text("CN", name).unwrap();
     let subject = subject.build();
@@ -47,10 +67,10 @@ fn signed(name: &str, key: &PKey<Private>, is_ca: bool, days: u32) -> Pair {
     certificate.set_pubkey(key).unwrap();
     certificate.set_not_before(&Asn1Time::from_unix(0).unwrap()).unwrap();
     certificate.set_not_after(&Asn1Time::from_unix(i64::from(days) * 86_400).unwrap()).unwrap();
-    if is_ca {
-        let constraints = BasicConstraints::new().critical().ca().build().unwrap();
-        certificate.append_extension(&constraints).unwrap();
-    }
+    certificate
+}
+
+fn finish(mut certificate: X509Builder, key: &PKey<Private>) -> Pair {
     certificate.sign(key, MessageDigest::sha256()).unwrap();
     let pem = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Pair {

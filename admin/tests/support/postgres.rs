@@ -186,6 +186,7 @@ impl Server {
     fn program(&self, name: &str) -> Command {
         let mut program = Command::new(self.bin.join(name));
         program.env("PGHOST", &self.dir).env("PGPORT", self.port.to_string()).env("PGUSER", "kong");
+        program.env("PGOPTIONS", "-c client_min_messages=warning");
         program
     }
 }

@@ -26,10 +26,10 @@ pub(super) fn start(args: &StartArgs, starting: Starting, console: &Console) -> 
     args.kongs.nginx.refuse()?;
     if args.detached {
         let path = args.place.prefix.as_deref().context("--detached needs --prefix")?;
-        return go_on_detached(path, starting, console);
+        return go_on_detached(path, args.kongs.migrate(), starting, console);
     }
     let settings = console.settle(&args.place.sources())?;
-    begin(&settings, args.daemon, starting, console)
+    begin(&settings, args, args.daemon, starting, console)
 }
 
 pub(super) fn restart(
@@ -43,7 +43,7 @@ pub(super) fn restart(
     let running =
         Prefix::existing(&path).ok().map(|prefix| prefix.running()).transpose()?.flatten();
     let Some(running) = running else {
-        return begin(&console.settle(&sources)?, args.daemon, starting, console);
+        return begin(&console.settle(&sources)?, args, args.daemon, starting, console);
     };
     let (saved, settings) = settle_over(&Prefix::existing(&path)?, &sources, console)?;
     console.options_of_log(&settings, Mode::Foreground)?; // a mistake must not cost the node that runs
@@ -52,16 +52,18 @@ pub(super) fn restart(
         bail!("process {} has not ended after {} s", running.pid, RESTART_PATIENCE.as_secs());
     }
     let detached = saved.is_some_and(|saved| saved.detached);
-    begin(&settings, args.daemon || detached, starting, console)
+    begin(&settings, args, args.daemon || detached, starting, console)
 }
 
 fn begin(
     settings: &Settings,
+    args: &StartArgs,
     daemon: bool,
     starting: Starting,
     console: &Console,
 ) -> anyhow::Result<()> {
-    let options = console.options_of_log(settings, Mode::Foreground)?;
+    let mut options = console.options_of_log(settings, Mode::Foreground)?;
+    options.migrate = args.kongs.migrate();
     let prefix = Prefix::enter(&options.prefix)?;
     let detaches = daemon || options.daemon.unwrap_or(console.name == Name::Kong);
     if !detaches {
@@ -70,17 +72,28 @@ fn begin(
     }
     prefix.refuse_running().map_err(|error| in_name_of(console.name, error))?;
     console.options(settings, Mode::Detached)?;
-    notify::handed_to(daemon::spawn(&prefix, &Saved::of(settings, true))?);
+    let words = options.migrate.map(|patience| {
+        vec!["--run-migrations".to_owned(), format!("--lock-timeout={}", patience.as_secs_f64())]
+    });
+    let saved = Saved::of(settings, true);
+    notify::handed_to(daemon::spawn(&prefix, &saved, &words.unwrap_or_default())?);
     console.say(format_args!("{} started", console.name));
     Ok(())
 }
 
 /// The life of the process that `--daemon` leaves behind.
-fn go_on_detached(path: &Path, starting: Starting, console: &Console) -> anyhow::Result<()> {
+fn go_on_detached(
+    path: &Path,
+    migrate: Option<Duration>,
+    starting: Starting,
+    console: &Console,
+) -> anyhow::Result<()> {
     daemon::leave_session()?;
     let saved = Saved::take_over(io::stdin()).context("could not take over the settings")?;
     let lock = Prefix::existing(path)?.lock()?;
-    live(console.options_of_log(&saved.settings(), Mode::Detached)?, &saved, lock, starting)
+    let mut options = console.options_of_log(&saved.settings(), Mode::Detached)?;
+    options.migrate = migrate;
+    live(options, &saved, lock, starting)
 }
 
 fn live(mut options: Options, saved: &Saved, lock: Lock, starting: Starting) -> anyhow::Result<()> {

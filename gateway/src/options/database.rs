@@ -1,9 +1,9 @@
 //! Where a configuration is kept, and why there.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use admin::Beginning;
+use admin::{Beginning, Postgres, PostgresTls};
 use engine::RouterOptions;
 use model::declarative;
 
@@ -15,6 +15,8 @@ use crate::bounded;
 pub enum Database {
     /// One file; made if it is not there.
     Sqlite(PathBuf),
+    /// A server, which other nodes may share.
+    Postgres(Box<Postgres>),
     /// Nowhere: it is a document, and begins with this one, or empty.
     Off(Option<Beginning>),
 }
@@ -32,9 +34,11 @@ impl Reader<'_> {
     /// The database of a role that may have one. What was decided is told, with the reason.
     pub(super) fn database(&mut self, role: &str, prefix: &Path) -> Database {
         let said = self.text("database");
-        let file = prefix.join("gateway.db");
+        if !matches!(said, Some("off")) {
+            self.warn_of_documents();
+        }
         match said {
-            None => self.refuse_postgres_settings(),
+            Some("postgres") => return self.postgres("as configured"),
             Some("sqlite") => {}
             Some("off") if role == "control_plane" => {
                 self.wrong(
@@ -43,10 +47,13 @@ impl Reader<'_> {
                 );
             }
             Some("off") => return self.no_database(),
-            Some("postgres") => {
-                self.wrong("database", "PostgreSQL is not part of this version; use sqlite")
+            None if self.settings.iter().any(|(name, _)| name.starts_with("pg_")) => {
+                return self.postgres("the default, as pg_* properties are set");
             }
-            Some("cassandra") => self.wrong("database", "Cassandra is not supported; use sqlite"),
+            None => {}
+            Some("cassandra") => {
+                self.wrong("database", "Cassandra is not supported; use postgres or sqlite");
+            }
             Some(_) => self.wrong("database", "expected one of: postgres, sqlite, off"),
         }
         let why = if said.is_some() {
@@ -54,13 +61,47 @@ impl Reader<'_> {
         } else {
             "the default, as no pg_* property is set"
         };
+        let file = prefix.join("gateway.db");
         self.inform(format!("database = sqlite ({}): {why}", file.display()));
+        Database::Sqlite(file)
+    }
+
+    fn warn_of_documents(&mut self) {
         for name in ["declarative_config", "declarative_config_string"] {
             if self.is_set(name) {
                 self.warn(format!("{name} has no effect: the configuration is in the database"));
             }
         }
-        Database::Sqlite(file)
+    }
+
+    /// The server, and how it is spoken to.
+    fn postgres(&mut self, why: &str) -> Database {
+        let milliseconds = self.whole("pg_timeout", 1..=u64::from(u32::MAX));
+        let poll = Duration::try_from_secs_f64(self.number("db_update_frequency"));
+        let poll = poll.ok().filter(|poll| !poll.is_zero());
+        if poll.is_none() {
+            self.wrong("db_update_frequency", "must be greater than 0");
+        }
+        let text = |name| self.text(name).unwrap_or_default().to_owned();
+        let options = Postgres {
+            host: text("pg_host"),
+            user: text("pg_user"),
+            password: self.text("pg_password").map(str::to_owned),
+            database: text("pg_database"),
+            schema: self.text("pg_schema").map(str::to_owned),
+            port: self.whole("pg_port", 1..=65535) as u16,
+            timeout: Duration::from_millis(milliseconds),
+            tls: self.postgres_tls(),
+            poll: poll.unwrap_or(Duration::from_secs(1)),
+        };
+        self.inform(format!("database = postgres ({options}): {why}"));
+        Database::Postgres(Box::new(options))
+    }
+
+    fn postgres_tls(&mut self) -> Option<PostgresTls> {
+        let verify = self.flag("pg_ssl_verify");
+        let (trusted, system) = self.trusted();
+        self.flag("pg_ssl").then_some(PostgresTls { verify, trusted, system })
     }
 
     /// A node by itself that is told what to serve, and forgets it.
@@ -86,19 +127,6 @@ impl Reader<'_> {
                 "database",
                 "only in-memory storage can be used when role = \"data_plane\"; use off",
             ),
-        }
-    }
-
-    /// Where Kong's default counts, a `pg_*` property means that PostgreSQL is expected.
-    fn refuse_postgres_settings(&mut self) {
-        let set: Vec<_> = self
-            .settings
-            .iter()
-            .map(|(name, _)| name)
-            .filter(|name| name.starts_with("pg_"))
-            .collect();
-        for name in set {
-            self.wrong(name, "it asks for PostgreSQL, which is not part of this version; remove it, or say database = sqlite");
         }
     }
 

@@ -41,6 +41,11 @@ impl Reader<'_> {
         if self.is_set(NGINX_TRUSTED) {
             return (self.pem(NGINX_TRUSTED).into_iter().collect(), false);
         }
+        self.trusted()
+    }
+
+    /// Whom Kong's own connections trust: authorities in PEM, and whether the system's as well.
+    pub(super) fn trusted(&mut self) -> (Vec<String>, bool) {
         let (system, named): (Vec<_>, Vec<_>) =
             self.list(TRUSTED).into_iter().partition(|text| *text == "system");
         let read = named.into_iter().filter_map(|text| self.read_pem(TRUSTED, text)).collect();

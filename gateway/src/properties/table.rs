@@ -350,7 +350,7 @@ pub static GROUPS: &[Group] = &[
             effective("nginx_proxy_proxy_ssl_verify_depth", Whole, "1", PROXY, "Intermediate certificates allowed where `tls_verify_depth` of a service is null.")
                 .more("From 0 to 64."),
             effective("nginx_proxy_proxy_ssl_trusted_certificate", Pem, "", PROXY, "Authorities trusted where `ca_certificates` of a service is null; unset, those of lua_ssl_trusted_certificate."),
-            effective("lua_ssl_trusted_certificate", List, "system", PROXY, "Authorities trusted by services without `ca_certificates`: PEM, base64 of it, paths, and `system` for those of the system.")
+            effective("lua_ssl_trusted_certificate", List, "system", ALL, "Authorities trusted by services without `ca_certificates`, and by pg_ssl_verify: PEM, base64 of it, paths, and `system` for those of the system.")
                 .more("In Kong it is for connections of Kong's own; here it counts for upstreams, where nginx_proxy_proxy_ssl_trusted_certificate is unset."),
             mapped("nginx_http_proxy_ssl_verify", Flag, "off", "nginx_proxy_proxy_ssl_verify"),
             mapped("nginx_http_proxy_ssl_verify_depth", Whole, "1", "nginx_proxy_proxy_ssl_verify_depth"),

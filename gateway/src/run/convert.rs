@@ -10,6 +10,7 @@ use engine::RouterOptions;
 use engine::options::{LogSink, StreamBackend, StreamListen};
 use model::delta::Touched;
 use model::explain::Order;
+use uuid::Uuid;
 
 use super::initial::Initial;
 use crate::options::{
@@ -25,10 +26,12 @@ pub(super) fn admin(
     options: &Options,
     admin: &Admin,
     listeners: Vec<TcpListener>,
+    node_id: Option<Uuid>,
     telemetry: &Telemetry,
 ) -> admin::Options {
     let storage = match &admin.database {
         Database::Sqlite(file) => admin::Storage::Sqlite(file.clone()),
+        Database::Postgres(server) => admin::Storage::Postgres(server.clone()),
         Database::Off(document) => admin::Storage::Nowhere(document.clone()),
     };
     let access = telemetry.admin_access().clone();
@@ -45,6 +48,8 @@ pub(super) fn admin(
         latency_tokens: admin.headers.contains(&Header::AdminLatency),
         access_log: telemetry.admin_access().is_open().then(|| Box::new(log) as _),
         flavor: options.routing.router_flavor,
+        migrate: options.migrate,
+        node_id,
         ..admin::Options::new(storage, engine::judge(options.routing))
     }
 }

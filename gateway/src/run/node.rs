@@ -1,6 +1,6 @@
 //! What each role says of itself on the status listener, in Kong's shape.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cluster::cache::Aside;
 use engine::snapshot::Held;
@@ -13,6 +13,36 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::status;
+
+/// What Kong says of a node without its database.
+const UNREACHABLE: &str = "failed to connect to database";
+
+/// A node that is not there yet: it waits for its database, or compiles what it found there.
+#[derive(Default)]
+pub(super) struct Rising(OnceLock<Box<dyn status::Node>>);
+
+impl Rising {
+    /// From now on it is this one.
+    pub(super) fn become_node(&self, node: impl status::Node + 'static) {
+        let _ = self.0.set(Box::new(node)); // it becomes one but once
+    }
+}
+
+impl status::Node for Rising {
+    fn status(&self) -> Value {
+        match self.0.get() {
+            Some(node) => node.status(),
+            None => json!({ "database": { "reachable": false } }),
+        }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match self.0.get() {
+            Some(node) => node.ready(),
+            None => Err(UNREACHABLE.to_owned()),
+        }
+    }
+}
 
 /// A data plane.
 pub(super) struct DataPlane {
@@ -140,7 +170,7 @@ fn configured(verdicts: &watch::Receiver<Verdict>) -> Result<(), String> {
 /// What is not there need not be reached.
 fn reachable(database: Option<&watch::Receiver<bool>>) -> Result<(), String> {
     let reachable = database.is_none_or(|reachable| *reachable.borrow());
-    reachable.then_some(()).ok_or_else(|| "failed to connect to database".to_owned())
+    reachable.then_some(()).ok_or_else(|| UNREACHABLE.to_owned())
 }
 
 fn show_database(status: &mut Value, database: Option<&watch::Receiver<bool>>) {

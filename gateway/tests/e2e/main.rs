@@ -43,6 +43,7 @@ mod upstream_tls; // TLS on both sides of it
 mod sync; // a change on its way
 mod dbless; // no database: a document is the configuration
 mod outage; // either side gone
+mod databases; // several control planes on one, and none
 mod cache; // the files that outlive a restart, damaged
 mod identity; // who may join
 mod refusal; // a revision that cannot be served

@@ -22,7 +22,9 @@ impl ToSql for Value<'_> {
         match self {
             Value::Null => Ok(IsNull::Yes),
             Value::Int(number) => number.to_sql(ty, out),
-            Value::Text(text) => storable(text).to_sql(ty, out),
+            // It has no NUL.
+            Value::Text(text) => text.replace('\0', "\u{fffd}").to_sql(ty, out),
+            Value::Key(text) => key(text).to_sql(ty, out),
             Value::Bytes(bytes) => bytes.to_sql(ty, out),
             Value::Id(id) => id.to_sql(ty, out),
         }
@@ -35,10 +37,10 @@ impl ToSql for Value<'_> {
     to_sql_checked!();
 }
 
-/// Text that the server can keep and index. It knows no NUL, so that is escaped, and a backslash with
+/// Text that the server can keep and index. It knows no NUL there, so that is escaped, and a backslash with
 /// it; what is too long ends in its hash. Different texts stay different, and nobody reads them back:
 /// an entity is its bytes.
-fn storable(text: &str) -> Cow<'_, str> {
+fn key(text: &str) -> Cow<'_, str> {
     let escaped = if text.contains(['\0', '\\']) {
         Cow::Owned(text.replace('\\', "\\\\").replace('\0', "\\0"))
     } else {
@@ -61,12 +63,12 @@ mod tests {
 
     #[test]
     fn what_postgres_cannot_keep_is_told_apart_all_the_same() {
-        assert_eq!(storable("orders"), "orders");
-        assert_eq!(storable("a\0b"), "a\\0b");
-        assert_eq!(storable("a\\0b"), "a\\\\0b");
+        assert_eq!(key("orders"), "orders");
+        assert_eq!(key("a\0b"), "a\\0b");
+        assert_eq!(key("a\\0b"), "a\\\\0b");
         let (long, other) = ("ä".repeat(5000), format!("{}b", "ä".repeat(5000)));
-        assert!(storable(&long).len() <= LONGEST);
-        assert_ne!(storable(&long), storable(&other));
-        assert!(storable(&long).starts_with("ää"));
+        assert!(key(&long).len() <= LONGEST);
+        assert_ne!(key(&long), key(&other));
+        assert!(key(&long).starts_with("ää"));
     }
 }

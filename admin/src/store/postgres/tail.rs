@@ -43,7 +43,7 @@ impl Tail {
         loop {
             let (notes, noted) = unbounded_channel();
             let failure = match Session::open(&self.options, Some(notes)).await {
-                Ok(session) => match session.script(LISTEN).await {
+                Ok(mut session) => match session.script(LISTEN).await {
                     Ok(()) => {
                         again = AGAIN.0;
                         self.listen(session, noted, &is_known).await
@@ -53,19 +53,20 @@ impl Tail {
                 Err(failure) => failure,
             };
             debug!("[admin] not listening to {}: {}", self.options, chain(&failure));
-            if again == AGAIN.1 {
-                warn!("[admin] changes of other nodes come late: {}", chain(&failure));
-            }
             sleep(again).await;
             self.tell();
-            again = (2 * again).min(AGAIN.1);
+            let longer = (2 * again).min(AGAIN.1);
+            if longer == AGAIN.1 && longer != again {
+                warn!("[admin] changes of other nodes come late: {}", chain(&failure));
+            }
+            again = longer;
         }
     }
 
     /// Tells until the session ends. Returns why it did.
     async fn listen(
         &self,
-        session: Session,
+        mut session: Session,
         mut noted: UnboundedReceiver<String>,
         is_known: impl Fn((u64, u64)) -> bool,
     ) -> DatabaseError {

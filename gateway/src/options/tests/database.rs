@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use admin::{Postgres, PostgresTls};
 use rustix::fs::{self as unix, mkfifoat};
 
 use super::*;
@@ -9,22 +10,46 @@ use super::*;
 #[test]
 fn a_database_that_is_not_there_is_refused() {
     bad(
-        "database = postgres",
-        &[
-            r#"database = "postgres" (g.conf:1): PostgreSQL is not part of this version; use sqlite"#,
-        ],
-    );
-    bad(
         "database = cassandra",
-        &[r#"database = "cassandra" (g.conf:1): Cassandra is not supported; use sqlite"#],
-    );
-    bad(
-        "pg_host = db",
         &[
-            r#"pg_host = "db" (g.conf:1): it asks for PostgreSQL, which is not part of this version; remove it, or say database = sqlite"#,
+            r#"database = "cassandra" (g.conf:1): Cassandra is not supported; use postgres or sqlite"#,
         ],
     );
-    good("pg_host = db\ndatabase = sqlite");
+}
+
+#[test]
+fn a_server_is_reached_as_the_properties_say() {
+    let server = |lines: &str| {
+        let options = good(lines);
+        assert_eq!(options.effective["database"], "postgres");
+        let Role::Traditional { admin, .. } = options.role else { panic!() };
+        let Database::Postgres(server) = admin.database else { panic!("{:?}", admin.database) };
+        *server
+    };
+    assert_eq!(server("database = postgres"), Postgres::default());
+    let found = server("pg_host = db\npg_timeout = 250\npg_password = 'a # b'\npg_ssl = on");
+    let tls = PostgresTls { verify: false, trusted: Vec::new(), system: true };
+    let expected = Postgres {
+        host: "db".to_owned(),
+        timeout: Duration::from_millis(250),
+        password: Some("a # b".to_owned()),
+        tls: Some(tls),
+        ..Postgres::default()
+    };
+    assert_eq!(found, expected);
+    assert!(!format!("{found:?}").contains("a # b"), "{found:?}");
+    let told = notices(&good("pg_schema = gw"));
+    let line = "database = postgres (kong at 127.0.0.1:5432, schema gw): the default, as pg_* properties are set";
+    assert!(told.contains(&line.to_owned()), "{told:?}");
+    assert!(matches!(good("pg_host = db\ndatabase = sqlite").role,
+        Role::Traditional { admin, .. } if matches!(admin.database, Database::Sqlite(_))));
+    bad(
+        "pg_port = 70000\ndb_update_frequency = 0",
+        &[
+            r#"db_update_frequency = "0" (g.conf:2): must be greater than 0"#,
+            r#"pg_port = "70000" (g.conf:1): must be 1 or greater and 65535 or less"#,
+        ],
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::properties::Property;
 fn exactly_what_is_marked_effective_is_read() {
     let mut read = BTreeSet::new();
     let other_cache = data_plane("data_plane_config_cache_path = /c");
-    for lines in ["", &control_plane(""), &data_plane(""), &other_cache] {
+    for lines in ["", "database = postgres", &control_plane(""), &data_plane(""), &other_cache] {
         for mode in [Mode::Foreground, Mode::Detached] {
             read.extend(asked(lines, mode));
         }
@@ -42,8 +42,8 @@ fn each_is_read_by_the_roles_it_says() {
     let custom = "ssl_cipher_suite = custom\nssl_ciphers = ALL\n";
     let other_cache = format!("{custom}data_plane_config_cache_path = /c");
     for (role, files) in [
-        ("traditional", [String::new(), format!("{custom}database = off")]),
-        ("control_plane", [control_plane(""), control_plane("log_level = info")]),
+        ("traditional", [format!("{custom}pg_ssl = on"), format!("{custom}database = off")]),
+        ("control_plane", [control_plane(""), control_plane("database = postgres")]),
         ("data_plane", [data_plane(""), data_plane(&other_cache)]),
     ] {
         let read: BTreeSet<_> =

@@ -59,12 +59,17 @@ impl Process {
         self.place.join("prefix")
     }
 
-    /// Starts the program in the foreground. Whether it serves is for the caller to see.
-    pub fn start(&mut self) {
-        assert!(self.child.is_none(), "it runs already");
+    /// Writes its configuration file, for commands before its first start.
+    pub fn configure(&self) {
         let text: String =
             self.properties.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
         fs::write(self.conf(), text).unwrap();
+    }
+
+    /// Starts the program in the foreground. Whether it serves is for the caller to see.
+    pub fn start(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        self.configure();
         self.starts += 1;
         let log = File::create(self.log_file(self.starts)).unwrap();
         let mut command = match self.launcher.split_first() {
