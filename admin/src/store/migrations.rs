@@ -145,11 +145,8 @@ impl Migrations {
         if let Some(other) = encoding.filter(|encoding| encoding != "UTF8") {
             return Err(OpenError::Encoding(other));
         }
-        if let Some(schema) = &self.schema
-            && !self.has_schema().await?
-        {
-            let create = format!("create schema if not exists {}", quoted(schema));
-            self.link.script(&create).await?;
+        if let Some(schema) = self.schema.clone() {
+            self.make_schema(&schema).await?;
         }
         let state = self.state().await?;
         if !state.bootstrapped {
@@ -173,11 +170,13 @@ impl Migrations {
         Ok(state.new)
     }
 
-    /// Whether there is such a schema: whoever may use one need not be allowed to make one.
-    async fn has_schema(&mut self) -> Result<bool, OpenError> {
-        let schema = self.schema.as_deref().unwrap_or_default();
-        let found = "select oid::bigint as oid from pg_namespace where nspname = $1::text";
-        Ok(self.link.first(found, &[Value::Text(schema)]).await?.is_some())
+    /// Whoever may use a schema that is there need not be allowed to make one.
+    async fn make_schema(&mut self, schema: &str) -> Result<(), OpenError> {
+        let found = "select 1::bigint from pg_namespace where nspname = $1::text";
+        if self.link.first(found, &[Value::Text(schema)]).await?.is_none() {
+            self.link.script(&format!("create schema {}", quoted(schema))).await?;
+        }
+        Ok(())
     }
 
     /// Finishes what was run, and says which that was.

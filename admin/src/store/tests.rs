@@ -625,24 +625,6 @@ async fn ten_thousand_entities_are_one_revision() {
     }
 }
 
-#[tokio::test]
-async fn text_that_postgres_cannot_keep_is_kept() {
-    for home in [Some(Home::file()), Home::server().await].into_iter().flatten() {
-        let running = Running::start(home.open().await);
-        let author = Author { who: "test\0".into(), what: "odd \\ names\0".into() };
-        let write = move |config: &mut Config, _: Timestamp| {
-            for name in ["\0", "\\0", &"long".repeat(10_000), &"lo".repeat(20_000)] {
-                config.write(service(name).build());
-            }
-            Ok(())
-        };
-        running.committer.write(author, write).await.unwrap();
-        let head = running.stop().await;
-        assert_eq!(head.config.len(), 4);
-        assert_eq!(home.open().await.head.id, head.id);
-    }
-}
-
 on_both! {
     a_new_database_holds_an_empty_signed_revision,
     what_was_committed_is_there_even_if_nobody_was_told,
