@@ -1,5 +1,7 @@
 //! The suites of the Admin API again, on PostgreSQL: what clients see must not tell which database it is.
 
+#![allow(clippy::duplicate_mod, reason = "each suite has its support, as when it runs by itself")]
+
 #[path = "api.rs"]
 mod api;
 #[path = "certificates.rs"]

@@ -16,7 +16,7 @@ use crate::store::{Appended, Author, Group, News, Opened, Store, StoreError, Tai
 /// What the committer hands its revisions to.
 pub(crate) enum Keeper {
     /// The database.
-    Store(Store),
+    Store(Box<Store>),
     /// Nobody: a revision is gone with the process, and the next one begins with its document.
     Nobody,
 }
@@ -26,7 +26,7 @@ pub(crate) type Kept = Opened<Keeper>;
 
 impl From<Opened> for Kept {
     fn from(Opened { keeper, head, steps, key, node_id }: Opened) -> Self {
-        Self { keeper: Keeper::Store(keeper), head, steps, key, node_id }
+        Self { keeper: Keeper::Store(Box::new(keeper)), head, steps, key, node_id }
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) enum Link {
     /// To the embedded database.
     Sqlite(SqliteConnection),
     /// To a server.
-    Postgres(Session),
+    Postgres(Box<Session>),
 }
 
 /// What a parameter of a statement is.

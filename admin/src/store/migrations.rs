@@ -95,7 +95,7 @@ impl Migrations {
     /// If the server cannot be reached, or does not let us in.
     pub async fn connect(options: &Postgres, patience: Duration) -> Result<Self, OpenError> {
         let options = Postgres { timeout: patience, ..options.clone() };
-        let link = Link::Postgres(Session::open(&options, None).await?);
+        let link = Link::Postgres(Box::new(Session::open(&options, None).await?));
         Ok(Self { link, schema: options.schema, all: ALL })
     }
 

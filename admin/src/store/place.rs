@@ -83,7 +83,7 @@ impl Place {
                 if let Some(patience) = migrate {
                     migrations::bring_up(options, *patience).await?;
                 }
-                let mut link = Link::Postgres(Session::open(options, None).await?);
+                let mut link = Link::Postgres(Box::new(Session::open(options, None).await?));
                 let state = migrations::state(&mut link, migrations::ALL).await?;
                 state.check()?;
                 if !state.pending.is_empty() {
@@ -125,7 +125,9 @@ impl Place {
             At::File { path, busy } => {
                 Link::Sqlite(sqlite::connect(path, *busy).await.map_err(DatabaseError::from)?)
             }
-            At::Server { options, .. } => Link::Postgres(Session::open(options, None).await?),
+            At::Server { options, .. } => {
+                Link::Postgres(Box::new(Session::open(options, None).await?))
+            }
         };
         if cluster(&mut link).await? == self.of { Ok(link) } else { Err(StoreError::Replaced) }
     }

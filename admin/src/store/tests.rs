@@ -86,7 +86,7 @@ impl Home {
                 Link::Sqlite(sqlite::connect(&self.path(), sqlite::BUSY_TIMEOUT).await.unwrap())
             }
             At::Server(options) => {
-                Link::Postgres(postgres::Session::open(options, None).await.unwrap())
+                Link::Postgres(Box::new(postgres::Session::open(options, None).await.unwrap()))
             }
         }
     }

@@ -5,7 +5,11 @@
 //! and the tests that want one say so and pass.
 
 #![allow(dead_code, reason = "each test binary uses some of it")]
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may fail, or say why it does not run"
+)]
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
