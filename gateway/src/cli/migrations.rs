@@ -4,6 +4,7 @@
 //! a database that is not bootstrapped, 4 for one that is to be finished, 5 for one that is to be brought up.
 
 use std::io::{self, BufRead, IsTerminal};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::Place;
 use super::console::Console;
+use crate::conf::Sources;
 use crate::options::{Database, Mode, Role};
 
 #[derive(Debug, Args)]
@@ -36,8 +37,12 @@ pub(super) struct MigrationsArgs {
     /// How long to wait for other nodes that migrate
     #[arg(long, global = true, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     lock_timeout: Duration,
-    #[command(flatten)]
-    place: Place,
+    /// Configuration file
+    #[arg(short, long, global = true, value_name = "FILE")]
+    conf: Option<PathBuf>,
+    /// Prefix directory, over what the configuration says
+    #[arg(short, long, global = true, value_name = "DIR")]
+    prefix: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -63,7 +68,8 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn execute(args: &MigrationsArgs, console: &Console) -> anyhow::Result<ExitCode> {
-    let settings = console.settle(&args.place.sources())?;
+    let settings =
+        console.settle(&Sources::of_process(args.conf.clone(), args.prefix.as_deref()))?;
     let options = console.options(&settings, Mode::Foreground)?;
     let (Role::Traditional { admin, .. } | Role::ControlPlane { admin, .. }) = &options.role else {
         bail!("a data plane has no database");
