@@ -8,6 +8,7 @@
 pub(crate) mod keeper; // the database, or nobody
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 
@@ -24,7 +25,7 @@ use tracing::{debug, error, warn};
 
 use crate::clock::Clock;
 use crate::signing::SigningKey;
-use crate::store::{Appended, Author, StoreError};
+use crate::store::{Appended, Author, Store, StoreError};
 use crate::write::Refusal;
 use keeper::{Keeper, Keeping, Kept};
 
@@ -52,7 +53,16 @@ pub(crate) enum Failure {
 enum Job {
     Write(Write),
     Probe(oneshot::Sender<bool>),
+    Look(Look),
+    Tidy,
 }
+
+/// Reads what is kept, knowing what is published, and tells the one who asked. Whether that failed is
+/// returned, too.
+type Look = Box<dyn for<'a> FnOnce(&'a mut Keeper, Arc<Revision>) -> Looking<'a, bool> + Send>;
+
+/// Something that is read.
+pub(crate) type Looking<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// What makes a revision.
 enum Write {
@@ -143,6 +153,54 @@ impl Committer {
         self.change(author, change, told).await
     }
 
+    /// Puts an older configuration in the place of the newest.
+    pub(crate) async fn restore(&self, author: Author, old: Config) -> Result<(), Failure> {
+        let (tell, told) = oneshot::channel();
+        let change = Box::new(move |config: &mut Config, _| {
+            *config = old;
+            Decided {
+                accepted: true,
+                is_about_one: false,
+                answer: Box::new(move |objection| {
+                    let _ = tell.send(objection.map_or(Ok(()), Err)); // the client may have left
+                }),
+            }
+        });
+        self.change(author, change, told).await
+    }
+
+    /// Has something read of what is kept.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl for<'a> FnOnce(&'a mut Store, Arc<Revision>) -> Looking<'a, Result<T, StoreError>>
+        + Send
+        + 'static,
+    ) -> Result<T, Failure> {
+        let (tell, told) = oneshot::channel();
+        let look: Look = Box::new(|keeper, head| {
+            Box::pin(async move {
+                let Keeper::Store(store) = keeper else { return true };
+                match look(store, head).await {
+                    Ok(found) => {
+                        let _ = tell.send(found); // the client may have left
+                        true
+                    }
+                    Err(failure) => {
+                        error!("[admin] the log cannot be read: {}", chain(&failure));
+                        false
+                    }
+                }
+            })
+        });
+        self.queue.send(Job::Look(look)).await.map_err(|_| Failure::NotKept)?;
+        told.await.map_err(|_| Failure::NotKept)
+    }
+
+    /// Lets go of what need not be kept any longer, though nobody may be writing.
+    pub(crate) async fn tidy(&self) {
+        let _ = self.queue.send(Job::Tidy).await; // without a committer nothing grows
+    }
+
     async fn change<T>(
         &self,
         author: Author,
@@ -207,6 +265,13 @@ impl Work {
                     Job::Probe(tell) => {
                         let _ = tell.send(self.keeper.is_reachable().await);
                     }
+                    Job::Look(look) => {
+                        let head = self.head.borrow().clone();
+                        if !look(&mut self.keeper, head).await {
+                            self.keeper.reset().await;
+                        }
+                    }
+                    Job::Tidy => self.tidy().await,
                     Job::Write(write) => writes.push(write),
                 }
             }
@@ -215,6 +280,18 @@ impl Work {
             }
         }
         self.keeper.close().await;
+    }
+
+    async fn tidy(&mut self) {
+        let now = self.clock.now();
+        let tidied = match self.keeper.begin().await {
+            Ok(group) => group.commit(now).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = tidied {
+            warn!("[admin] the audit log could not be shortened: {}", chain(&failure));
+            self.keeper.reset().await;
+        }
     }
 
     /// Writes a group, publishes where it leads, and answers everybody. If the group is lost, the

@@ -5,10 +5,14 @@
 //! constraints. What is read back must have the hash that was last written.
 
 mod log; // the head, the steps to it, and who made them
+mod history; // what the log tells of the past
 mod sql; // statement text per entity
 mod sqlite; // the file, the connection, migrations
 
+use std::fmt;
 use std::io;
+use std::net::IpAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +27,9 @@ use model::{Config, EntityKind, Revision, RevisionId};
 use sqlx::{AssertSqlSafe, Connection, Row, Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
+use crate::guard::Caller;
 use crate::signing::SigningKey;
+pub(crate) use history::{Logged, Noted, Rebuilt, Sizes};
 use sql::{Cell, Statements};
 
 /// How much of the past is kept.
@@ -38,10 +44,50 @@ pub(crate) struct Keep {
 /// Who makes a revision, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct Author {
-    /// The client's address, or `gateway` itself.
-    pub(crate) who: Arc<str>,
+    /// A client, or `gateway` itself.
+    pub(crate) who: Who,
     /// The request, or the reason.
     pub(crate) what: Arc<str>,
+}
+
+/// The name of who makes a revision, as which it is read, and where from.
+#[derive(Clone, Debug)]
+pub(crate) struct Who {
+    name: Arc<str>,
+    from: Option<IpAddr>,
+}
+
+impl Who {
+    /// The client's address; none for what the gateway does by itself.
+    pub(crate) fn address(&self) -> Option<String> {
+        self.from.map(|address| address.to_string())
+    }
+}
+
+impl Deref for Who {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.name
+    }
+}
+
+impl From<&str> for Who {
+    fn from(name: &str) -> Self {
+        Self { name: name.into(), from: None }
+    }
+}
+
+impl From<&Caller> for Who {
+    fn from(caller: &Caller) -> Self {
+        Self { name: Arc::clone(&caller.who), from: Some(caller.from) }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
 }
 
 /// The database. One of these writes; everything is read at start.
@@ -174,6 +220,15 @@ impl Store {
         Ok(Group { tx, statements: &self.statements, keep: self.keep })
     }
 
+    /// The connection; a new one after an error.
+    async fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        let db = match self.db.take() {
+            Some(db) => db,
+            None => sqlite::connect(&self.path, self.busy).await?,
+        };
+        Ok(self.db.insert(db))
+    }
+
     /// Lets go of a connection that failed: the next group opens another.
     pub(crate) async fn reset(&mut self) {
         if let Some(db) = self.db.take() {
@@ -183,11 +238,7 @@ impl Store {
 
     /// Which revision the database has.
     pub(crate) async fn head(&mut self) -> Result<Option<RevisionId>, StoreError> {
-        let db = match self.db.take() {
-            Some(db) => db,
-            None => sqlite::connect(&self.path, self.busy).await?,
-        };
-        log::head(self.db.insert(db)).await
+        log::head(self.connection().await?).await
     }
 
     /// Whether the database answers.
@@ -277,11 +328,12 @@ impl Group<'_> {
         at: Timestamp,
     ) -> Result<Appended, StoreError> {
         let step = Delta::between(from, to);
+        let undo = delta::changes(&to.config, &from.config);
         let mut one = self.tx.begin().await?;
         let written = async {
             write(&mut one, self.statements, &step, &to.config).await?;
             log::advance(&mut one, &from.id, &to.id).await?;
-            log::append(&mut one, &step, &signature).await?;
+            log::append(&mut one, &step, &undo, &signature).await?;
             log::audit(&mut one, &to.id, at, by).await
         };
         match written.await {

@@ -4,6 +4,7 @@
 //! as they are; called by the name `kong`, the messages say Kong too. Whatever goes wrong ends as
 //! `Error: …` on stderr and exit code 1.
 
+mod admin;
 mod console;
 mod control;
 mod drain;
@@ -70,6 +71,8 @@ enum Command {
     Version(VersionArgs),
     /// Make what the planes of a cluster need
     Hybrid(hybrid::HybridArgs),
+    /// Make what clients of the Admin API need
+    Admin(admin::AdminArgs),
 }
 
 /// Which node a command is about.
@@ -208,6 +211,7 @@ impl Command {
             Self::Explain(args) => return explain::explain(&args, console),
             Self::Version(args) => files::version(&args, console)?,
             Self::Hybrid(args) => hybrid::execute(&args, console)?,
+            Self::Admin(args) => admin::execute(&args, console)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -253,7 +257,7 @@ fn complaint(error: &clap::Error) -> String {
         let text = error.to_string();
         return text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
     };
-    let group = env::args().nth(1).filter(|group| group == "hybrid");
+    let group = env::args().nth(1).filter(|group| group == "hybrid" || group == "admin");
     let group = group.map(|group| format!(" for {group}")).unwrap_or_default();
     format!("No such command{group}: {word}\n\nFor more information, try '--help'.")
 }

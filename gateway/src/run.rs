@@ -6,6 +6,7 @@ mod initial; // what a data plane starts from
 mod node; // what each role says of itself
 mod signals; // when to stop, and what a reload changes
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use model::vitals::{NoVitals, Verdict};
 use tokio::sync::watch;
 
 use crate::notify;
-use crate::options::{Admin, ClusterClient, Database, Declarative, Options, Role};
+use crate::options::{Admin, ClusterClient, Database, Declarative, Options, Role, Status};
 use crate::status;
 use crate::telemetry::Telemetry;
 use bind::Binder;
@@ -32,7 +33,7 @@ pub async fn run(
         Role::Traditional { admin, proxy } => {
             let mut binder = Binder::default();
             let api = binder.bind("admin_listen", &admin.listen);
-            let status = binder.bind("status_listen", &options.status);
+            let status = binder.bind("status_listen", &options.status.listen);
             binder.probe("proxy_listen", &proxy.listen);
             binder.probe("stream_listen", &proxy.streams.listen);
             binder.finish()?;
@@ -45,11 +46,14 @@ pub async fn run(
             admin.follow(engine.verdicts());
             convert::count_dropped(&engine, telemetry);
             let node = Traditional::new(admin.reachable(), &engine);
-            let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
+            let _status = serve_status(&options, status, Arc::new(node), telemetry)?;
             settled(engine.verdicts()).await;
 
             let stop = signals
-                .serving(&options, telemetry, async |next| begin_again(&admin, next).await)
+                .serving(&options, telemetry, async |next| {
+                    renew(&admin, &options, next);
+                    begin_again(&admin, next).await;
+                })
                 .await;
             end(signals, stop, async |patience| {
                 engine.shutdown(patience).await;
@@ -61,7 +65,7 @@ pub async fn run(
             let mut binder = Binder::default();
             let api = binder.bind("admin_listen", &admin.listen);
             let link = binder.bind("cluster_listen", &cluster.listen);
-            let status = binder.bind("status_listen", &options.status);
+            let status = binder.bind("status_listen", &options.status.listen);
             binder.finish()?;
 
             let purge_delay = admin.purge_delay;
@@ -74,9 +78,11 @@ pub async fn run(
             admin.observe(server.vitals());
             admin.heed(server.ahead());
             let node = ControlPlane::new(&mut admin, server.vitals());
-            let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
+            let _status = serve_status(&options, status, Arc::new(node), telemetry)?;
 
-            let stop = signals.serving(&options, telemetry, async |_| ()).await;
+            let stop = signals
+                .serving(&options, telemetry, async |next| renew(&admin, &options, next))
+                .await;
             end(signals, stop, async |patience| {
                 admin.shutdown(patience).await; // no more changes, then no more links
                 server.shutdown().await;
@@ -85,7 +91,7 @@ pub async fn run(
         }
         Role::DataPlane { cluster, proxy, fallback } => {
             let mut binder = Binder::default();
-            let status = binder.bind("status_listen", &options.status);
+            let status = binder.bind("status_listen", &options.status.listen);
             binder.probe("proxy_listen", &proxy.listen);
             binder.probe("stream_listen", &proxy.streams.listen);
             binder.finish()?;
@@ -96,7 +102,7 @@ pub async fn run(
             client.report(engine.verdicts());
             convert::count_dropped(&engine, telemetry);
             let node = DataPlane::new(&client, &engine, set_aside);
-            let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
+            let _status = serve_status(&options, status, Arc::new(node), telemetry)?;
             settled(engine.verdicts()).await;
 
             let stop = signals.serving(&options, telemetry, async |_| ()).await;
@@ -121,6 +127,28 @@ fn connect(
     let set_aside = start.set_aside.clone();
     let client = convert::cluster_client(cluster, identity, start, options.routing);
     Ok((cluster::Client::start(client)?, set_aside))
+}
+
+/// The status listener, until what is returned is dropped.
+fn serve_status(
+    options: &Options,
+    sockets: Vec<TcpListener>,
+    node: Arc<dyn status::Node>,
+    telemetry: &Telemetry,
+) -> Result<admin::Serving, admin::ServeError> {
+    let Status { listen, tls } = &options.status;
+    status::serve(convert::listeners(sockets, listen), tls, node, telemetry.logs())
+}
+
+/// Takes up who is let in to the Admin API, and what they are shown, if its listeners stay what they are.
+fn renew(admin: &admin::Server, running: &Options, next: &Options) {
+    let (Some(running), Some(next)) = (running.role.admin(), next.role.admin()) else { return };
+    if running.listen != next.listen {
+        return; // what was checked is not what is open
+    }
+    if let Err(error) = admin.renew(&next.tls, next.rules.clone()) {
+        tracing::error!("reload: the Admin API is served as before: {error}");
+    }
 }
 
 /// Reads its document again, in the place of whatever was posted since.

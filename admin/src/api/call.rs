@@ -16,8 +16,8 @@ use super::body::{Body, Reads, Room};
 use super::problem::Problem;
 use super::query::Query;
 use crate::commit::Failure;
-use crate::serve::Peer;
-use crate::store::Author;
+use crate::guard::Caller;
+use crate::store::{Author, Who};
 use crate::write::{Draft, Refusal};
 
 /// One request.
@@ -57,9 +57,9 @@ impl Call {
         let params = RawPathParams::from_request_parts(&mut parts, api).await;
         let params = params.map_err(|_| Problem::Malformed("Bad request"))?;
         let segments = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let peer = parts.extensions.get::<Peer>();
+        let caller = parts.extensions.get::<Caller>();
         let path = parts.uri.path().to_owned();
-        let who = peer.map_or_else(|| "unknown".into(), |peer| peer.0.to_string().into());
+        let who = caller.map_or_else(|| "unknown".into(), Who::from);
         let author = Author { who, what: format!("{} {path}", parts.method).into() };
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
         let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
@@ -92,6 +92,11 @@ impl Call {
     /// An entity, or anything else that is declared, as clients see it here.
     pub(super) fn shown<'a, R>(&self, record: &'a R) -> Shown<'a, R> {
         Shown { record, flavor: self.flavor() }
+    }
+
+    /// Who asks, and for what.
+    pub(super) fn author(&self) -> &Author {
+        &self.author
     }
 
     /// The newest revision.

@@ -10,7 +10,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use tracing::warn;
 
-use super::{Author, StoreError};
+use super::{Author, Logged, Noted, Sizes, StoreError};
+
+/// How many rows of the audit log are let go of with one commit. More than a group of writes adds.
+const FOLDED_AT_ONCE: i64 = 1000;
 
 /// The newest revision; none in a new database.
 pub(super) async fn head(db: &mut SqliteConnection) -> Result<Option<RevisionId>, StoreError> {
@@ -48,17 +51,19 @@ pub(super) async fn advance(
     if moved.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Moved { expected: *from }) }
 }
 
-/// Appends a step.
+/// Appends a step, and the changes that lead back.
 pub(super) async fn append(
     db: &mut SqliteConnection,
     step: &Delta,
+    undo: &[Change],
     signature: &Signature,
 ) -> Result<(), StoreError> {
-    let changes = rmp_serde::to_vec_named(&step.changes)
-        .expect("changes are plain values, written to memory");
+    let [changes, undo] = [&step.changes[..], undo].map(|changes| {
+        rmp_serde::to_vec_named(changes).expect("changes are plain values, written to memory")
+    });
     sqlx::query(
         "insert into revisions (epoch, version, hash, parent_epoch, parent_version, parent_hash, \
-         signature, changes) values (?, ?, ?, ?, ?, ?, ?, ?)",
+         signature, changes, undo) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(signed(step.id.epoch))
     .bind(signed(step.id.version))
@@ -68,6 +73,7 @@ pub(super) async fn append(
     .bind(&step.parent.hash.as_bytes()[..])
     .bind(&signature.as_bytes()[..])
     .bind(changes)
+    .bind(undo)
     .execute(db)
     .await?;
     Ok(())
@@ -80,14 +86,17 @@ pub(super) async fn audit(
     at: Timestamp,
     by: &Author,
 ) -> Result<(), StoreError> {
-    sqlx::query("insert into audit (at, who, what, epoch, version) values (?, ?, ?, ?, ?)")
-        .bind(at.seconds())
-        .bind(&*by.who)
-        .bind(&*by.what)
-        .bind(signed(made.epoch))
-        .bind(signed(made.version))
-        .execute(db)
-        .await?;
+    sqlx::query(
+        "insert into audit (at, who, origin, what, epoch, version) values (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(at.seconds())
+    .bind(&*by.who)
+    .bind(by.who.address())
+    .bind(&*by.what)
+    .bind(signed(made.epoch))
+    .bind(signed(made.version))
+    .execute(db)
+    .await?;
     Ok(())
 }
 
@@ -101,8 +110,103 @@ pub(super) async fn fold(
         .bind(signed(keep))
         .execute(&mut *db)
         .await?;
-    sqlx::query("delete from audit where at < ?").bind(horizon.seconds()).execute(db).await?;
+    // A bounded number each time, so that no commit has to wait for a million of them to go.
+    sqlx::query(
+        "delete from audit where seq in (select seq from audit where at < ? order by at limit ?)",
+    )
+    .bind(horizon.seconds())
+    .bind(FOLDED_AT_ONCE)
+    .execute(db)
+    .await?;
     Ok(())
+}
+
+/// Who made the newest revisions, or the newest of those noted before `before`; newest first.
+pub(super) async fn noted(
+    db: &mut SqliteConnection,
+    before: Option<i64>,
+    most: usize,
+) -> Result<Vec<Noted>, StoreError> {
+    let rows = sqlx::query(
+        "select audit.*, revisions.seq is not null as kept from audit \
+         left join revisions using (epoch, version) where audit.seq < ? \
+         order by audit.seq desc limit ?",
+    );
+    let rows = rows.bind(before.unwrap_or(i64::MAX)).bind(signed(most as u64));
+    rows.fetch_all(db).await?.iter().map(note).collect()
+}
+
+/// Who made this revision, if that is still known.
+pub(super) async fn noted_at(
+    db: &mut SqliteConnection,
+    (epoch, version): (u64, u64),
+) -> Result<Option<Noted>, StoreError> {
+    let row = sqlx::query(
+        "select audit.*, revisions.seq is not null as kept from audit \
+         left join revisions using (epoch, version) where epoch = ? and version = ?",
+    );
+    let row = row.bind(signed(epoch)).bind(signed(version)).fetch_optional(db).await?;
+    row.as_ref().map(note).transpose()
+}
+
+fn note(row: &SqliteRow) -> Result<Noted, StoreError> {
+    Ok(Noted {
+        seq: row.try_get("seq")?,
+        at: Timestamp::from_seconds(row.try_get("at")?),
+        who: row.try_get("who")?,
+        from: row.try_get("origin")?,
+        what: row.try_get("what")?,
+        epoch: row.try_get::<i64, _>("epoch")? as u64,
+        version: row.try_get::<i64, _>("version")? as u64,
+        is_kept: row.try_get("kept")?,
+    })
+}
+
+/// The step to this revision, if it is still kept.
+pub(super) async fn step_to(
+    db: &mut SqliteConnection,
+    (epoch, version): (u64, u64),
+) -> Result<Option<Logged>, StoreError> {
+    let row = sqlx::query("select * from revisions where epoch = ? and version = ?");
+    let row = row.bind(signed(epoch)).bind(signed(version)).fetch_optional(db).await?;
+    let Some(row) = row else { return Ok(None) };
+    let step = step(&row)?;
+    let undo = row.try_get::<Option<&[u8]>, _>("undo")?.map(rmp_serde::from_slice).transpose();
+    let undo = undo.map_err(|_| StoreError::Unreadable { id: step.id })?;
+    Ok(Some(Logged { step, undo }))
+}
+
+/// The oldest revision whose step is kept, and can be undone.
+pub(super) async fn oldest(db: &mut SqliteConnection) -> Result<Option<(u64, u64)>, StoreError> {
+    let row = sqlx::query_as::<_, (i64, i64)>(
+        "select epoch, version from revisions where undo is not null order by seq limit 1",
+    );
+    let row = row.fetch_optional(db).await?;
+    Ok(row.map(|(epoch, version)| (epoch as u64, version as u64)))
+}
+
+/// How much of the past there is.
+pub(super) async fn sizes(db: &mut SqliteConnection) -> Result<Sizes, StoreError> {
+    let (revisions, revision_bytes): (i64, i64) = sqlx::query_as(
+        "select count(*), coalesce(sum(length(changes) + coalesce(length(undo), 0)), 0) \
+         from revisions",
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    let (notes, since): (i64, Option<i64>) =
+        sqlx::query_as("select count(*), min(at) from audit").fetch_one(&mut *db).await?;
+    let bytes: i64 = sqlx::query_scalar(
+        "select page_count * page_size from pragma_page_count(), pragma_page_size()",
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Sizes {
+        revisions: revisions as u64,
+        revision_bytes: revision_bytes as u64,
+        notes: notes as u64,
+        notes_since: since.map(Timestamp::from_seconds),
+        database_bytes: bytes as u64,
+    })
 }
 
 /// The newest step, which leads to the head.

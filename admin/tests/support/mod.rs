@@ -89,7 +89,7 @@ pub(crate) fn options_of(storage: Storage, judge: Arc<dyn Judge>) -> Options {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let seconds = AtomicI64::new(1000);
     Options {
-        listeners: vec![listener],
+        listeners: vec![listener.into()],
         hostname: "cp.test".to_owned(),
         configuration: json!({ "role": "control_plane" }),
         clock: Clock::new(move || Timestamp::from_seconds(seconds.fetch_add(1, Ordering::Relaxed))),
