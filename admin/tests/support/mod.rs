@@ -4,6 +4,7 @@
 
 pub(crate) mod conversation; // requests in, responses out
 pub(crate) mod pem;
+pub(crate) mod secure; // clients that speak TLS
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
