@@ -293,6 +293,15 @@ async fn tokens_let_in_and_say_who_it_was() {
     assert_eq!(request("GET", "/", &ci.secret).send().await.unwrap().status(), 401);
     assert_eq!(request("GET", "/", &other.secret).send().await.unwrap().status(), 200);
     assert_eq!(open.get(at, "/").await.status, 401);
+
+    // None is needed any more, which is to be seen for as long as it is so.
+    let warnings = vec!["everybody may do everything".to_owned()];
+    plane
+        .server
+        .renew(&Tls::default(), Rules { tokens: None, warnings: warnings.clone() })
+        .unwrap();
+    let (status, told) = plane.get("/status").await;
+    assert_eq!((status, &told["warnings"]), (200, &json!(warnings)));
 }
 
 #[tokio::test]
@@ -320,6 +329,7 @@ async fn ten_thousand_guesses_are_refused_and_counted() {
     let status = plane.request("GET", "/status").bearer_auth(&ci.secret).send().await.unwrap();
     let status: Value = status.json().await.unwrap();
     assert_eq!(status["admin_api"]["requests_unauthorized"], GUESSES);
+    assert_eq!(status["warnings"], json!([]));
     assert_eq!(status["admin_api"]["needs_token"], true);
 }
 

@@ -45,7 +45,7 @@ pub async fn run(
             admin.observe(Arc::new(NoVitals));
             admin.follow(engine.verdicts());
             convert::count_dropped(&engine, telemetry);
-            let node = Traditional::new(admin.reachable(), &engine);
+            let node = Traditional::new(&mut admin, &engine);
             let _status = serve_status(&options, status, Arc::new(node), telemetry)?;
             settled(engine.verdicts()).await;
 

@@ -13,4 +13,5 @@ mod gen_cert;
 mod check;
 mod process;
 mod reload;
+mod admin;
 mod packaged;
