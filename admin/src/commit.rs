@@ -20,7 +20,7 @@ use model::vitals::Problem;
 use model::{Config, Flavor, Revision, RevisionId, delta, severity};
 use serde_json::Value;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tracing::{debug, error, warn};
 
 use crate::clock::Clock;
@@ -39,6 +39,8 @@ const QUEUE: usize = 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Committer {
     queue: mpsc::Sender<Job>,
+    /// Whose turn it is to look at the past: one at a time, so that writes come in between.
+    looking: Arc<Semaphore>,
 }
 
 /// Why a write has no effect.
@@ -101,7 +103,7 @@ impl Committer {
             runtime.block_on(work.run(jobs));
             let _ = ended.send(()); // nobody may be waiting
         })?;
-        Ok((Self { queue }, revisions, end))
+        Ok((Self { queue, looking: Arc::new(Semaphore::new(1)) }, revisions, end))
     }
 
     /// Has `change` applied to the newest configuration. Returns when the revision it makes is
@@ -177,8 +179,11 @@ impl Committer {
         + 'static,
     ) -> Result<T, Failure> {
         let (tell, told) = oneshot::channel();
+        let turn = Arc::clone(&self.looking).acquire_owned().await;
+        let turn = turn.map_err(|_| Failure::NotKept)?;
         let look: Look = Box::new(|keeper, head| {
             Box::pin(async move {
+                let _turn = turn; // until it is over, whoever may have left meanwhile
                 let Keeper::Store(store) = keeper else { return true };
                 match look(store, head).await {
                     Ok(found) => {

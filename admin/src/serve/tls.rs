@@ -6,6 +6,7 @@
 mod pairs; // what is shown
 mod clients; // whom to believe
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
@@ -82,7 +83,7 @@ impl From<TlsVersion> for SslVersion {
 }
 
 /// What a listener shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Certificates {
     /// These pairs of PEM: a certificate with its chain, and its key. Of several, the first whose
     /// key the client can check.
@@ -90,6 +91,16 @@ pub enum Certificates {
     /// A self-signed one. It is kept in files that begin so, `.crt` and `.key`, and made where they
     /// are not there; without a place it lasts as long as the process.
     Own(Option<PathBuf>),
+}
+
+/// Never shows a key.
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(pairs) => write!(f, "Given({} pairs)", pairs.len()),
+            Self::Own(place) => f.debug_tuple("Own").field(place).finish(),
+        }
+    }
 }
 
 /// How clients are asked for a certificate (nginx's `ssl_verify_client` and what belongs to it).
