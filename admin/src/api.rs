@@ -10,6 +10,7 @@ mod crud; // list, get, create, replace, merge, delete
 mod nested; // the same below a parent
 mod documents; // the whole configuration at once
 mod extra; // what is not CRUD
+mod log_level; // how much the node says
 mod problem; // what goes wrong → status and body
 
 use std::marker::PhantomData;
@@ -17,12 +18,15 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::State;
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse as _;
 use axum::routing::{MethodRouter, get, post, put};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_REQUEST_HEADERS,
     ALLOW, CONTENT_TYPE,
 };
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use model::entities::Visit;
 use model::entities::{CaCertificate, Certificate};
 use model::entity::foreign_keys;
@@ -35,13 +39,17 @@ use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use crate::commit::Committer;
+use crate::guard::Guard;
 use crate::serve::Traffic;
+use crate::store::Keep;
 use body::Rooms;
-use extra::{authorities, certificates, debug, info, nodes, schemas};
+use extra::{audit, authorities, certificates, debug, info, nodes, schemas};
 use problem::Problem;
 
 pub(crate) use documents::Documents;
 pub use documents::{BeginError, Beginning};
+pub use log_level::{LevelChange, LogLevel};
+pub(crate) use problem::misdirected;
 
 /// What handlers share.
 pub(crate) struct Api {
@@ -55,6 +63,7 @@ pub(crate) struct Api {
     asking: Arc<Semaphore>,
     /// There where there is no database.
     documents: Option<Documents>,
+    guard: Arc<Guard>,
     vitals: RwLock<Arc<dyn Vitals>>,
     traffic: Arc<Traffic>,
     /// Every path, its parameters in braces.
@@ -69,6 +78,10 @@ pub(crate) struct About {
     pub(crate) control_plane: bool,
     /// How routes may be written.
     pub(crate) flavor: Flavor,
+    /// How much of the past is kept.
+    pub(crate) keep: Keep,
+    /// The level of the node's log, where it can be changed.
+    pub(crate) log_level: Option<Arc<dyn LogLevel>>,
 }
 
 impl Api {
@@ -79,6 +92,7 @@ impl Api {
         committer: Committer,
         judge: Arc<dyn Judge>,
         documents: Option<Documents>,
+        guard: Arc<Guard>,
     ) -> Self {
         Self {
             about,
@@ -89,6 +103,7 @@ impl Api {
             judge,
             asking: Arc::new(Semaphore::new(1)),
             documents,
+            guard,
             vitals: RwLock::new(Arc::new(NoVitals)),
             traffic: Arc::default(),
             endpoints: OnceLock::new(),
@@ -142,6 +157,17 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     map.at("/status", READ, get(info::status));
     map.at("/config", COLLECTION, get(documents::show).post(documents::load));
     map.at("/debug/route", SUBMIT, post(debug::route));
+    map.at("/debug/node/log-level", READ, get(log_level::show));
+    map.at("/debug/node/log-level/{level}", CHANGE, put(log_level::change));
+    let everywhere = match api.about.control_plane {
+        true => "/debug/cluster/control-planes-nodes/log-level/{level}",
+        false => "/debug/cluster/log-level/{level}",
+    };
+    map.at(everywhere, CHANGE, put(log_level::change));
+    map.at("/audit", READ, get(audit::sizes));
+    map.at("/audit/revisions", READ, get(audit::list));
+    map.at("/audit/revisions/{revision}", READ, get(audit::show));
+    map.at("/audit/revisions/{revision}/restore", SUBMIT, post(audit::restore));
     map.at("/endpoints", READ, get(info::endpoints));
     map.at("/clustering/data-planes", READ, get(nodes::data_planes));
     map.at("/clustering/status", READ, get(nodes::status));
@@ -167,10 +193,31 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     let mut endpoints = map.endpoints;
     endpoints.sort();
     let _ = api.endpoints.set(endpoints); // once per Api
-    map.router.fallback(|| async { Problem::NotFound }).with_state(Arc::clone(api))
+    let router = map.router.fallback(|| async { Problem::NotFound });
+    router
+        .layer(middleware::from_fn_with_state(Arc::clone(api), guarded))
+        .with_state(Arc::clone(api))
+}
+
+/// Lets nobody further who may not be there.
+async fn guarded(
+    State(api): State<Arc<Api>>,
+    mut request: Request<Body>,
+    next: Next,
+) -> Response<Body> {
+    match api.guard.admit(&request) {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
+        Err(denied) => Problem::Denied(denied).into_response(),
+    }
 }
 
 const READ: &str = "GET, HEAD, OPTIONS";
+const CHANGE: &str = "OPTIONS, PUT";
 const SUBMIT: &str = "OPTIONS, POST";
 const COLLECTION: &str = "GET, HEAD, OPTIONS, POST";
 const ITEM: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT";

@@ -8,6 +8,7 @@
 pub(crate) mod keeper; // the database, or nobody
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 
@@ -19,12 +20,12 @@ use model::vitals::Problem;
 use model::{Config, Flavor, Revision, RevisionId, delta, severity};
 use serde_json::Value;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tracing::{debug, error, warn};
 
 use crate::clock::Clock;
 use crate::signing::SigningKey;
-use crate::store::{Appended, Author, News, StoreError};
+use crate::store::{Appended, Author, News, Store, StoreError};
 use crate::write::Refusal;
 use keeper::{Keeper, Keeping, Kept};
 
@@ -38,6 +39,8 @@ const QUEUE: usize = 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Committer {
     queue: mpsc::Sender<Job>,
+    /// Whose turn it is to look at the past: one at a time, so that writes come in between.
+    looking: Arc<Semaphore>,
 }
 
 /// Why a write has no effect.
@@ -55,7 +58,16 @@ enum Job {
     Write(Write),
     Refresh,
     Probe(oneshot::Sender<bool>),
+    Look(Look),
+    Tidy,
 }
+
+/// Reads what is kept, knowing what is published, and tells the one who asked. Whether that failed is
+/// returned, too.
+type Look = Box<dyn for<'a> FnOnce(&'a mut Keeper, Arc<Revision>) -> Looking<'a, bool> + Send>;
+
+/// Something that is read.
+pub(crate) type Looking<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// What makes a revision.
 enum Write {
@@ -94,7 +106,7 @@ impl Committer {
             runtime.block_on(work.run(jobs));
             let _ = ended.send(()); // nobody may be waiting
         })?;
-        Ok((Self { queue }, revisions, end))
+        Ok((Self { queue, looking: Arc::new(Semaphore::new(1)) }, revisions, end))
     }
 
     /// Has `change` applied to the newest configuration. Returns when the revision it makes is
@@ -151,6 +163,57 @@ impl Committer {
             }
         });
         self.change(author, change, told).await
+    }
+
+    /// Puts an older configuration in the place of the newest.
+    pub(crate) async fn restore(&self, author: Author, old: Config) -> Result<(), Failure> {
+        let (tell, told) = oneshot::channel();
+        let change = Box::new(move |config: &mut Config, _| {
+            *config = old;
+            Decided {
+                accepted: true,
+                is_about_one: false,
+                answer: Box::new(move |fate| {
+                    let _ = tell.send(fate); // the client may have left
+                }),
+            }
+        });
+        self.change(author, change, told).await
+    }
+
+    /// Has something read of what is kept.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl for<'a> FnOnce(&'a mut Store, Arc<Revision>) -> Looking<'a, Result<T, StoreError>>
+        + Send
+        + 'static,
+    ) -> Result<T, Failure> {
+        let (tell, told) = oneshot::channel();
+        let turn = Arc::clone(&self.looking).acquire_owned().await;
+        let turn = turn.map_err(|_| Failure::NotKept)?;
+        let look: Look = Box::new(|keeper, head| {
+            Box::pin(async move {
+                let _turn = turn; // until it is over, whoever may have left meanwhile
+                let Keeper::Store(store) = keeper else { return true };
+                match look(store, head).await {
+                    Ok(found) => {
+                        let _ = tell.send(found); // the client may have left
+                        true
+                    }
+                    Err(failure) => {
+                        error!("[admin] the log cannot be read: {}", chain(&failure));
+                        false
+                    }
+                }
+            })
+        });
+        self.queue.send(Job::Look(look)).await.map_err(|_| Failure::Unavailable)?;
+        told.await.map_err(|_| Failure::Unavailable)
+    }
+
+    /// Lets go of what need not be kept any longer, though nobody may be writing.
+    pub(crate) async fn tidy(&self) {
+        let _ = self.queue.send(Job::Tidy).await; // without a committer nothing grows
     }
 
     async fn change<T>(
@@ -234,6 +297,13 @@ impl Work {
                         let _ = tell.send(self.keeper.is_reachable().await);
                     }
                     Job::Refresh => refreshes = true,
+                    Job::Look(look) => {
+                        let head = self.head.borrow().clone();
+                        if !look(&mut self.keeper, head).await {
+                            self.keeper.reset().await;
+                        }
+                    }
+                    Job::Tidy => self.tidy().await,
                     Job::Write(write) => writes.push(write),
                 }
             }
@@ -244,6 +314,18 @@ impl Work {
             }
         }
         self.keeper.close().await;
+    }
+
+    async fn tidy(&mut self) {
+        let now = self.clock.now();
+        let tidied = match self.keeper.begin().await {
+            Ok(group) => group.commit(now).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = tidied {
+            warn!("[admin] the audit log could not be shortened: {}", chain(&failure));
+            self.keeper.reset().await;
+        }
     }
 
     /// Writes a group, publishes where it leads, and answers everybody. If the group is lost, the

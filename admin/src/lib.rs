@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod serve; // connections, and what every response says
+mod guard; // who may ask for what
 mod api; // every URL of the Admin API
 mod write; // one write: parse, check, refer
 mod commit; // the one that writes
@@ -34,12 +35,17 @@ use uuid::Uuid;
 use api::{Api, Documents};
 use commit::Committer;
 use commit::keeper::Kept;
+use guard::Guard;
 use serve::Listening;
 use store::{Keep, Place, Store, Tail};
 
-pub use api::{BeginError, Beginning};
+pub use api::{BeginError, Beginning, LevelChange, LogLevel};
 pub use clock::Clock;
-pub use serve::{Access, AccessLog, Serving, serve};
+pub use guard::{NewToken, NewTokenError, Role, Rules, TokenMistake, Tokens};
+pub use serve::{
+    Access, AccessLog, Certificates, Clients, Listener, Origins, ServeError, Serving, Tls,
+    TlsError, TlsVersion, serve,
+};
 pub use store::migrations::{Migrations, State};
 pub use store::{DatabaseError, OpenError, Postgres, PostgresTls, StoreError};
 
@@ -55,10 +61,21 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// How often the database is asked whether it is there, and how long it may take to say so.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often the log is shortened, where nobody writes.
+const TIDY_EVERY: Duration = Duration::from_secs(3600);
+
 /// What a control plane needs.
 pub struct Options {
     /// Where the Admin API is served (`admin_listen`), already bound. May be empty.
-    pub listeners: Vec<std::net::TcpListener>,
+    pub listeners: Vec<Listener>,
+    /// How TLS is spoken on those that do.
+    pub tls: Tls,
+    /// Who is let in.
+    pub rules: Rules,
+    /// Whose pages browsers let read answers (`admin_gui_url`).
+    pub origins: Origins,
+    /// The level of the node's log, if it can be changed.
+    pub log_level: Option<Arc<dyn LogLevel>>,
     /// Where the configuration is kept.
     pub storage: Storage,
     /// What `GET /` says of the machine.
@@ -109,6 +126,10 @@ impl Options {
     pub fn new(storage: Storage, judge: Arc<dyn Judge>) -> Self {
         Self {
             listeners: Vec::new(),
+            tls: Tls::default(),
+            rules: Rules::default(),
+            origins: Origins::default(),
+            log_level: None,
             storage,
             hostname: String::new(),
             configuration: Value::Object(serde_json::Map::new()),
@@ -125,6 +146,10 @@ impl Options {
             node_id: None,
             clock: Clock::default(),
         }
+    }
+
+    fn keep(&self) -> Keep {
+        Keep { revisions: self.revision_log_keep.max(1), audit: self.audit_keep }
     }
 }
 
@@ -143,9 +168,9 @@ pub enum StartError {
     /// The key that signs revisions cannot be made.
     #[error("the key that signs revisions cannot be made")]
     Key(#[source] ErrorStack),
-    /// A listener cannot be used.
+    /// A listener cannot be used, or not as told.
     #[error("admin_listen cannot be used")]
-    Listen(#[source] io::Error),
+    Listen(#[source] ServeError),
     /// There is no thread to write with.
     #[error("the thread that writes to the database cannot be started")]
     Thread(#[source] io::Error),
@@ -154,6 +179,7 @@ pub enum StartError {
 /// A running control plane. Dropped, it stops listening, and ends what is in flight.
 pub struct Server {
     api: Arc<Api>,
+    guard: Arc<Guard>,
     revisions: watch::Receiver<Arc<Revision>>,
     trust: [u8; 32],
     steps: Vec<Touched>,
@@ -167,6 +193,7 @@ pub struct Server {
 impl Server {
     /// Opens the database and serves the Admin API, on the tokio runtime this is called on.
     pub async fn start(options: Options) -> Result<Self, StartError> {
+        let keep = options.keep();
         let (mut kept, documents) = match &options.storage {
             Storage::Sqlite(_) | Storage::Postgres(_) => (open(&options).await?, None),
             Storage::Nowhere(document) => {
@@ -182,6 +209,8 @@ impl Server {
         let (committer, revisions, committed) =
             Committer::start(kept, Arc::clone(&options.judge), options.clock)
                 .map_err(StartError::Thread)?;
+        let origins = Arc::new(options.origins);
+        let guard = Arc::new(Guard::new(options.rules, Arc::clone(&origins)));
         let api = Arc::new(Api::new(
             api::About {
                 hostname: options.hostname,
@@ -189,26 +218,43 @@ impl Server {
                 configuration: options.configuration,
                 control_plane: options.control_plane,
                 flavor: options.flavor,
+                keep,
+                log_level: options.log_level,
             },
             options.max_body,
             revisions.clone(),
             committer.clone(),
             options.judge,
             documents,
+            Arc::clone(&guard),
         ));
         let front = serve::Front {
             router: api::router(&api),
             traffic: api.traffic(),
+            origins,
             server: options.server_tokens.then(serve::server),
             latency_tokens: options.latency_tokens,
             access_log: options.access_log,
         };
-        let listening = Listening::start(options.listeners, front).map_err(StartError::Listen)?;
+        let listening = Listening::start(options.listeners, &options.tls, front);
+        let listening = listening.map_err(StartError::Listen)?;
         let mut heeding = JoinSet::new();
+        heeding.spawn(tidy(committer.clone()));
         if let Some((tail, told)) = tail {
             follow_others(&mut heeding, tail, told, &committer, &revisions);
         }
-        Ok(Self { api, revisions, trust, steps, node_id, listening, heeding, committer, committed })
+        Ok(Self {
+            api,
+            guard,
+            revisions,
+            trust,
+            steps,
+            node_id,
+            listening,
+            heeding,
+            committer,
+            committed,
+        })
     }
 
     /// The newest revision, and every one after it that is not overtaken.
@@ -235,6 +281,23 @@ impl Server {
     /// Where it listens.
     pub fn addresses(&self) -> &[SocketAddr] {
         self.listening.addresses()
+    }
+
+    /// Has connections that begin from now on show and ask for this, and requests from now on judged by
+    /// these rules.
+    ///
+    /// # Errors
+    /// If TLS cannot be spoken so: then nothing changes.
+    pub fn renew(&self, tls: &Tls, rules: Rules) -> Result<(), TlsError> {
+        self.listening.renew(tls)?;
+        self.guard.renew(rules);
+        Ok(())
+    }
+
+    /// What operators should be told about who is let in.
+    pub fn warnings(&self) -> impl Fn() -> Vec<String> + Send + Sync + 'static {
+        let guard = Arc::clone(&self.guard);
+        move || guard.rules().warnings.clone()
     }
 
     /// Shows these data planes from now on.
@@ -303,9 +366,17 @@ impl Server {
     }
 }
 
+/// Has the log let go of what is too old, where nobody writes.
+async fn tidy(committer: Committer) {
+    loop {
+        sleep(TIDY_EVERY).await;
+        committer.tidy().await;
+    }
+}
+
 /// What the database has. One that is away is waited for.
 async fn open(options: &Options) -> Result<Kept, StartError> {
-    let keep = Keep { revisions: options.revision_log_keep.max(1), audit: options.audit_keep };
+    let keep = options.keep();
     let mut pause = AGAIN.0;
     loop {
         let (place, name) = match &options.storage {

@@ -4,6 +4,8 @@
 //! long an answer may wait to be taken, how long nothing may be asked for. A
 //! connection here is any stream of bytes.
 
+pub(crate) mod tls; // who is shown what before the first byte
+mod origins; // whose pages may read answers
 mod wire; // the bytes of one connection
 mod pace; // whether answers are being taken
 mod idle; // whether anything is asked for
@@ -35,8 +37,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use crate::api::misdirected;
 use idle::Idle;
+pub use origins::Origins;
 use pace::Pace;
+pub use tls::{Certificates, Clients, Tls, TlsError, TlsVersion};
+use tls::{Credential, Failed, Terminator};
 use wire::{Unread, Watched, Wire};
 
 /// Connections at a time; more wait in the kernel.
@@ -50,9 +56,41 @@ const HEAD_BYTES: usize = 32 * 1024;
 
 const ADMIN_LATENCY: HeaderName = HeaderName::from_static("x-kong-admin-latency");
 
-/// Where a request comes from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+/// A listener, already bound.
+#[derive(Debug)]
+pub struct Listener {
+    /// Where connections come in.
+    pub socket: std::net::TcpListener,
+    /// Whether clients speak TLS.
+    pub tls: bool,
+    /// Whether they may speak HTTP/2 inside. Without TLS they always may.
+    pub http2: bool,
+}
+
+/// One for clients that speak cleartext.
+impl From<std::net::TcpListener> for Listener {
+    fn from(socket: std::net::TcpListener) -> Self {
+        Self { socket, tls: false, http2: false }
+    }
+}
+
+/// Who sends a request, as far as the connection tells.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) ip: IpAddr,
+    pub(crate) credential: Credential,
+}
+
+/// Why nothing is served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A listener cannot be used.
+    #[error("a listener cannot be used")]
+    Listen(#[from] io::Error),
+    /// TLS cannot be spoken as told.
+    #[error("TLS cannot be spoken")]
+    Tls(#[from] TlsError),
+}
 
 /// Takes note of a request that was answered. Must not wait.
 pub type AccessLog = Box<dyn Fn(&Access<'_>) + Send + Sync>;
@@ -93,11 +131,16 @@ pub(crate) struct Traffic {
 
 /// Serves any router as the Admin API is served: clients are bounded, and responses look the same.
 /// It goes on until what is returned is dropped. Must be called within a tokio runtime.
-pub fn serve(listeners: Vec<std::net::TcpListener>, router: Router) -> io::Result<Serving> {
-    let traffic = Arc::default();
-    let front =
-        Front { router, traffic, server: Some(server()), latency_tokens: false, access_log: None };
-    Listening::start(listeners, front).map(Serving)
+pub fn serve(listeners: Vec<Listener>, tls: &Tls, router: Router) -> Result<Serving, ServeError> {
+    let front = Front {
+        router,
+        traffic: Arc::default(),
+        origins: Arc::default(),
+        server: Some(server()),
+        latency_tokens: false,
+        access_log: None,
+    };
+    Listening::start(listeners, tls, front).map(Serving)
 }
 
 /// Listeners that are served for as long as this lives.
@@ -108,6 +151,8 @@ pub struct Serving(#[expect(dead_code, reason = "held for its drop")] Listening)
 pub(crate) struct Front {
     pub(crate) router: Router,
     pub(crate) traffic: Arc<Traffic>,
+    /// Whose pages may read answers.
+    pub(crate) origins: Arc<Origins>,
     /// What responses call this server, if anything.
     pub(crate) server: Option<HeaderValue>,
     pub(crate) latency_tokens: bool,
@@ -118,32 +163,48 @@ pub(crate) struct Front {
 pub(crate) struct Listening {
     addresses: Vec<SocketAddr>,
     accepting: JoinSet<()>,
+    /// There if any listener speaks TLS.
+    terminator: Option<Arc<Terminator>>,
     stop: watch::Sender<bool>,
 }
 
 impl Listening {
     /// Serves every listener. Must be called within a tokio runtime.
-    pub(crate) fn start(listeners: Vec<std::net::TcpListener>, front: Front) -> io::Result<Self> {
+    pub(crate) fn start(
+        listeners: Vec<Listener>,
+        tls: &Tls,
+        front: Front,
+    ) -> Result<Self, ServeError> {
         let (front, places) = (Arc::new(front), Arc::new(Semaphore::new(CONNECTIONS)));
+        let speaks_tls = listeners.iter().any(|listener| listener.tls);
+        let terminator = speaks_tls.then(|| Terminator::new(tls).map(Arc::new)).transpose()?;
         let mut listening = Self {
             addresses: Vec::new(),
             accepting: JoinSet::new(),
+            terminator,
             stop: watch::Sender::new(false),
         };
-        for listener in listeners {
-            listener.set_nonblocking(true)?;
-            let listener = TcpListener::from_std(listener)?;
-            let address = listener.local_addr()?;
+        for Listener { socket, tls, http2 } in listeners {
+            socket.set_nonblocking(true)?;
+            let socket = TcpListener::from_std(socket)?;
+            let address = socket.local_addr()?;
             debug!("[admin] listening on {address}");
             listening.addresses.push(address);
             let gate = Gate {
                 front: Arc::clone(&front),
+                tls: listening.terminator.clone().filter(|_| tls),
+                http2,
                 places: Arc::clone(&places),
                 stop: listening.stop.subscribe(),
             };
-            listening.accepting.spawn(gate.accept(listener));
+            listening.accepting.spawn(gate.accept(socket));
         }
         Ok(listening)
+    }
+
+    /// Has connections that begin from now on show and ask for this, where they speak TLS.
+    pub(crate) fn renew(&self, tls: &Tls) -> Result<(), TlsError> {
+        self.terminator.as_ref().map_or(Ok(()), |terminator| terminator.renew(tls))
     }
 
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
@@ -163,6 +224,9 @@ impl Listening {
 
 struct Gate {
     front: Arc<Front>,
+    /// There if clients speak TLS.
+    tls: Option<Arc<Terminator>>,
+    http2: bool,
     places: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
@@ -176,10 +240,19 @@ impl Gate {
             let next = self.next(&listener, &mut stop, &mut connections).await;
             let Some((stream, peer)) = next else { break };
             let (front, stop) = (Arc::clone(&self.front), self.stop.clone());
+            let (tls, http2) = (self.tls.clone(), self.http2);
             connections.spawn(async move {
                 let _place = place; // held as long as the connection
+                let _open = Gauge::up(&front.traffic, |traffic| &traffic.active);
+                front.traffic.accepted.fetch_add(1, Ordering::Relaxed);
                 let _ = stream.set_nodelay(true); // answers leave at once, or a little later
-                carry(stream, peer, front, stop).await;
+                match tls {
+                    Some(tls) => shake_hands(stream, peer, &tls, http2, front, stop).await,
+                    None => {
+                        let peer = Peer { ip: peer.ip(), credential: Credential::NotAsked };
+                        carry(stream, peer, Speaks::Either, front, stop).await;
+                    }
+                }
             });
         }
         drop(listener);
@@ -220,24 +293,64 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    Either,
+    Http1,
+    Http2,
+}
+
+/// One connection that is to speak TLS.
+async fn shake_hands(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: &Terminator,
+    http2: bool,
+    front: Arc<Front>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let shaken = tokio::select! {
+        shaken = tls.accept(stream, http2) => shaken,
+        () = stopped(&mut stop) => return,
+    };
+    let ip = peer.ip();
+    match shaken {
+        Ok(secured) => {
+            let speaks = if secured.is_http2 { Speaks::Http2 } else { Speaks::Http1 };
+            let peer = Peer { ip, credential: secured.credential };
+            carry(secured.stream, peer, speaks, front, stop).await;
+        }
+        Err(Failed::Plain(stream)) => {
+            let peer = Peer { ip, credential: Credential::Misdirected };
+            carry(stream, peer, Speaks::Http1, front, stop).await;
+        }
+        Err(failed) => debug!("[admin] {peer} was let go: {failed}"),
+    }
+}
+
 /// One connection, from the first byte to the last.
-async fn carry<IO>(io: IO, peer: SocketAddr, front: Arc<Front>, mut stop: watch::Receiver<bool>)
-where
+async fn carry<IO>(
+    io: IO,
+    peer: Peer,
+    speaks: Speaks,
+    front: Arc<Front>,
+    mut stop: watch::Receiver<bool>,
+) where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let _open = Gauge::up(&front.traffic, |traffic| &traffic.active);
-    front.traffic.accepted.fetch_add(1, Ordering::Relaxed);
+    let ip = peer.ip;
     let (unread, pace, idle) = (Unread::default(), Pace::default(), Idle::new());
     let serial = OnceLock::new(); // open from the first request of HTTP/1 on
     let service = service_fn(|request: Request<Incoming>| {
-        let front = Arc::clone(&front);
+        let (front, peer) = (Arc::clone(&front), peer.clone());
         let request = request.map(|body| unread.watch(body));
         let stream = (request.version() == Version::HTTP_2).then(|| (idle.open(), pace.clone()));
         if stream.is_none() {
             serial.get_or_init(|| idle.open());
         }
         async move {
-            let response = front.answer(request, peer.ip()).await;
+            let response = front.answer(request, peer).await;
             let response = match stream {
                 Some((stream, pace)) => response.map(|body| pace.keep(body, stream)),
                 None => response,
@@ -245,7 +358,12 @@ where
             Ok::<_, Infallible>(response)
         }
     });
-    let mut server = auto::Builder::new(TokioExecutor::new());
+    let server = auto::Builder::new(TokioExecutor::new());
+    let mut server = match speaks {
+        Speaks::Either => server,
+        Speaks::Http1 => server.http1_only(),
+        Speaks::Http2 => server.http2_only(),
+    };
     server
         .http1()
         .timer(TokioTimer::new())
@@ -264,7 +382,7 @@ where
         tokio::select! {
             ended = connection.as_mut() => return ended,
             () = stopped(&mut stop) => {}
-            () = idle.too_long() => debug!("[admin] {peer} asked for nothing within {HEAD_TIMEOUT:?}"),
+            () = idle.too_long() => debug!("[admin] {ip} asked for nothing within {HEAD_TIMEOUT:?}"),
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
@@ -274,24 +392,28 @@ where
     };
     tokio::select! {
         ended = until_it_ends => if let Err(failure) = ended {
-            debug!("[admin] the connection from {peer} ended: {failure}");
+            debug!("[admin] the connection from {ip} ended: {failure}");
         },
-        () = pace.lost() => debug!("[admin] {peer} does not take what it asked for"),
+        () = pace.lost() => debug!("[admin] {ip} does not take what it asked for"),
     }
 }
 
 impl Front {
-    async fn answer(&self, mut request: Request<Watched>, peer: IpAddr) -> Response<Body> {
+    async fn answer(&self, mut request: Request<Watched>, peer: Peer) -> Response<Body> {
         let start = Instant::now();
         let _in_flight = Gauge::up(&self.traffic, |traffic| &traffic.in_flight);
         self.traffic.requests.fetch_add(1, Ordering::Relaxed);
         let asked = Asked::of(&request);
-        request.extensions_mut().insert(Peer(peer));
-        *request.uri_mut() = without_trailing_slash(request.uri());
-        let answered = TowerToHyperService::new(self.router.clone()).call(request).await;
-        let mut response = match answered {
-            Ok(response) => response,
-            Err(never) => match never {},
+        let ip = peer.ip;
+        let mut response = if peer.credential == Credential::Misdirected {
+            misdirected()
+        } else {
+            request.extensions_mut().insert(peer);
+            *request.uri_mut() = without_trailing_slash(request.uri());
+            match TowerToHyperService::new(self.router.clone()).call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
         };
         let took = start.elapsed();
         self.sign(response.headers_mut(), &asked, took);
@@ -299,13 +421,13 @@ impl Front {
             // Whoever reads this stops sending.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        self.log(&asked, peer, &response, took);
+        self.log(&asked, ip, &response, took);
         response
     }
 
     /// The headers that every response has.
     fn sign(&self, headers: &mut HeaderMap, asked: &Asked, took: Duration) {
-        let origin = asked.origin.clone().unwrap_or(HeaderValue::from_static("*"));
+        let origin = self.origins.answered_to(asked.origin.as_ref());
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         if let Some(server) = &self.server {

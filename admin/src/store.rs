@@ -6,6 +6,7 @@
 
 mod group; // what is written together
 mod log; // the head, the steps to it, and who made them
+mod history; // what the log tells of the past
 mod sql; // statement text per entity
 mod link; // a connection, whichever database it is to
 mod sqlite; // the file
@@ -14,6 +15,9 @@ pub(crate) mod migrations; // what makes a database ours
 mod place; // where it is, and what to do when it is not there
 mod errors; // why it did not work
 
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +28,9 @@ use model::{Config, EntityKind, Revision, RevisionId};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::guard::Caller;
 use crate::signing::SigningKey;
+pub(crate) use history::{Logged, Noted, Rebuilt, Sizes};
 use link::{Link, Value};
 pub(crate) use place::Place;
 use sql::Statements;
@@ -50,10 +56,50 @@ pub(crate) struct Keep {
 /// Who makes a revision, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct Author {
-    /// The client's address, or `gateway` itself.
-    pub(crate) who: Arc<str>,
+    /// A client, or `gateway` itself.
+    pub(crate) who: Who,
     /// The request, or the reason.
     pub(crate) what: Arc<str>,
+}
+
+/// The name of who makes a revision, as which it is read, and where from.
+#[derive(Clone, Debug)]
+pub(crate) struct Who {
+    name: Arc<str>,
+    from: Option<IpAddr>,
+}
+
+impl Who {
+    /// The client's address; none for what the gateway does by itself.
+    pub(crate) fn address(&self) -> Option<String> {
+        self.from.map(|address| address.to_string())
+    }
+}
+
+impl Deref for Who {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.name
+    }
+}
+
+impl From<&str> for Who {
+    fn from(name: &str) -> Self {
+        Self { name: name.into(), from: None }
+    }
+}
+
+impl From<&Caller> for Who {
+    fn from(caller: &Caller) -> Self {
+        Self { name: Arc::clone(&caller.who), from: Some(caller.from) }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
 }
 
 /// The database. One of these writes; everything is read at start.

@@ -13,6 +13,9 @@ pub const SETTINGS: u64 = 4 << 20;
 /// A certificate, a chain of them, or a key.
 pub const PEM: u64 = 1 << 20;
 
+/// Who may use the Admin API, a line each.
+pub const TOKENS: u64 = 1 << 20;
+
 /// The body of an error.
 pub const TEMPLATE: u64 = 1 << 20;
 

@@ -4,6 +4,7 @@
 //! as they are; called by the name `kong`, the messages say Kong too. Whatever goes wrong ends as
 //! `Error: …` on stderr and exit code 1.
 
+mod admin;
 mod console;
 mod control;
 mod drain;
@@ -74,6 +75,8 @@ enum Command {
     Hybrid(hybrid::HybridArgs),
     /// Look after the tables of a shared database
     Migrations(migrations::MigrationsArgs),
+    /// Make what clients of the Admin API need
+    Admin(admin::AdminArgs),
 }
 
 /// Which node a command is about.
@@ -213,6 +216,7 @@ impl Command {
             Self::Version(args) => files::version(&args, console)?,
             Self::Hybrid(args) => hybrid::execute(&args, console)?,
             Self::Migrations(args) => return migrations::execute(&args, console),
+            Self::Admin(args) => admin::execute(&args, console)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -265,7 +269,8 @@ fn complaint(error: &clap::Error) -> String {
         let text = error.to_string();
         return text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
     };
-    let group = env::args().nth(1).filter(|group| group == "hybrid" || group == "migrations");
+    let groups = ["hybrid", "migrations", "admin"];
+    let group = env::args().nth(1).filter(|group| groups.contains(&group.as_str()));
     let group = group.map(|group| format!(" for {group}")).unwrap_or_default();
     format!("No such command{group}: {word}\n\nFor more information, try '--help'.")
 }

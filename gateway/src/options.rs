@@ -4,6 +4,7 @@
 //! they are returned together, each with its property, its value and where that came from. The types
 //! are plain: `run` turns them into what each crate takes.
 
+mod admin; // who may configure it, and how they get in
 mod cluster;
 mod database;
 mod door; // what clients may do before their requests are looked at
@@ -59,8 +60,8 @@ pub struct Options {
     pub role: Role,
     /// How routes are written, and which goes first: for every part that compiles them.
     pub routing: RouterOptions,
-    /// Where health and status are served, on every role. Empty for `off`.
-    pub status: Vec<Listen>,
+    /// Where health and status are served, on every role.
+    pub status: Status,
     /// Where log lines go.
     pub logs: Logs,
     /// Whether `start` should leave the terminal, where a property says so.
@@ -104,11 +105,26 @@ pub enum Role {
     },
 }
 
+/// Health and status.
+#[derive(Debug)]
+pub struct Status {
+    /// Where they are served. Empty for `off`.
+    pub listen: Vec<Listen>,
+    /// How TLS is spoken there.
+    pub tls: ::admin::Tls,
+}
+
 /// The database and the Admin API in front of it.
 #[derive(Debug)]
 pub struct Admin {
     /// Where it is served. Empty for `off`, which a control plane may not say.
     pub listen: Vec<Listen>,
+    /// How TLS is spoken there.
+    pub tls: ::admin::Tls,
+    /// Who is let in.
+    pub rules: ::admin::Rules,
+    /// Whose pages browsers let read answers.
+    pub origins: ::admin::Origins,
     /// Where the configuration is kept.
     pub database: Database,
     /// Largest request body, bytes; `None` for any.
@@ -214,6 +230,14 @@ impl Role {
         }
     }
 
+    /// What configures it, if anything does but another node.
+    pub fn admin(&self) -> Option<&Admin> {
+        match self {
+            Self::Traditional { admin, .. } | Self::ControlPlane { admin, .. } => Some(admin),
+            Self::DataPlane { .. } => None,
+        }
+    }
+
     /// Where the configuration is kept, as the property `database` spells it.
     fn database(&self) -> &'static str {
         match self {
@@ -244,7 +268,7 @@ impl Reader<'_> {
         let prefix = self.prefix();
         self.tell_flavor();
         let role = self.role(&prefix);
-        let status = self.listeners("status_listen");
+        let status = self.status(&prefix);
         self.refuse_shared_addresses();
         let logs = self.logs(&prefix, mode);
         if purpose == Purpose::Start {
@@ -298,20 +322,6 @@ impl Reader<'_> {
                 let proxy = self.proxy(prefix);
                 Some(Role::Traditional { admin: self.admin("traditional", prefix), proxy })
             }
-        }
-    }
-
-    fn admin(&mut self, role: &str, prefix: &Path) -> Admin {
-        Admin {
-            listen: self.listeners("admin_listen"),
-            database: self.database(role, prefix),
-            max_body: self.size("nginx_admin_client_max_body_size"),
-            revisions_kept: self.whole("revision_log_keep", 1..=u64::from(u32::MAX)),
-            audit_kept: Duration::from_secs(86_400 * self.whole("audit_keep_days", 0..=36_500)),
-            purge_delay: Duration::from_secs(
-                self.whole("cluster_data_plane_purge_delay", 60..=u64::from(u32::MAX)),
-            ),
-            headers: self.headers(),
         }
     }
 

@@ -206,7 +206,8 @@ mod tests {
             "nginx_admin_allow",
             "nginx_proxy_deny",
             "nginx_http_auth_basic",
-            "nginx_admin_ssl_verify_client",
+            "nginx_status_ssl_verify_client",
+            "nginx_admin_ssl_crl",
         ] {
             assert!(matches!(standing(name), Some(Standing::Refused(_))), "{name}");
         }

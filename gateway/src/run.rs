@@ -15,7 +15,7 @@ use model::vitals::{NoVitals, Verdict};
 use tokio::sync::watch;
 
 use crate::notify;
-use crate::options::{Admin, ClusterClient, Database, Declarative, Options, Role};
+use crate::options::{Admin, ClusterClient, Database, Declarative, Options, Role, Status};
 use crate::status;
 use crate::telemetry::Telemetry;
 use bind::Binder;
@@ -33,24 +33,27 @@ pub async fn run(
         Role::Traditional { admin, proxy } => {
             let mut binder = Binder::default();
             let api = binder.bind("admin_listen", &admin.listen);
-            let status = binder.bind("status_listen", &options.status);
+            let status = binder.bind("status_listen", &options.status.listen);
             binder.probe("proxy_listen", &proxy.listen);
             binder.probe("stream_listen", &proxy.streams.listen);
             binder.finish()?;
 
             let rising = Arc::new(Rising::default());
-            let _status = status::serve(status, rising.clone(), telemetry.logs())?;
+            let _status = serve_status(&options, status, rising.clone(), telemetry)?;
             let mut admin = database(&options, admin, api, telemetry).await?;
             let engine =
                 Engine::start(convert::engine(&options, proxy, telemetry), admin.revisions())?;
             admin.observe(Arc::new(NoVitals));
             admin.follow(engine.verdicts());
             convert::count_dropped(&engine, telemetry);
-            rising.become_node(Traditional::new(admin.reachable(), &engine));
+            rising.become_node(Traditional::new(&mut admin, &engine));
             settled(engine.verdicts()).await;
 
             let stop = signals
-                .serving(&options, telemetry, async |next| begin_again(&admin, next).await)
+                .serving(&options, telemetry, async |next| {
+                    renew(&admin, &options, next);
+                    begin_again(&admin, next).await;
+                })
                 .await;
             end(signals, stop, async |patience| {
                 engine.shutdown(patience).await;
@@ -62,12 +65,12 @@ pub async fn run(
             let mut binder = Binder::default();
             let api = binder.bind("admin_listen", &admin.listen);
             let link = binder.bind("cluster_listen", &cluster.listen);
-            let status = binder.bind("status_listen", &options.status);
+            let status = binder.bind("status_listen", &options.status.listen);
             binder.finish()?;
 
             let purge_delay = admin.purge_delay;
             let rising = Arc::new(Rising::default());
-            let _status = status::serve(status, rising.clone(), telemetry.logs())?;
+            let _status = serve_status(&options, status, rising.clone(), telemetry)?;
             let mut admin = database(&options, admin, api, telemetry).await?;
             let (trust, steps) = (admin.trust(), admin.take_steps());
             let server =
@@ -77,7 +80,9 @@ pub async fn run(
             admin.heed(server.ahead());
             rising.become_node(ControlPlane::new(&mut admin, server.vitals()));
 
-            let stop = signals.serving(&options, telemetry, async |_| ()).await;
+            let stop = signals
+                .serving(&options, telemetry, async |next| renew(&admin, &options, next))
+                .await;
             end(signals, stop, async |patience| {
                 admin.shutdown(patience).await; // no more changes, then no more links
                 server.shutdown().await;
@@ -86,7 +91,7 @@ pub async fn run(
         }
         Role::DataPlane { cluster, proxy, fallback } => {
             let mut binder = Binder::default();
-            let status = binder.bind("status_listen", &options.status);
+            let status = binder.bind("status_listen", &options.status.listen);
             binder.probe("proxy_listen", &proxy.listen);
             binder.probe("stream_listen", &proxy.streams.listen);
             binder.finish()?;
@@ -97,7 +102,7 @@ pub async fn run(
             client.report(engine.verdicts());
             convert::count_dropped(&engine, telemetry);
             let node = DataPlane::new(&client, &engine, set_aside);
-            let _status = status::serve(status, Arc::new(node), telemetry.logs())?;
+            let _status = serve_status(&options, status, Arc::new(node), telemetry)?;
             settled(engine.verdicts()).await;
 
             let stop = signals.serving(&options, telemetry, async |_| ()).await;
@@ -138,6 +143,28 @@ fn connect(
     let set_aside = start.set_aside.clone();
     let client = convert::cluster_client(cluster, identity, start, options.routing);
     Ok((cluster::Client::start(client)?, set_aside))
+}
+
+/// The status listener, until what is returned is dropped.
+fn serve_status(
+    options: &Options,
+    sockets: Vec<TcpListener>,
+    node: Arc<dyn status::Node>,
+    telemetry: &Telemetry,
+) -> Result<admin::Serving, admin::ServeError> {
+    let Status { listen, tls } = &options.status;
+    status::serve(convert::listeners(sockets, listen), tls, node, telemetry.logs())
+}
+
+/// Takes up who is let in to the Admin API, and what they are shown, if its listeners stay what they are.
+fn renew(admin: &admin::Server, running: &Options, next: &Options) {
+    let (Some(running), Some(next)) = (running.role.admin(), next.role.admin()) else { return };
+    if running.listen != next.listen {
+        return; // what was checked is not what is open
+    }
+    if let Err(error) = admin.renew(&next.tls, next.rules.clone()) {
+        tracing::error!("reload: the Admin API is served as before: {error}");
+    }
 }
 
 /// Reads its document again, in the place of whatever was posted since.

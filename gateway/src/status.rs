@@ -3,7 +3,6 @@
 //! Every role serves it, read-only but for draining, with the paths and bodies of Kong's Status API.
 //! What a node can say of itself is its [`Node`]; this file only knows URLs.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,11 +37,12 @@ struct Status {
 
 /// Serves the status of `node` on every listener, until what is returned is dropped.
 pub fn serve(
-    listeners: Vec<TcpListener>,
+    listeners: Vec<admin::Listener>,
+    tls: &admin::Tls,
     node: Arc<dyn Node>,
     logs: Logs,
-) -> std::io::Result<admin::Serving> {
-    admin::serve(listeners, router(node, logs))
+) -> Result<admin::Serving, admin::ServeError> {
+    admin::serve(listeners, tls, router(node, logs))
 }
 
 fn router(node: Arc<dyn Node>, logs: Logs) -> Router {

@@ -4,6 +4,7 @@
 //! left to [`sink`], so that nobody who logs waits for a disk. [`level`] decides which lines count.
 
 mod level; // which lines count
+mod dial; // which from now on
 pub mod sink; // the logs: where lines are handed over
 mod queue; // what waits to be written
 mod writer; // the thread that does
@@ -17,22 +18,23 @@ use std::process;
 use chrono::Local;
 use model::severity;
 use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry};
 
 use crate::options::{Level, Logs};
+use dial::Dial;
 use level::AtLeast;
 use sink::{Sink, Sinks};
 
 /// The logs of this process. Lines still queued are written when it is dropped.
 #[derive(Debug)]
 pub struct Telemetry {
-    filter: reload::Handle<AtLeast, Registry>,
+    dial: Dial,
     sinks: Sinks,
     error: Sink,
     admin_error: Sink,
@@ -76,9 +78,8 @@ impl Telemetry {
             .with_writer(writers);
         tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
         panic::set_hook(Box::new(|panic| tracing::error!(name: severity::ALERT, "{panic}")));
-        let filter = handle;
         Ok(Self {
-            filter,
+            dial: Dial::new(handle, logs.level),
             sinks,
             error,
             admin_error,
@@ -91,8 +92,12 @@ impl Telemetry {
 
     /// Changes the least severe level that is logged.
     pub fn set_level(&self, level: Level) {
-        // It fails only once logging has ended, and then there is no level to change.
-        let _ = self.filter.reload(AtLeast(level));
+        self.dial.configure(level);
+    }
+
+    /// What changes it for a while.
+    pub fn dial(&self) -> Dial {
+        self.dial.clone()
     }
 
     /// Opens all files anew, after they have been moved away.

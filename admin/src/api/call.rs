@@ -10,14 +10,15 @@ use model::schema::{Field, Object, Rule, Schema, Shown};
 use model::value::Timestamp;
 use model::{Config, Entity, Flavor, Revision};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::Api;
 use super::body::{Body, Reads, Room};
 use super::problem::Problem;
 use super::query::Query;
 use crate::commit::Failure;
-use crate::serve::Peer;
-use crate::store::Author;
+use crate::guard::Caller;
+use crate::store::{Author, Who};
 use crate::write::{Draft, Refusal};
 
 /// One request.
@@ -57,10 +58,10 @@ impl Call {
         let params = RawPathParams::from_request_parts(&mut parts, api).await;
         let params = params.map_err(|_| Problem::Malformed("Bad request"))?;
         let segments = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let peer = parts.extensions.get::<Peer>();
+        let caller = parts.extensions.get::<Caller>();
         let path = parts.uri.path().to_owned();
-        let who = peer.map_or_else(|| "unknown".into(), |peer| peer.0.to_string().into());
-        let author = Author { who, what: format!("{} {path}", parts.method).into() };
+        let who = caller.map_or_else(|| "unknown".into(), Who::from);
+        let author = Author { who, what: what(&parts.method, &path).into() };
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
         let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
         // What a GET or DELETE carries says nothing.
@@ -92,6 +93,11 @@ impl Call {
     /// An entity, or anything else that is declared, as clients see it here.
     pub(super) fn shown<'a, R>(&self, record: &'a R) -> Shown<'a, R> {
         Shown { record, flavor: self.flavor() }
+    }
+
+    /// Who asks, and for what.
+    pub(super) fn author(&self) -> &Author {
+        &self.author
     }
 
     /// The newest revision.
@@ -149,9 +155,61 @@ impl Call {
     }
 }
 
+/// Parts of paths behind which a credential may be named by what it is.
+const SECRET_NAMES: [&str; 3] = ["key-auth", "key-auths", "oauth2_tokens"];
+
+/// The most bytes of a path that are noted.
+const NOTED: usize = 512;
+
+/// What a request asks for, as it is noted for as long as the audit log is kept.
+fn what(method: &Method, path: &str) -> String {
+    let mut told = method.to_string();
+    told.push(' ');
+    let mut is_secret = false;
+    for part in path.split_inclusive('/') {
+        let name = part.trim_end_matches('/');
+        match is_secret && Uuid::try_parse(name).is_err() && !name.is_empty() {
+            true => told.push_str(&part.replace(name, "******")),
+            false => told.push_str(part),
+        }
+        is_secret = SECRET_NAMES.contains(&name);
+    }
+    if told.len() > NOTED {
+        let end = told.floor_char_boundary(NOTED);
+        told.truncate(end);
+        told.push('…');
+    }
+    told
+}
+
 /// What the rules of a field have against this text, the first of them speaking.
 fn refusal(field: &Field, text: &str) -> Option<String> {
     let mut rules: Vec<&Rule> = field.all_rules().collect();
     rules.sort_by_key(|rule| rule.order());
     rules.into_iter().find_map(|rule| rule.test(&text.into()).err()).map(|invalid| invalid.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_noted_is_short_and_no_secret() {
+        let id = "0855b320-0dd2-547d-891d-601e9b38647f";
+        let with_id = format!("/consumers/c/key-auth/{id}");
+        for (path, noted) in [
+            ("/services/users", "/services/users"),
+            ("/", "/"),
+            ("/key-auths", "/key-auths"),
+            ("/key-auths/s3cret", "/key-auths/******"),
+            ("/key-auths/s3cret/consumer", "/key-auths/******/consumer"),
+            ("/consumers/c/key-auth/s3cret", "/consumers/c/key-auth/******"),
+            ("/oauth2_tokens/s3cret", "/oauth2_tokens/******"),
+            (&with_id, &with_id),
+        ] {
+            assert_eq!(what(&Method::PUT, path), format!("PUT {noted}"), "{path}");
+        }
+        let long = what(&Method::PUT, &format!("/services/{}é", "a".repeat(10_000)));
+        assert!(long.len() < NOTED + 5 && long.ends_with('…'), "{long}");
+    }
 }

@@ -6,3 +6,4 @@ pub(super) mod schemas; // what entities look like
 pub(super) mod certificates; // with the names they are shown for
 pub(super) mod authorities; // which services name in lists
 pub(super) mod debug; // which route a request would take
+pub(super) mod audit; // who changed what, and the way back

@@ -5,14 +5,16 @@
 
 use axum::body::Body;
 use axum::response::IntoResponse;
-use http::header::{ALLOW, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use model::references::{Dangling, Taken};
 use model::violation::Violations;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::log_level::LevelProblem;
 use crate::commit::Failure;
+use crate::guard::Denied;
 use crate::write::{Named, Operation, Refusal, Unresolved};
 
 /// Why a request does not get what it asked for.
@@ -68,6 +70,14 @@ pub(super) enum Problem {
     Unavailable,
     /// Nothing can be said about the newest configuration, as the engine would not serve it.
     Unservable(Vec<model::vitals::Problem>),
+    /// Whoever asks is not let in, or may not do that.
+    Denied(Denied),
+    /// Only nodes with a database have this.
+    NoDatabase,
+    /// The steps to this revision are no longer kept.
+    Folded { revision: String, oldest: Option<String> },
+    /// The log's level is not changed.
+    Level(LevelProblem),
     /// It is a mistake of ours.
     Internal,
 }
@@ -99,6 +109,13 @@ impl IntoResponse for Problem {
         match self {
             Problem::NotAllowed(allow) => {
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+            }
+            Problem::Denied(Denied::Unauthorized { shown }) => {
+                let asks = match shown {
+                    true => r#"Bearer realm="Admin API", error="invalid_token""#,
+                    false => r#"Bearer realm="Admin API""#,
+                };
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(asks));
             }
             Problem::Loading | Problem::Unavailable => {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -132,6 +149,13 @@ impl Problem {
                 StatusCode::BAD_REQUEST,
                 "this endpoint is only available when Kong is configured to not use a database",
             ),
+            Problem::NoDatabase => plain(
+                StatusCode::BAD_REQUEST,
+                "this endpoint is only available when Kong is configured to use a database",
+            ),
+            Problem::Denied(denied) => refused_entry(denied),
+            Problem::Folded { revision, oldest } => folded(revision, oldest.as_deref()),
+            Problem::Level(problem) => level(problem),
             Problem::Loading => {
                 plain(StatusCode::TOO_MANY_REQUESTS, "Currently loading previous configuration")
             }
@@ -223,6 +247,56 @@ fn refused(refusal: &Refusal) -> Told {
         }
         Refusal::Document(violations) => document(violations, None),
     }
+}
+
+/// The first two are nginx's words.
+fn refused_entry(denied: &Denied) -> Told {
+    match denied {
+        Denied::NoCertificate => {
+            plain(StatusCode::BAD_REQUEST, "No required SSL certificate was sent")
+        }
+        Denied::BadCertificate(why) => {
+            plain(StatusCode::BAD_REQUEST, &format!("The SSL certificate error: {why}"))
+        }
+        Denied::Unauthorized { .. } => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Denied::ReadOnly => plain(StatusCode::FORBIDDEN, "this token is read-only"),
+        Denied::ForeignPage => plain(
+            StatusCode::FORBIDDEN,
+            "requests of this origin are not taken with a client certificate; see admin_gui_url",
+        ),
+    }
+}
+
+fn folded(revision: &str, oldest: Option<&str>) -> Told {
+    let body = match oldest {
+        Some(oldest) => json!({
+            "message": format!("revision {revision} is no longer kept; the oldest is {oldest}"),
+            "oldest": oldest,
+        }),
+        None => json!({ "message": format!("revision {revision} is not kept") }),
+    };
+    Told { status: StatusCode::GONE, body: Some(body) }
+}
+
+fn level(problem: &LevelProblem) -> Told {
+    match problem {
+        LevelProblem::Unknown(word) => {
+            plain(StatusCode::BAD_REQUEST, &format!("unknown log level: {word}"))
+        }
+        LevelProblem::Timeout => {
+            plain(StatusCode::BAD_REQUEST, "timeout must be greater than or equal to 0")
+        }
+        LevelProblem::NoDatabase => plain(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "cannot change log level when not using a database",
+        ),
+    }
+}
+
+/// What a client is told that speaks HTTP to a listener for TLS, in nginx's words.
+pub(crate) fn misdirected() -> Response<Body> {
+    let told = plain(StatusCode::BAD_REQUEST, "The plain HTTP request was sent to HTTPS port");
+    super::json(told.status, &told.body)
 }
 
 fn document(violations: &Violations, flattened: Option<&[Value]>) -> Told {

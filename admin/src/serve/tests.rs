@@ -193,14 +193,15 @@ async fn carried(io: tokio::io::DuplexStream, router: Router) -> Duration {
     let front = Front {
         router,
         traffic: Arc::default(),
+        origins: Arc::default(),
         server: None,
         latency_tokens: false,
         access_log: None,
     };
     let stop = watch::Sender::new(false);
     let start = tokio::time::Instant::now();
-    let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-    carry(io, peer, Arc::new(front), stop.subscribe()).await;
+    let peer = Peer { ip: IpAddr::from([127, 0, 0, 1]), credential: Credential::NotAsked };
+    carry(io, peer, Speaks::Either, Arc::new(front), stop.subscribe()).await;
     start.elapsed()
 }
 

@@ -3,7 +3,7 @@
 //! From the first statement on nobody else writes, so that whoever decides on what is to be written
 //! decides on what is there. Dropped before it is committed, a group leaves no trace.
 
-use model::delta::Delta;
+use model::delta::{self, Delta};
 use model::revision::Signature;
 use model::value::Timestamp;
 use model::{Config, EntityKind, Revision, RevisionId};
@@ -120,7 +120,8 @@ impl Group<'_> {
         by: &Author,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let entry = log::Entry::new(step, signature);
+        let undo = delta::changes(&to.config, &from.config);
+        let entry = log::Entry::new(step, &undo, signature, by);
         let [moved, logged, noted] = entry.calls(at, by);
         let rows = rows(self.statements, step, &from.config, &to.config);
         let mut rows = rows.iter().map(RowOf::call).peekable();

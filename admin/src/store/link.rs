@@ -216,6 +216,16 @@ impl Link {
         }
     }
 
+    /// What tells how many bytes it takes.
+    pub(super) fn size(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => {
+                "select page_count * page_size as bytes from pragma_page_count(), pragma_page_size()"
+            }
+            Self::Postgres(_) => "select pg_database_size(current_database()) as bytes",
+        }
+    }
+
     /// Ends a transaction, which is on the disk when this returns.
     pub(super) async fn commit(&mut self) -> Result<(), DatabaseError> {
         self.script("commit").await
@@ -264,6 +274,14 @@ fn bound<'q>(
 }
 
 impl Row {
+    /// A number, if there is any.
+    pub(super) fn int_if_any(&self, column: &str) -> Result<Option<i64>, DatabaseError> {
+        Ok(match self {
+            Self::Sqlite(row) => row.try_get(column)?,
+            Self::Postgres(row) => row.try_get(column)?,
+        })
+    }
+
     /// A number.
     pub(super) fn int(&self, column: &str) -> Result<i64, DatabaseError> {
         Ok(match self {
@@ -272,8 +290,24 @@ impl Row {
         })
     }
 
+    /// Bytes, if there are any.
+    pub(super) fn bytes_if_any(&self, column: &str) -> Result<Option<&[u8]>, DatabaseError> {
+        Ok(match self {
+            Self::Sqlite(row) => row.try_get(column)?,
+            Self::Postgres(row) => row.try_get(column)?,
+        })
+    }
+
     /// Bytes.
     pub(super) fn bytes(&self, column: &str) -> Result<&[u8], DatabaseError> {
+        Ok(match self {
+            Self::Sqlite(row) => row.try_get(column)?,
+            Self::Postgres(row) => row.try_get(column)?,
+        })
+    }
+
+    /// Text, if there is any.
+    pub(super) fn text_if_any(&self, column: &str) -> Result<Option<String>, DatabaseError> {
         Ok(match self {
             Self::Sqlite(row) => row.try_get(column)?,
             Self::Postgres(row) => row.try_get(column)?,

@@ -9,7 +9,7 @@ use model::value::Timestamp;
 use tracing::warn;
 
 use super::link::{Call, DatabaseError, Link, Row, Value};
-use super::{Author, StoreError};
+use super::{Author, Logged, Noted, Sizes, StoreError};
 
 /// How many notes are forgotten with a commit, at most: none should wait for long.
 const FORGOTTEN: i64 = 1000;
@@ -24,10 +24,15 @@ const ADVANCE: &str = "update head set epoch = $1, version = $2, hash = $3 \
 
 // No sequence: those leave holes where something was not kept.
 const APPEND: &str = "insert into revisions (seq, epoch, version, hash, parent_epoch, parent_version, \
-    parent_hash, signature, changes) values ((select coalesce(max(seq), 0) + 1 from revisions), \
-    $1, $2, $3, $4, $5, $6, $7, $8)";
+    parent_hash, signature, changes, undo) values ((select coalesce(max(seq), 0) + 1 from revisions), \
+    $1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
-const NOTE: &str = "insert into audit (at, who, what, epoch, version) values ($1, $2, $3, $4, $5)";
+const NOTE: &str = "insert into audit (at, who, origin, what, epoch, version) \
+    values ($1, $2, $3, $4, $5, $6)";
+
+// Booleans are not the same in both databases.
+const NOTED: &str = "select audit.*, cast(case when revisions.seq is null then 0 else 1 end as bigint) \
+    as kept from audit left join revisions using (epoch, version)";
 
 const SINCE: &str = "select * from revisions where seq > (select seq from revisions \
     where epoch = $1 and version = $2 and hash = $3) order by seq";
@@ -52,15 +57,20 @@ pub(super) struct Entry {
     hash: [u8; 16],
     signature: Signature,
     changes: Vec<u8>,
+    undo: Vec<u8>,
+    origin: Option<String>,
 }
 
 impl Entry {
-    pub(super) fn new(step: &Delta, signature: Signature) -> Self {
-        let changes = rmp_serde::to_vec_named(&step.changes)
-            .expect("changes are plain values, written to memory");
+    /// The step, and the changes that lead back.
+    pub(super) fn new(step: &Delta, undo: &[Change], signature: Signature, by: &Author) -> Self {
+        let [changes, undo] = [&step.changes[..], undo].map(|changes| {
+            rmp_serde::to_vec_named(changes).expect("changes are plain values, written to memory")
+        });
+        let origin = by.who.address();
         let (from, to) = (step.parent, step.id);
         let (parent, hash) = (*from.hash.as_bytes(), *to.hash.as_bytes());
-        Self { from, to, parent, hash, signature, changes }
+        Self { from, to, parent, hash, signature, changes, undo, origin }
     }
 
     /// The first is the one that moves the head.
@@ -73,9 +83,10 @@ impl Entry {
         } else {
             Call { sql: ADVANCE, values: [to.clone(), from.clone()].concat() }
         };
-        let last = [Value::Bytes(self.signature.as_bytes()), Value::Bytes(&self.changes)];
+        let last = [self.signature.as_bytes(), &self.changes[..], &self.undo].map(Value::Bytes);
         let step = Call { sql: APPEND, values: [&to[..], &from, &last].concat() };
-        let who = [Value::Int(at.seconds()), Value::Text(&by.who), Value::Text(&by.what)];
+        let origin = self.origin.as_deref().map_or(Value::Null, Value::Text);
+        let who = [Value::Int(at.seconds()), Value::Text(&by.who), origin, Value::Text(&by.what)];
         let note = Call { sql: NOTE, values: [&who[..], &to[..2]].concat() };
         [moved, step, note]
     }
@@ -95,6 +106,78 @@ pub(super) fn fold<'a>(keep: u64, horizon: Timestamp) -> [Call<'a>; 2] {
         Call { sql: steps, values: vec![int(keep)] },
         Call { sql: notes, values: vec![Value::Int(horizon.seconds()), Value::Int(FORGOTTEN)] },
     ]
+}
+
+/// Who made the newest revisions, or the newest of those noted before `before`; newest first.
+pub(super) async fn noted(
+    db: &mut Link,
+    before: Option<i64>,
+    most: usize,
+) -> Result<Vec<Noted>, StoreError> {
+    let rows = format!("{NOTED} where audit.seq < $1 order by audit.seq desc limit $2");
+    let values = [Value::Int(before.unwrap_or(i64::MAX)), int(most as u64)];
+    db.query(&rows, &values).await?.iter().map(note).collect()
+}
+
+/// Who made this revision, if that is still known.
+pub(super) async fn noted_at(
+    db: &mut Link,
+    (epoch, version): (u64, u64),
+) -> Result<Option<Noted>, StoreError> {
+    let row = format!("{NOTED} where epoch = $1 and version = $2");
+    db.first(&row, &[int(epoch), int(version)]).await?.as_ref().map(note).transpose()
+}
+
+fn note(row: &Row) -> Result<Noted, StoreError> {
+    Ok(Noted {
+        seq: row.int("seq")?,
+        at: Timestamp::from_seconds(row.int("at")?),
+        who: row.text("who")?,
+        from: row.text_if_any("origin")?,
+        what: row.text("what")?,
+        epoch: row.int("epoch")? as u64,
+        version: row.int("version")? as u64,
+        is_kept: row.int("kept")? == 1,
+    })
+}
+
+/// The step to this revision, if it is still kept.
+pub(super) async fn step_to(
+    db: &mut Link,
+    (epoch, version): (u64, u64),
+) -> Result<Option<Logged>, StoreError> {
+    let row = "select * from revisions where epoch = $1 and version = $2";
+    let Some(row) = db.first(row, &[int(epoch), int(version)]).await? else { return Ok(None) };
+    let step = step(&row)?;
+    let undo = row.bytes_if_any("undo")?.map(rmp_serde::from_slice).transpose();
+    let undo = undo.map_err(|_| StoreError::Unreadable { id: step.id })?;
+    Ok(Some(Logged { step, undo }))
+}
+
+/// The oldest revision whose step is kept, and can be undone.
+pub(super) async fn oldest(db: &mut Link) -> Result<Option<(u64, u64)>, StoreError> {
+    let row = "select epoch, version from revisions where undo is not null order by seq limit 1";
+    let Some(row) = db.first(row, &[]).await? else { return Ok(None) };
+    Ok(Some((row.int("epoch")? as u64, row.int("version")? as u64)))
+}
+
+/// How much of the past there is.
+pub(super) async fn sizes(db: &mut Link) -> Result<Sizes, StoreError> {
+    let steps = "select count(*) as steps, \
+        coalesce(sum(length(changes) + coalesce(length(undo), 0)), 0) as bytes from revisions";
+    // Notes go from the old end only, so that nobody needs to count them: there may be a million.
+    let notes = "select coalesce(max(seq) - min(seq) + 1, 0) as notes, min(at) as since from audit";
+    let missing = || StoreError::from(DatabaseError::from(sqlx::Error::RowNotFound));
+    let steps = db.first(steps, &[]).await?.ok_or_else(missing)?;
+    let notes = db.first(notes, &[]).await?.ok_or_else(missing)?;
+    let size = db.first(db.size(), &[]).await?.ok_or_else(missing)?;
+    Ok(Sizes {
+        revisions: steps.int("steps")? as u64,
+        revision_bytes: steps.int("bytes")? as u64,
+        notes: notes.int("notes")? as u64,
+        notes_since: notes.int_if_any("since")?.map(Timestamp::from_seconds),
+        database_bytes: size.int("bytes")? as u64,
+    })
 }
 
 /// The newest step, which leads to the head.

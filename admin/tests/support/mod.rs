@@ -5,6 +5,7 @@
 pub(crate) mod conversation; // requests in, responses out
 pub(crate) mod pem;
 pub(crate) mod postgres; // a server to keep it in
+pub(crate) mod secure; // clients that speak TLS
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -124,7 +125,7 @@ pub(crate) fn options_of(storage: Storage, judge: Arc<dyn Judge>) -> Options {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let seconds = AtomicI64::new(1000);
     Options {
-        listeners: vec![listener],
+        listeners: vec![listener.into()],
         hostname: "cp.test".to_owned(),
         configuration: json!({ "role": "control_plane" }),
         migrate: Some(Duration::from_secs(60)),

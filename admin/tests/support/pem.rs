@@ -7,7 +7,7 @@ use boring::hash::MessageDigest;
 use boring::nid::Nid;
 use boring::pkey::{PKey, Private};
 use boring::rsa::Rsa;
-use boring::x509::extension::{BasicConstraints, SubjectAlternativeName};
+use boring::x509::extension::{BasicConstraints, ExtendedKeyUsage, SubjectAlternativeName};
 use boring::x509::{X509, X509Builder, X509Name};
 
 /// A certificate and its key.
@@ -76,5 +76,63 @@ fn finish(mut certificate: X509Builder, key: &PKey<Private>) -> Pair {
     Pair {
         cert: pem(certificate.build().to_pem().unwrap()),
         key: pem(key.private_key_to_pem_pkcs8().unwrap()),
+    }
+}
+
+/// Somebody who vouches for others.
+pub(crate) struct Issuer {
+    pub(crate) cert: String,
+    name: String,
+    key: PKey<Private>,
+}
+
+/// What a certificate is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Client,
+    Server,
+}
+
+impl Issuer {
+    /// One that is valid for long.
+    pub(crate) fn new(name: &str) -> Self {
+        let Pair { cert, key } = authority(name, 100_000);
+        let key = PKey::private_key_from_pem(key.as_bytes()).unwrap();
+        Self { cert, name: name.to_owned(), key }
+    }
+
+    /// A certificate for this name, which is valid for so many days from 1970 on.
+    pub(crate) fn issue(&self, name: &str, purpose: Purpose, days: u32) -> Pair {
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        let named = |name: &str| {
+            let mut built = X509Name::builder().unwrap();
+            if !name.is_empty() {
+                built.append_entry_by_text("CN", name).unwrap();
+            }
+            built.build()
+        };
+        let mut certificate = X509::builder().unwrap();
+        certificate.set_version(2).unwrap();
+        certificate
+            .set_serial_number(&BigNum::from_u32(7).unwrap().to_asn1_integer().unwrap())
+            .unwrap();
+        certificate.set_subject_name(&named(name)).unwrap();
+        certificate.set_issuer_name(&named(&self.name)).unwrap();
+        certificate.set_pubkey(&key).unwrap();
+        certificate.set_not_before(&Asn1Time::from_unix(0).unwrap()).unwrap();
+        certificate.set_not_after(&Asn1Time::from_unix(i64::from(days) * 86_400).unwrap()).unwrap();
+        let mut usage = ExtendedKeyUsage::new();
+        match purpose {
+            Purpose::Client => usage.client_auth(),
+            Purpose::Server => usage.server_auth(),
+        };
+        certificate.append_extension(&usage.build().unwrap()).unwrap();
+        certificate.sign(&self.key, MessageDigest::sha256()).unwrap();
+        let pem = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Pair {
+            cert: pem(certificate.build().to_pem().unwrap()),
+            key: pem(key.private_key_to_pem_pkcs8().unwrap()),
+        }
     }
 }

@@ -40,6 +40,9 @@ pub(super) struct ExplainArgs {
     /// Ask the Admin API at this URL rather than that of the configuration
     #[arg(long, value_name = "URL", conflicts_with = "file")]
     admin: Option<String>,
+    /// File with the token that the Admin API asks for
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    token_file: Option<PathBuf>,
     /// Ask a declarative configuration, without any node
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -62,8 +65,14 @@ pub(super) fn explain(args: &ExplainArgs, console: &Console) -> anyhow::Result<E
             let settings = console.settle(&args.place.sources())?;
             ask_file(file, console.options(&settings, Mode::Foreground)?.routing, &question)?
         }
-        (None, Some(url)) => ask::at(url, &question)?,
-        (None, None) => ask::at(&ask::admin_of(&args.place, console)?, &question)?,
+        (None, url) => {
+            let url = match url {
+                Some(url) => url.clone(),
+                None => ask::admin_of(&args.place, console)?,
+            };
+            let token = args.token_file.as_deref().map(ask::token).transpose()?;
+            ask::at(&url, token.as_deref(), &question)?
+        }
     };
     let explanation: Explanation = serde_json::from_value(answer.clone())
         .context("the Admin API answered something else than an explanation")?;

@@ -256,15 +256,11 @@ fn address(text: &str) -> Result<SocketAddr, ListenError> {
 }
 
 impl Reader<'_> {
-    /// The listeners of a property that serves cleartext in this version.
+    /// The listeners of a property that operators connect to.
     pub(super) fn listeners(&mut self, name: &'static str) -> Vec<Listen> {
-        let (tls, clear): (Vec<_>, Vec<_>) =
-            self.listed(name).into_iter().partition(|listen| listen.tls);
-        if !tls.is_empty() {
-            self.without_tls(name, &tls);
-        }
-        self.refuse_proxy_protocol(name, &clear);
-        self.claim(name, clear)
+        let listed = self.listed(name);
+        self.refuse_proxy_protocol(name, &listed);
+        self.claim(name, listed)
     }
 
     /// Where clients are served, with TLS and without.
@@ -304,17 +300,6 @@ impl Reader<'_> {
     fn claim(&mut self, name: &'static str, listeners: Vec<Listen>) -> Vec<Listen> {
         self.claimed.extend(listeners.iter().map(|listen| (name, listen.clone())));
         listeners
-    }
-
-    /// Kong listens for TLS by default; nobody asked for it. Who does ask must not get cleartext, or less.
-    fn without_tls(&mut self, name: &str, skipped: &[Listen]) {
-        let addrs: Vec<_> = skipped.iter().map(|listen| listen.addr.to_string()).collect();
-        let addrs = addrs.join(", ");
-        if self.is_set(name) {
-            self.wrong(name, format!("listeners that speak TLS to clients are not part of this version; remove {addrs} and let something in front of the gateway speak TLS"));
-        } else {
-            self.inform(format!("{name}: {addrs}, which would speak TLS, is not opened: listeners that speak TLS to clients are not part of this version"));
-        }
     }
 
     pub(super) fn require_listener(&mut self, name: &str, role: &str) {

@@ -14,10 +14,12 @@ pub type Texts = BTreeMap<String, String>;
 pub const WAITS: &str = "has changed, which takes effect at the next restart";
 
 /// Whether a reload changes this in a running process. The document of a node without a database is
-/// read again; that of a data plane only counts at its start.
-fn is_live(name: &str, wanted: &Texts) -> bool {
+/// read again; that of a data plane only counts at its start. Who is let in, and what they are shown,
+/// is taken up for the listeners it was checked with.
+fn is_live(name: &str, running: &Texts, wanted: &Texts) -> bool {
     match name {
         "log_level" => true,
+        _ if ENTRANCE.contains(&name) => running.get("admin_listen") == wanted.get("admin_listen"),
         "declarative_config" | "declarative_config_string" => {
             wanted.get("role").is_none_or(|role| role != "data_plane")
         }
@@ -25,20 +27,31 @@ fn is_live(name: &str, wanted: &Texts) -> bool {
     }
 }
 
+/// Who is let in to the Admin API, and what they are shown.
+const ENTRANCE: [&str; 7] = [
+    "admin_api_tokens_file",
+    "admin_auth",
+    "admin_ssl_cert",
+    "admin_ssl_cert_key",
+    "nginx_admin_ssl_client_certificate",
+    "nginx_admin_ssl_verify_client",
+    "nginx_admin_ssl_verify_depth",
+];
+
 /// The properties that a process running with `running` does not take up, each once. Not its prefix,
 /// however it is spelled: both have been read from there.
 pub fn waiting<'a>(running: &'a Texts, wanted: &'a Texts) -> impl Iterator<Item = &'a str> {
     let names: BTreeSet<_> = running.keys().chain(wanted.keys()).map(String::as_str).collect();
     names
         .into_iter()
-        .filter(|name| *name != "prefix" && !is_live(name, wanted))
+        .filter(|name| *name != "prefix" && !is_live(name, running, wanted))
         .filter(|name| running.get(*name) != wanted.get(*name))
 }
 
 /// What it runs with after the reload.
 pub fn taken_up(running: &Texts, wanted: &Texts) -> Texts {
-    let fixed = running.iter().filter(|(name, _)| !is_live(name, wanted));
-    let live = wanted.iter().filter(|(name, _)| is_live(name, wanted));
+    let fixed = running.iter().filter(|(name, _)| !is_live(name, running, wanted));
+    let live = wanted.iter().filter(|(name, _)| is_live(name, running, wanted));
     fixed.chain(live).map(|(name, text)| (name.clone(), text.clone())).collect()
 }
 
@@ -76,6 +89,19 @@ mod tests {
         assert_eq!(running, texts(&[("workers", "1"), ("prefix", "/p")]));
         assert_eq!(names(&running, &second), ["admin_listen", "workers"]);
         assert!(names(&running, &first).is_empty());
+    }
+
+    #[test]
+    fn who_is_let_in_waits_where_the_listeners_do() {
+        let with =
+            |listen, tokens| texts(&[("admin_listen", listen), ("admin_api_tokens_file", tokens)]);
+        let names = |running: &Texts, wanted: &Texts| {
+            waiting(running, wanted).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert!(names(&with("0.0.0.0:1", "a"), &with("0.0.0.0:1", "b")).is_empty());
+        let (running, wanted) = (with("0.0.0.0:1", "a"), with("127.0.0.1:1", "b"));
+        assert_eq!(names(&running, &wanted), ["admin_api_tokens_file", "admin_listen"]);
+        assert_eq!(taken_up(&running, &wanted), running);
     }
 
     #[test]

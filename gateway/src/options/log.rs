@@ -77,6 +77,11 @@ impl Level {
         Self::Emerg,
     ];
 
+    /// The level of this name.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.word() == word)
+    }
+
     /// As `log_level` and every line of a log spell it.
     pub fn word(self) -> &'static str {
         match self {
@@ -108,8 +113,7 @@ impl Reader<'_> {
     }
 
     fn level(&mut self) -> Level {
-        let word = self.choice("log_level");
-        Level::ALL.into_iter().find(|level| level.word() == word).unwrap_or(Level::Notice)
+        Level::of(self.choice("log_level")).unwrap_or(Level::Notice)
     }
 
     /// Where a log goes: as said, else to the terminal if there is one, else to the default file.

@@ -57,8 +57,12 @@ impl<'a> Reader<'a> {
         self.notices.push(Notice::Info(text));
     }
 
+    /// Once, however many listeners it is about.
     pub(super) fn warn(&mut self, text: String) {
-        self.notices.push(Notice::Warning(text));
+        let notice = Notice::Warning(text);
+        if !self.notices.contains(&notice) {
+            self.notices.push(notice);
+        }
     }
 
     /// Notes that what was said about `name`, or that nothing was, is wrong.

@@ -1,5 +1,6 @@
 //! Settings as an operator writes them, and the options or the mistakes that come of them.
 
+mod admin;
 mod roles;
 mod proxy;
 mod pair;

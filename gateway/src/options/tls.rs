@@ -60,6 +60,15 @@ impl Reader<'_> {
     /// What `ssl_*` says about the listeners of `proxy_listen`. A suite decides about versions, too;
     /// only a custom one asks the other properties.
     pub(super) fn proxy_tls(&mut self) -> Tls {
+        Tls {
+            session_tickets: self.flag("ssl_session_tickets"),
+            certificates: self.default_certificates(),
+            ..self.tls()
+        }
+    }
+
+    /// The same, as far as it is about every listener.
+    pub(super) fn tls(&mut self) -> Tls {
         let suite = self.choice("ssl_cipher_suite");
         let (ciphers, oldest) = match suite {
             "modern" => (Ciphers::Modern, Version::V1_3),
@@ -94,8 +103,7 @@ impl Reader<'_> {
                 false => ciphers == Ciphers::Old,
             },
             ciphers,
-            session_tickets: self.flag("ssl_session_tickets"),
-            certificates: self.default_certificates(),
+            ..Tls::default()
         }
     }
 
@@ -126,16 +134,25 @@ impl Reader<'_> {
     }
 
     fn default_certificates(&mut self) -> Vec<(String, String)> {
-        let (certificates, keys) = (self.pems("ssl_cert"), self.pems("ssl_cert_key"));
-        if self.list("ssl_cert").len() != self.list("ssl_cert_key").len() {
-            self.wrong(
-                "ssl_cert_key",
-                "there must be as many keys as there are certificates in ssl_cert",
-            );
-        }
-        if certificates.len() > 2 {
+        let pairs = self.pairs("ssl_cert", "ssl_cert_key");
+        if pairs.len() > 2 {
             self.wrong("ssl_cert", "at most two are shown: one with an RSA key, one with another");
         }
+        pairs
+    }
+
+    /// Certificates, each with its key.
+    pub(super) fn pairs(
+        &mut self,
+        certificates: &'static str,
+        keys: &'static str,
+    ) -> Vec<(String, String)> {
+        if self.list(certificates).len() != self.list(keys).len() {
+            let what =
+                format!("there must be as many keys as there are certificates in {certificates}");
+            self.wrong(keys, what);
+        }
+        let (certificates, keys) = (self.pems(certificates), self.pems(keys));
         certificates.into_iter().zip(keys).collect()
     }
 }

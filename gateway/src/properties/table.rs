@@ -18,8 +18,9 @@ const HYBRID: &[&str] = &["control_plane", "data_plane"];
 const CP: &[&str] = &["control_plane"];
 const DP: &[&str] = &["data_plane"];
 
-const NO_TLS_LISTENER: &str =
-    "only the listeners of proxy_listen and stream_listen speak TLS in this version";
+const NO_DEBUG_LISTENER: &str = "there is no debug listener";
+const REVOCATION: &str = "revocation of clients' certificates is not checked in this version: have the authority \
+                          issue for short times, or use admin_api_tokens_file";
 const NO_NGINX: &str = "there is no nginx underneath";
 const NO_LUA: &str = "there is no Lua inside";
 const NO_MANAGER: &str = "the web interface is not part of this version";
@@ -97,14 +98,34 @@ pub static GROUPS: &[Group] = &[
             effective("proxy_listen", Listen, "0.0.0.0:8000 reuseport backlog=16384, 0.0.0.0:8443 http2 ssl reuseport backlog=16384", PROXY, "Where clients are served.")
                 .more("Required of a data plane. Without `ssl`, `http2` means HTTP/2 without TLS."),
             effective("admin_listen", Listen, "127.0.0.1:8001 reuseport backlog=16384, 127.0.0.1:8444 http2 ssl reuseport backlog=16384", ADMIN, "Where the Admin API is served.")
-                .more("The API has no login of its own: leave it on loopback. `ssl` and `proxy_protocol` are errors here; of the default, the listener with `ssl` is not opened. Required of a control plane."),
+                .more("Whoever reaches it may change everything, unless admin_api_tokens_file or nginx_admin_ssl_verify_client says otherwise: leave it on loopback until one does. `proxy_protocol` is an error here. Required of a control plane."),
             effective("status_listen", Listen, "127.0.0.1:8007 reuseport backlog=16384", ALL, "Where health and status are served.")
-                .more("`GET /status` and `GET /status/ready`, on every role. Control plane and data plane on one machine need an address each. `ssl` and `proxy_protocol` are errors."),
+                .more("`GET /status` and `GET /status/ready`, on every role. Control plane and data plane on one machine need an address each. `proxy_protocol` is an error."),
             effective("stream_listen", Listen, "off", PROXY, "Where streams of TCP and TLS and datagrams are served; docs/streams.md.")
                 .more("`ssl` is for routes that open TLS or pass it on, `udp` for datagrams. TCP and UDP may share an address."),
             effective("stream_backend", Choice(&["auto", "epoll"]), "auto", PROXY, "What threads of streams wait with: `auto`, `io_uring` where it works and epoll elsewhere, or `epoll` (ours)."),
             effective("port_maps", List, "", PROXY, "`public:listening` pairs of ports, for forwarding headers behind a port mapping.")
                 .more("Such as `80:8000, 443:8443`: what listens on 8443 tells upstreams 443 in X-Forwarded-Port."),
+        ],
+    },
+    Group {
+        title: "Securing the Admin API",
+        about: "Who may use it, and how they know whom they talk to. A reload takes all of it up. See [security](security.md#the-admin-api).",
+        properties: &[
+            effective("admin_ssl_cert", Pem, "", ADMIN, "Certificates of the listeners of admin_listen with `ssl`: several, separated by commas, if their keys differ in type.")
+                .more("Unset, a self-signed one for localhost is made, and kept under `ssl` in the prefix."),
+            effective("admin_ssl_cert_key", PemKey, "", ADMIN, "Private keys of admin_ssl_cert.")
+                .more("As many as there are certificates, in their order."),
+            effective("nginx_admin_ssl_verify_client", Choice(&["off", "on", "optional"]), "off", ADMIN, "Whether clients of those listeners are asked for a certificate.")
+                .more("With `on`, who has none is refused; with `optional`, who has one is known by its name. One that is not valid is refused. It is nginx's directive, whose `optional_no_ca` is an error. Listeners without `ssl` ask nobody."),
+            effective("nginx_admin_ssl_client_certificate", Pem, "", ADMIN, "Authorities of clients' certificates.")
+                .more("Required with nginx_admin_ssl_verify_client."),
+            effective("nginx_admin_ssl_verify_depth", Whole, "1", ADMIN, "Intermediate certificates allowed between them and a client's.")
+                .more("From 0 to 64."),
+            effective("admin_api_tokens_file", Path, "", ADMIN, "A file of tokens, without one of which nobody may use the Admin API (ours).")
+                .more("A line each: a name, `admin` or `read-only`, and `sha256:` with the digest of the token. `gateway admin token` makes them. Nobody but its owner, the process's user or root, may write to it."),
+            effective("admin_auth", Choice(&["optional", "required"]), "optional", ADMIN, "Whether a node starts with a listener of admin_listen that asks nobody who they are (ours).")
+                .more("With `optional`, one that is not on loopback is a warning at every start and in `GET /status`."),
         ],
     },
     Group {
@@ -308,23 +329,23 @@ pub static GROUPS: &[Group] = &[
                 .more("Shown where no SNI of the configuration fits. Unset, a self-signed one is made at each start."),
             effective("ssl_cert_key", PemKey, "", PROXY, "Private keys of ssl_cert.")
                 .more("As many as there are certificates, in their order."),
-            effective("ssl_cipher_suite", Choice(&["modern", "intermediate", "old", "fips", "custom"]), "intermediate", PROXY, "Ciphers and TLS versions clients may use.")
-                .more("Mozilla's names: `modern` is TLS 1.3 alone, `intermediate` TLS 1.2 and 1.3, `old` from TLS 1.0 on. `custom` leaves it to ssl_ciphers, ssl_protocols and ssl_prefer_server_ciphers, which are without effect with the others. `fips` is an error: there is no FIPS module."),
-            effective("ssl_ciphers", Text, "", PROXY, "Ciphers, where the suite is custom.")
+            effective("ssl_cipher_suite", Choice(&["modern", "intermediate", "old", "fips", "custom"]), "intermediate", ALL, "Ciphers and TLS versions clients may use.")
+                .more("On all listeners but that of the link. Mozilla's names: `modern` is TLS 1.3 alone, `intermediate` TLS 1.2 and 1.3, `old` from TLS 1.0 on. `custom` leaves it to ssl_ciphers, ssl_protocols and ssl_prefer_server_ciphers, which are without effect with the others. `fips` is an error: there is no FIPS module."),
+            effective("ssl_ciphers", Text, "", ALL, "Ciphers, where the suite is custom.")
                 .more("In OpenSSL's words. Required there."),
-            effective("ssl_protocols", Text, "TLSv1.2 TLSv1.3", PROXY, "TLS versions clients may use, where the suite is custom.")
+            effective("ssl_protocols", Text, "TLSv1.2 TLSv1.3", ALL, "TLS versions clients may use, where the suite is custom.")
                 .more("Of TLSv1, TLSv1.1, TLSv1.2 and TLSv1.3; none between the oldest and the newest is left out."),
-            effective("ssl_prefer_server_ciphers", Flag, "on", PROXY, "Whether our order of ciphers counts, where the suite is custom."),
+            effective("ssl_prefer_server_ciphers", Flag, "on", ALL, "Whether our order of ciphers counts, where the suite is custom."),
             effective("ssl_session_tickets", Flag, "on", PROXY, "Whether sessions resume by ticket."),
             inert("ssl_dhparam", Pem, "", "Diffie-Hellman parameters.", "keys are agreed on with elliptic curves only"),
             inert("ssl_session_timeout", Text, "1d", "How long a session may be resumed.", "tickets last as long as the library lets them"),
             inert("ssl_session_cache_size", Size, "10m", "Memory for sessions.", "sessions are kept by clients, in tickets"),
-            inert("admin_ssl_cert", Pem, "", "Certificates of the Admin API.", NO_TLS_LISTENER),
-            inert("admin_ssl_cert_key", PemKey, "", "Private keys of admin_ssl_cert.", NO_TLS_LISTENER),
-            inert("status_ssl_cert", Pem, "", "Certificates of the status listener.", NO_TLS_LISTENER),
-            inert("status_ssl_cert_key", PemKey, "", "Private keys of status_ssl_cert.", NO_TLS_LISTENER),
-            inert("debug_ssl_cert", Pem, "", "Certificates of the debug listener.", NO_TLS_LISTENER),
-            inert("debug_ssl_cert_key", PemKey, "", "Private keys of debug_ssl_cert.", NO_TLS_LISTENER),
+            effective("status_ssl_cert", Pem, "", ALL, "Certificates of the status listener, where it has `ssl`: several, separated by commas, if their keys differ in type.")
+                .more("Unset, a self-signed one is made, and kept under `ssl` in the prefix."),
+            effective("status_ssl_cert_key", PemKey, "", ALL, "Private keys of status_ssl_cert.")
+                .more("As many as there are certificates, in their order."),
+            inert("debug_ssl_cert", Pem, "", "Certificates of the debug listener.", NO_DEBUG_LISTENER),
+            inert("debug_ssl_cert_key", PemKey, "", "Private keys of debug_ssl_cert.", NO_DEBUG_LISTENER),
         ],
     },
     Group {
@@ -382,7 +403,8 @@ pub static GROUPS: &[Group] = &[
         about: "Kong Manager.",
         properties: &[
             inert("admin_gui_listen", Listen, "0.0.0.0:8002, 0.0.0.0:8445 ssl", "Where the web interface is served.", NO_MANAGER),
-            inert("admin_gui_url", List, "", "Addresses the web interface is reached at.", NO_MANAGER),
+            effective("admin_gui_url", List, "", ADMIN, "Addresses of web interfaces, whose pages browsers let use the Admin API.")
+                .more("They go into Access-Control-Allow-Origin; unset, every page may, as with Kong. No interface is served by the gateway itself."),
             inert("admin_gui_path", Text, "/", "Path the web interface is under.", NO_MANAGER),
             inert("admin_gui_api_url", Text, "", "Address of the Admin API as a browser sees it.", NO_MANAGER),
             inert("admin_gui_csp_header", Flag, "off", "Whether a content security policy is sent.", NO_MANAGER),
@@ -471,6 +493,8 @@ pub static FAMILIES: &[Family] = &[
     Family { prefix: "nginx_", suffix: "_auth_basic", standing: Refused(OPEN_DOOR) },
     Family { prefix: "nginx_", suffix: "_auth_request", standing: Refused(OPEN_DOOR) },
     Family { prefix: "nginx_", suffix: "_ssl_verify_client", standing: Refused(OPEN_DOOR) },
+    Family { prefix: "nginx_admin_", suffix: "ssl_crl", standing: Refused(REVOCATION) },
+    Family { prefix: "nginx_admin_", suffix: "ssl_ocsp", standing: Refused(REVOCATION) },
     Family { prefix: "nginx_main_", suffix: "", standing: Inert(NO_NGINX) },
     Family { prefix: "nginx_events_", suffix: "", standing: Inert(NO_NGINX) },
     Family { prefix: "nginx_http_", suffix: "", standing: Inert(NO_NGINX) },

@@ -1,6 +1,7 @@
 //! Our options, as each crate wants its own. No decision is taken here.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::ed25519::PublicKey;
@@ -25,7 +26,7 @@ use crate::telemetry::sink::Sink;
 pub(super) fn admin(
     options: &Options,
     admin: &Admin,
-    listeners: Vec<TcpListener>,
+    sockets: Vec<TcpListener>,
     node_id: Option<Uuid>,
     telemetry: &Telemetry,
 ) -> admin::Options {
@@ -37,7 +38,11 @@ pub(super) fn admin(
     let access = telemetry.admin_access().clone();
     let log = move |request: &admin::Access<'_>| access.line(access_line(request));
     admin::Options {
-        listeners,
+        listeners: listeners(sockets, &admin.listen),
+        tls: admin.tls.clone(),
+        rules: admin.rules.clone(),
+        origins: admin.origins.clone(),
+        log_level: Some(Arc::new(telemetry.dial())),
         hostname: hostname(),
         configuration: options.effective.clone().into(),
         control_plane: matches!(options.role, Role::ControlPlane { .. }),
@@ -52,6 +57,19 @@ pub(super) fn admin(
         node_id,
         ..admin::Options::new(storage, engine::judge(options.routing))
     }
+}
+
+/// Sockets with what is spoken there, which were bound in this order.
+pub(super) fn listeners(
+    sockets: Vec<TcpListener>,
+    listen: &[crate::options::Listen],
+) -> Vec<admin::Listener> {
+    let listener = |(socket, listen): (_, &crate::options::Listen)| admin::Listener {
+        socket,
+        tls: listen.tls,
+        http2: listen.http2,
+    };
+    sockets.into_iter().zip(listen).map(listener).collect()
 }
 
 /// The line nginx calls `combined`.

@@ -84,18 +84,23 @@ impl status::Node for DataPlane {
     }
 }
 
+/// What operators should be told about the Admin API.
+type Warnings = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
 /// Both planes in one process.
 pub(super) struct Traditional {
     meter: Meter,
     verdicts: watch::Receiver<Verdict>,
     reachable: Option<watch::Receiver<bool>>,
+    warnings: Warnings,
 }
 
 impl Traditional {
-    /// The node whose engine this is, and whose database, if it has one, is `reachable`.
-    pub(super) fn new(reachable: Option<watch::Receiver<bool>>, engine: &engine::Handle) -> Self {
+    /// The node whose engine and Admin API these are.
+    pub(super) fn new(admin: &mut admin::Server, engine: &engine::Handle) -> Self {
         let (meter, verdicts) = (engine.meter(), engine.verdicts());
-        Self { meter, verdicts, reachable }
+        let warnings = Box::new(admin.warnings());
+        Self { meter, verdicts, reachable: admin.reachable(), warnings }
     }
 }
 
@@ -103,6 +108,7 @@ impl status::Node for Traditional {
     fn status(&self) -> Value {
         let mut status = traffic(&self.meter.stats());
         status["configuration_hash"] = served(&self.verdicts).to_string().into();
+        status["warnings"] = (self.warnings)().into();
         show_database(&mut status, self.reachable.as_ref());
         status
     }
@@ -126,12 +132,14 @@ pub(super) struct ControlPlane {
     revisions: watch::Receiver<Arc<Revision>>,
     reachable: Option<watch::Receiver<bool>>,
     vitals: Arc<dyn Vitals>,
+    warnings: Warnings,
 }
 
 impl ControlPlane {
     /// The node whose store and data planes these are.
     pub(super) fn new(admin: &mut admin::Server, vitals: Arc<dyn Vitals>) -> Self {
-        Self { revisions: admin.revisions(), reachable: admin.reachable(), vitals }
+        let warnings = Box::new(admin.warnings());
+        Self { revisions: admin.revisions(), reachable: admin.reachable(), vitals, warnings }
     }
 }
 
@@ -140,6 +148,7 @@ impl status::Node for ControlPlane {
         let mut status = json!({
             "configuration_hash": self.revisions.borrow().id.hash,
             "data_planes": self.vitals.count(),
+            "warnings": (self.warnings)(),
             "server": server(&Stats::default()),
             "memory": memory(),
         });

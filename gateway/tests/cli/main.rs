@@ -13,5 +13,6 @@ mod gen_cert;
 mod check;
 mod process;
 mod reload;
+mod admin;
 mod packaged;
 mod migrations;

@@ -1,6 +1,7 @@
 //! What the packages bring: configurations and units.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -14,6 +15,10 @@ fn packaged(name: &str) -> String {
 #[test]
 fn packaged_configurations_are_valid_and_show_the_defaults() {
     let node = Node::new();
+    let token = gateway(&["admin", "token", "ci"]).well();
+    let line = token.lines().find_map(|line| line.strip_prefix("line: "));
+    fs::write(node.path("tokens"), line.unwrap()).unwrap();
+    fs::set_permissions(node.path("tokens"), Permissions::from_mode(0o600)).unwrap();
     // As the units do: nobody but the superuser makes anything where the default is.
     let check = |name: &str| {
         let mut command = program(Path::new(GATEWAY));
@@ -23,6 +28,7 @@ fn packaged_configurations_are_valid_and_show_the_defaults() {
         let place = |text: String| {
             text.replace("/etc/gateway/cluster.crt", &node.at("c.crt"))
                 .replace("/etc/gateway/cluster.key", &node.at("c.key"))
+                .replace("/etc/gateway/admin.tokens", &node.at("tokens"))
         };
         fs::write(node.path(name), place(packaged(name))).unwrap();
         let said = check(name);

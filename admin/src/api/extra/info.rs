@@ -11,6 +11,7 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json as value};
 use tokio::time::timeout;
 
+use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::json;
 use crate::api::problem::Problem;
@@ -62,12 +63,24 @@ pub(crate) async fn status(call: Call) -> Result<Response<Body>, Problem> {
             "lua_shared_dicts": {},
         },
         "configuration_hash": call.revision().id.hash,
+        "admin_api": admin_api(api),
+        "warnings": api.guard.rules().warnings,
     });
     if api.has_database() {
         let answer = timeout(PATIENCE, api.committer.is_database_reachable()).await;
         body["database"] = value!({ "reachable": answer.unwrap_or(false) });
     }
     Ok(json(StatusCode::OK, &body))
+}
+
+/// How this API is guarded.
+fn admin_api(api: &Api) -> Value {
+    let (unauthorized, forbidden) = api.guard.refused();
+    value!({
+        "needs_token": api.guard.rules().tokens.is_some(),
+        "requests_unauthorized": unauthorized,
+        "requests_forbidden": forbidden,
+    })
 }
 
 /// `GET /endpoints`

@@ -1,10 +1,11 @@
 //! Asking the Admin API of a node.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
@@ -13,6 +14,7 @@ use model::explain::Question;
 use serde_json::Value;
 use tokio::runtime;
 
+use crate::bounded;
 use crate::cli::Place;
 use crate::cli::console::Console;
 use crate::cli::control::prefix_at;
@@ -51,8 +53,15 @@ pub(super) fn admin_of(place: &Place, console: &Console) -> anyhow::Result<Strin
     Ok(format!("http://{}", reachable(listener.addr)))
 }
 
-/// What the Admin API at this URL answers.
-pub(super) fn at(url: &str, question: &Question) -> anyhow::Result<Value> {
+/// What the Admin API is shown, from a file with nothing else in it.
+pub(super) fn token(file: &Path) -> anyhow::Result<String> {
+    let text = bounded::read(file, bounded::TOKENS);
+    let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(text.trim().to_owned())
+}
+
+/// What the Admin API at this URL answers to whoever shows this token.
+pub(super) fn at(url: &str, token: Option<&str>, question: &Question) -> anyhow::Result<Value> {
     let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     ensure!(
         url.starts_with("http://"),
@@ -60,11 +69,16 @@ pub(super) fn at(url: &str, question: &Question) -> anyhow::Result<Value> {
     );
     let url = format!("{}/debug/route", url.trim_end_matches('/'));
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let asking = async { tokio::time::timeout(PATIENCE, post(&url, question)).await? };
+    let asking = async { tokio::time::timeout(PATIENCE, post(&url, token, question)).await? };
     let (status, answer) =
         runtime.block_on(asking).with_context(|| format!("failed to send request to {url}"))?;
     match status {
         StatusCode::OK => Ok(answer),
+        StatusCode::UNAUTHORIZED => {
+            bail!(
+                "{url} asks for a token, or for another one: name a file that holds it with --token-file"
+            )
+        }
         StatusCode::NOT_FOUND => {
             bail!("{url} is not there: is this the Admin API of a gateway that knows `explain`?")
         }
@@ -72,9 +86,17 @@ pub(super) fn at(url: &str, question: &Question) -> anyhow::Result<Value> {
     }
 }
 
-async fn post(url: &str, question: &Question) -> anyhow::Result<(StatusCode, Value)> {
+async fn post(
+    url: &str,
+    token: Option<&str>,
+    question: &Question,
+) -> anyhow::Result<(StatusCode, Value)> {
     let body = Full::new(Bytes::from(serde_json::to_vec(question)?));
-    let request = Request::post(url).header(CONTENT_TYPE, "application/json").body(body)?;
+    let mut request = Request::post(url).header(CONTENT_TYPE, "application/json");
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request.body(body)?;
     let client = Client::builder(TokioExecutor::new()).build_http();
     let response = client.request(request).await?;
     let status = response.status();

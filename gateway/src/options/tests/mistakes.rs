@@ -39,7 +39,7 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "enforce_rbac = on",
         "nginx_admin_deny = all",
         "cluster_cert = {vault://env/cert}",
-        "admin_listen = 127.0.0.1:8001, 127.0.0.1:8444 ssl",
+        "nginx_admin_ssl_crl = revoked.pem",
         "admin_listen = 127.0.0.1:8001 proxy_protocol",
         "ssl_cipher_suite = fips",
     ] {
@@ -75,7 +75,7 @@ fn what_nothing_reads_is_told() {
     assert!(unread[0].starts_with("cluster_listen ("), "{unread:?}");
     assert!(unread[0].ends_with("not used: it is for control_plane, and this is a traditional"));
 
-    let lines = "ssl_protocols = TLSv1.3\nproxy_listen = 127.0.0.1:0";
+    let lines = "ssl_protocols = TLSv1.3\nproxy_listen = 127.0.0.1:0\nadmin_listen = off";
     let told = notices(&good(lines));
     let unread = "not used: a traditional set up like this does not read it";
     assert!(told.iter().any(|line| line.ends_with(unread)), "{told:?}");

@@ -18,10 +18,10 @@ fn a_suite_decides_about_versions_unless_it_is_custom() {
     assert_eq!(range(&tls("ssl_cipher_suite = modern")), (Version::V1_3, Version::V1_3));
     assert_eq!(range(&tls("ssl_cipher_suite = old")), (Version::V1_0, Version::V1_3));
     let custom = tls(
-        "ssl_cipher_suite = custom\nssl_ciphers = A:B\nssl_protocols = TLSv1.1 TLSv1.2\nssl_session_tickets = off",
+        "ssl_cipher_suite = custom\nssl_ciphers = AES128-SHA:AES256-SHA\nssl_protocols = TLSv1.1 TLSv1.2\nssl_session_tickets = off",
     );
     assert_eq!(range(&custom), (Version::V1_1, Version::V1_2));
-    assert_eq!(custom.ciphers, Ciphers::Custom("A:B".to_owned()));
+    assert_eq!(custom.ciphers, Ciphers::Custom("AES128-SHA:AES256-SHA".to_owned()));
     assert!(custom.prefer_server_ciphers && !custom.session_tickets);
     bad(
         "ssl_cipher_suite = custom",

@@ -8,7 +8,7 @@ use crate::properties::Property;
 #[test]
 fn exactly_what_is_marked_effective_is_read() {
     let mut read = BTreeSet::new();
-    let other_cache = data_plane("data_plane_config_cache_path = /c");
+    let other_cache = data_plane("data_plane_config_cache_path = /c\nstatus_listen = [::1]:1 ssl");
     for lines in ["", "database = postgres", &control_plane(""), &data_plane(""), &other_cache] {
         for mode in [Mode::Foreground, Mode::Detached] {
             read.extend(asked(lines, mode));
@@ -39,11 +39,11 @@ const ASKED_IN_VAIN: &[(&str, &str)] = &[
 
 #[test]
 fn each_is_read_by_the_roles_it_says() {
-    let custom = "ssl_cipher_suite = custom\nssl_ciphers = ALL\n";
+    let custom = "ssl_cipher_suite = custom\nssl_ciphers = ALL\nstatus_listen = [::1]:1 ssl\n";
     let other_cache = format!("{custom}data_plane_config_cache_path = /c");
     for (role, files) in [
         ("traditional", [format!("{custom}pg_ssl = on"), format!("{custom}database = off")]),
-        ("control_plane", [control_plane(""), control_plane("database = postgres")]),
+        ("control_plane", [control_plane(custom), control_plane("database = postgres")]),
         ("data_plane", [data_plane(""), data_plane(&other_cache)]),
     ] {
         let read: BTreeSet<_> =
