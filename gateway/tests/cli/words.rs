@@ -74,9 +74,9 @@ fn a_file_that_is_not_there_is_an_error() {
 #[test]
 fn a_secret_is_never_shown() {
     let mut command = program(Path::new(GATEWAY));
-    let error =
-        said(command.args(["check", "/dev/null", "--vv"]).env("KONG_PG_PASSWORD", "hunter2"))
-            .badly();
+    command.args(["check", "/dev/null", "--vv"]).env("KONG_PG_PASSWORD", "hunter2");
+    let error = said(command.env("KONG_PG_PORT", "0")).badly();
     assert!(error.contains("pg_password = \"******\" (KONG_PG_PASSWORD)"), "{error}");
+    assert!(error.contains("pg_port = \"0\" (KONG_PG_PORT): must be 1 or greater"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
 }
