@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 use crate::guard::Caller;
 use crate::signing::SigningKey;
-pub(crate) use history::{Logged, Noted, Rebuilt, Sizes};
+pub(crate) use history::{Logged, Noted, Sizes};
 use sql::{Cell, Statements};
 
 /// How much of the past is kept.
