@@ -179,7 +179,7 @@ fn status_is_served_behind_tls_too() {
     let (status, body) = curl(&[&url.replace("https", "http")]).unwrap();
     assert_eq!(status, "400", "{body}");
     let error = node.run(&["drain"]).badly();
-    assert!(error.contains("no status listeners without TLS"), "{error}");
+    assert!(error.contains("no status listener without TLS"), "{error}");
     node.run(&["stop"]).well();
 }
 
