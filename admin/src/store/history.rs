@@ -31,15 +31,6 @@ pub(crate) struct Logged {
     pub(crate) undo: Option<Vec<Change>>,
 }
 
-/// What an older revision was.
-#[derive(Debug)]
-pub(crate) enum Rebuilt {
-    /// This.
-    Config(Config),
-    /// Not known any more: some of the steps that lead back are gone.
-    Folded,
-}
-
 /// How much of the past there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
@@ -123,22 +114,23 @@ impl Store {
         Ok(found)
     }
 
-    /// What the revision at `position` was, found by going back from `head` one step at a time.
+    /// What the revision at `position` was, found by going back from `head` one step at a time; none
+    /// where some of the steps that lead back are gone.
     pub(crate) async fn rebuild(
         &mut self,
         head: &Revision,
         position: (u64, u64),
-    ) -> Result<Rebuilt, StoreError> {
+    ) -> Result<Option<Config>, StoreError> {
         let (mut here, mut config) = (head.id, head.config.clone());
         // What it is to be must itself be kept, as its difference is.
         if self.step_to(position).await?.is_none_or(|logged| logged.undo.is_none()) {
-            return Ok(Rebuilt::Folded);
+            return Ok(None);
         }
         while here.position() != position {
             let unreadable = || StoreError::Unreadable { id: here };
             let Some(Logged { step, undo: Some(undo) }) = self.step_to(here.position()).await?
             else {
-                return Ok(Rebuilt::Folded);
+                return Ok(None);
             };
             apply(&mut config, &undo).map_err(|_| unreadable())?;
             if config.hash() != step.parent.hash || step.parent.position() >= here.position() {
@@ -146,6 +138,6 @@ impl Store {
             }
             here = step.parent;
         }
-        Ok(Rebuilt::Config(config))
+        Ok(Some(config))
     }
 }

@@ -27,8 +27,10 @@ pub(super) fn drain(place: &Place, console: &Console) -> anyhow::Result<()> {
         None => console.settle(&sources)?,
     };
     let options = console.options(&settings, Mode::Foreground)?;
-    let listener = options.status.listen.iter().find(|listen| !listen.tls);
-    let listener = listener.context("no status listeners without TLS found in configuration")?;
+    let listeners = &options.status.listen;
+    ensure!(!listeners.is_empty(), "no status listeners found in configuration");
+    let listener = listeners.iter().find(|listen| !listen.tls);
+    let listener = listener.context("no status listener without TLS found in configuration")?;
     let url = format!("http://{}/status/ready", reachable(listener.addr));
 
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;

@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stderr,
     unreachable_pub,
     reason = "a test that cannot go on fails; a test program has no other callers"
 )]

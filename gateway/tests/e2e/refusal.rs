@@ -33,7 +33,7 @@ impl Careless {
     async fn start_in(site: &Site, flavor: Flavor) -> Self {
         let (at, link) = (free_port(), free_port());
         let admin = admin::Server::start(Options {
-            listeners: vec![TcpListener::bind(at).unwrap()],
+            listeners: vec![TcpListener::bind(at).unwrap().into()],
             flavor,
             ..Options::new(
                 Storage::Sqlite(site.place("careless").join("gateway.db")),

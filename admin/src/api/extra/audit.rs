@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::api::call::Call;
 use crate::api::json;
 use crate::api::problem::Problem;
-use crate::store::{Logged, Noted, Rebuilt};
+use crate::store::{Logged, Noted};
 
 type Reply = Result<Response<Body>, Problem>;
 
@@ -94,8 +94,8 @@ pub(crate) async fn restore(call: Call) -> Reply {
         })
     });
     let old = match look.await? {
-        (Rebuilt::Config(old), _) => old,
-        (Rebuilt::Folded, oldest) => return Err(folded(position, oldest)),
+        (Some(old), _) => old,
+        (None, oldest) => return Err(folded(position, oldest)),
     };
     let (hash, entities) = (old.hash(), old.len());
     call.api().committer.restore(call.author().clone(), old).await?;
