@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use crate::guard::Caller;
 use crate::signing::SigningKey;
-pub(crate) use history::{Logged, Noted, Rebuilt, Sizes};
+pub(crate) use history::{Logged, Noted, Sizes};
 use link::{Link, Value};
 pub(crate) use place::Place;
 use sql::Statements;
