@@ -17,14 +17,14 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::Body;
-use axum::routing::{MethodRouter, get, post, put};
+use axum::routing::{MethodRouter, any, delete, get, post, put};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_REQUEST_HEADERS,
     ALLOW, CONTENT_TYPE,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use model::entities::Visit;
-use model::entities::{CaCertificate, Certificate};
+use model::entities::{CaCertificate, Certificate, Consumer, Target, Upstream};
 use model::entity::foreign_keys;
 use model::judge::Judge;
 use model::vitals::{NoVitals, Verdict, Vitals};
@@ -37,7 +37,9 @@ use uuid::Uuid;
 use crate::commit::Committer;
 use crate::serve::Traffic;
 use body::Rooms;
-use extra::{authorities, certificates, debug, info, nodes, schemas};
+use extra::{
+    absent, authorities, certificates, consumers, debug, info, nodes, schemas, tags, targets,
+};
 use problem::Problem;
 
 pub(crate) use documents::Documents;
@@ -145,6 +147,16 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     map.at("/endpoints", READ, get(info::endpoints));
     map.at("/clustering/data-planes", READ, get(nodes::data_planes));
     map.at("/clustering/status", READ, get(nodes::status));
+    map.at("/timers", READ, get(absent::timers));
+    map.at("/status/dns", READ, get(absent::dns));
+    map.at("/cache", "DELETE, OPTIONS", delete(absent::forget));
+    let cached = get(absent::cached).delete(absent::forget);
+    map.at("/cache/{key}", "DELETE, GET, HEAD, OPTIONS", cached);
+    for path in WASM {
+        map.router = std::mem::take(&mut map.router).route(path, any(|| async { Problem::NoWasm }));
+    }
+    map.at("/tags", READ, get(tags::list));
+    map.at("/tags/{tags}", READ, get(tags::one));
     map.at("/schemas/{name}", READ, get(schemas::describe));
     map.at("/schemas/{name}/validate", SUBMIT, post(schemas::validate));
     for kind in EntityKind::ALL {
@@ -160,6 +172,11 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
                 let (all, one) = crud::<CaCertificate>();
                 map.entity::<CaCertificate>(all, one.delete(authorities::delete));
             }
+            EntityKind::Consumer => {
+                let (_, one) = crud::<Consumer>();
+                let all = get(consumers::list).post(crud::create::<Consumer>);
+                map.entity::<Consumer>(all, one.delete(crud::delete::<Consumer>));
+            }
             kind => kind.visit(Entities(&mut map)),
         }
         kind.visit(Families(&mut map));
@@ -169,6 +186,18 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     let _ = api.endpoints.set(endpoints); // once per Api
     map.router.fallback(|| async { Problem::NotFound }).with_state(Arc::clone(api))
 }
+
+/// Where Kong has filters where it has WebAssembly. Clients take another answer than its own for a mistake.
+const WASM: [&str; 8] = [
+    "/filter-chains",
+    "/filter-chains/{*rest}",
+    "/services/{services}/filter-chains",
+    "/services/{services}/filter-chains/{*rest}",
+    "/routes/{routes}/filter-chains",
+    "/routes/{routes}/filter-chains/{*rest}",
+    "/routes/{routes}/filters/{*rest}",
+    "/schemas/filters/{*rest}",
+];
 
 const READ: &str = "GET, HEAD, OPTIONS";
 const SUBMIT: &str = "OPTIONS, POST";
@@ -188,8 +217,10 @@ impl Visit for Entities<'_> {
     type Output = ();
 
     fn visit<E: Entity>(self) {
-        let (all, one) = crud::<E>();
-        self.0.entity::<E>(all, one.delete(crud::delete::<E>));
+        if E::IS_TOP_LEVEL {
+            let (all, one) = crud::<E>();
+            self.0.entity::<E>(all, one.delete(crud::delete::<E>));
+        }
     }
 }
 
@@ -219,26 +250,30 @@ impl<E: Entity> Visit for Family<'_, E> {
 
     fn visit<P: Entity>(self) {
         let (map, field) = (self.map, self.field);
-        let (parents, children) = (P::KIND.name(), E::KIND.name());
+        if E::KIND == EntityKind::Target {
+            return map.targets();
+        }
+        let (parent, child) = (P::KIND.name(), E::KIND.name());
+        let below = format!("/{}/{{{parent}}}/{}", P::PATH, E::NESTED);
         map.at(
-            &format!("/{parents}/{{{parents}}}/{children}"),
+            &below,
             COLLECTION,
             get(move |call| nested::list::<P, E>(call, field))
                 .post(move |call| nested::create::<P, E>(call, field)),
         );
         map.at(
-            &format!("/{parents}/{{{parents}}}/{children}/{{{children}}}"),
+            &format!("{below}/{{{child}}}"),
             ITEM,
             get(move |call| nested::get::<P, E>(call, field))
                 .put(move |call| nested::replace::<P, E>(call, field))
                 .patch(move |call| nested::merge::<P, E>(call, field))
                 .delete(move |call| nested::delete::<P, E>(call, field)),
         );
-        if E::KIND == EntityKind::Sni {
+        if E::KIND == EntityKind::Sni || !E::IS_TOP_LEVEL {
             return; // Kong shows no certificate below its name
         }
         map.at(
-            &format!("/{children}/{{{children}}}/{field}"),
+            &format!("/{}/{{{child}}}/{field}", E::PATH),
             ITEM,
             put(move |call| nested::replace_parent::<P, E>(call, field))
                 .get(move |call| nested::get_parent::<P, E>(call, field))
@@ -258,9 +293,31 @@ struct Map {
 impl Map {
     /// Adds the two URLs of an entity: of all of them, and of one.
     fn entity<E: Entity>(&mut self, all: MethodRouter<Arc<Api>>, one: MethodRouter<Arc<Api>>) {
-        let name = E::KIND.name();
-        self.at(&format!("/{name}"), COLLECTION, all);
-        self.at(&format!("/{name}/{{{name}}}"), ITEM, one);
+        let (path, name) = (E::PATH, E::KIND.name());
+        self.at(&format!("/{path}"), COLLECTION, all);
+        self.at(&format!("/{path}/{{{name}}}"), ITEM, one);
+    }
+
+    /// Adds the URLs of targets, which are like no others.
+    fn targets(&mut self) {
+        type U = Upstream;
+        let of = targets::UPSTREAM;
+        let all = "/upstreams/{upstreams}/targets";
+        self.at(
+            all,
+            COLLECTION,
+            get(targets::list).post(move |call| nested::create::<U, Target>(call, of)),
+        );
+        let every = get(move |call| nested::list::<U, Target>(call, of));
+        self.at(&format!("{all}/all"), READ, every);
+        self.at(
+            &format!("{all}/{{targets}}"),
+            ITEM,
+            get(move |call| nested::get::<U, Target>(call, of))
+                .put(targets::replace)
+                .patch(move |call| nested::merge::<U, Target>(call, of))
+                .delete(move |call| nested::delete::<U, Target>(call, of)),
+        );
     }
 
     /// Adds a path. `allow` names the methods of `handlers`, in order.

@@ -5,6 +5,7 @@
 //! that the same file is the same configuration on every node. A document is
 //! taken whole or refused with everything that is wrong with it.
 
+mod migrate; // documents of Kong before 3.0
 mod load; // a document as a configuration
 mod export; // a configuration as a document
 mod flatten; // what is wrong, per entity

@@ -106,9 +106,18 @@ impl Call {
 
     /// The path segment that names an entity: its id, or a possible value of its endpoint key.
     pub(super) fn key<E: Entity>(&self) -> Result<Key, Problem> {
+        self.key_by::<E>(E::key_field())
+    }
+
+    /// The same of an entity below its parent.
+    pub(super) fn nested_key<E: Entity>(&self) -> Result<Key, Problem> {
+        self.key_by::<E>(E::nested_key_field())
+    }
+
+    fn key_by<E: Entity>(&self, field: Option<&'static Field>) -> Result<Key, Problem> {
         let key = Key::from(self.segment(E::KIND.name()));
         let Key::Name(name) = &key else { return Ok(key) };
-        let field = E::key_field().ok_or(Problem::NotAnId)?;
+        let field = field.ok_or(Problem::NotAnId)?;
         match refusal(field, name) {
             Some(message) => Err(Problem::NotAKey { field: field.name, message }),
             None => Ok(key),

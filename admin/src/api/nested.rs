@@ -9,6 +9,7 @@ use model::id::Key;
 use model::schema::Object;
 use model::{Config, Entity, Id};
 use serde_json::json as value;
+use uuid::Uuid;
 
 use super::call::Call;
 use super::crud::no_content;
@@ -42,7 +43,7 @@ pub(super) async fn create<P: Entity, E: Entity>(mut call: Call, field: &'static
 
 /// `GET /services/{s}/routes/{r}`
 pub(super) async fn get<P: Entity, E: Entity>(call: Call, field: &'static str) -> Reply {
-    let (of, key) = (call.key::<P>()?, call.key::<E>()?);
+    let (of, key) = (call.key::<P>()?, call.nested_key::<E>()?);
     let revision = call.revision();
     let child = child::<P, E>(&revision.config, &of, &key, field)?;
     Ok(json(StatusCode::OK, &call.shown(child)))
@@ -50,9 +51,18 @@ pub(super) async fn get<P: Entity, E: Entity>(call: Call, field: &'static str) -
 
 /// `PUT /services/{s}/routes/{r}`: it belongs to the parent from now on, wherever it was before.
 pub(super) async fn replace<P: Entity, E: Entity>(mut call: Call, field: &'static str) -> Reply {
-    let (of, key, mut body) = (call.key::<P>()?, call.key::<E>()?, call.object(E::SCHEMA));
+    let (of, key, mut body) = (call.key::<P>()?, call.nested_key::<E>()?, call.object(E::SCHEMA));
     let put = call.write(move |draft, now| {
         adopt(&mut body, field, parent::<P>(draft, &of)?);
+        let key = match (key, E::NESTED_KEY.filter(|_| E::NESTED_KEY != E::ENDPOINT_KEY)) {
+            // Nobody else may be called so by this parent, but others may by theirs.
+            (Key::Name(name), Some(called)) => {
+                let found = child::<P, E>(draft, &of, &Key::Name(name.clone()), field);
+                body.insert(called.to_owned(), name.into());
+                Key::Id(found.map_or_else(|_| Uuid::new_v4(), |found| found.id().uuid()))
+            }
+            (key, _) => key,
+        };
         write::replace::<E>(draft, now, &key, body)
     });
     Ok(json(StatusCode::OK, &call.shown(&put.await?)))
@@ -60,20 +70,20 @@ pub(super) async fn replace<P: Entity, E: Entity>(mut call: Call, field: &'stati
 
 /// `PATCH /services/{s}/routes/{r}`: it must belong to the parent, but may be given to another.
 pub(super) async fn merge<P: Entity, E: Entity>(mut call: Call, field: &'static str) -> Reply {
-    let (of, key, body) = (call.key::<P>()?, call.key::<E>()?, call.object(E::SCHEMA));
+    let (of, key, body) = (call.key::<P>()?, call.nested_key::<E>()?, call.object(E::SCHEMA));
     let merged = call.write(move |draft, now| {
-        child::<P, E>(draft, &of, &key, field)?;
-        write::merge::<E>(draft, now, &key, body)
+        let child = child::<P, E>(draft, &of, &key, field)?.id();
+        write::merge::<E>(draft, now, &Key::Id(child.uuid()), body)
     });
     Ok(json(StatusCode::OK, &call.shown(&merged.await?)))
 }
 
 /// `DELETE /services/{s}/routes/{r}`: unlike at the top level, it must be there.
 pub(super) async fn delete<P: Entity, E: Entity>(call: Call, field: &'static str) -> Reply {
-    let (of, key) = (call.key::<P>()?, call.key::<E>()?);
+    let (of, key) = (call.key::<P>()?, call.nested_key::<E>()?);
     call.write(move |draft, _| {
-        child::<P, E>(draft, &of, &key, field)?;
-        write::delete::<E>(draft, &key)
+        let child = child::<P, E>(draft, &of, &key, field)?.id();
+        write::delete::<E>(draft, &Key::Id(child.uuid()))
     })
     .await?;
     Ok(no_content())
@@ -138,11 +148,16 @@ fn child<'a, P: Entity, E: Entity>(
     config: &'a Config,
     of: &Key,
     key: &Key,
-    field: &str,
+    field: &'static str,
 ) -> Result<&'a E, Refusal> {
-    let parent = parent::<P>(config, of)?;
-    let belongs = |child: &&E| target_of(*child, field) == Some(parent.uuid());
-    find::<E>(config, key).filter(belongs).ok_or(Refusal::NotFound)
+    let parent = parent::<P>(config, of)?.uuid();
+    let found = match key {
+        Key::Name(name) if E::NESTED_KEY != E::ENDPOINT_KEY => {
+            E::named(config.all::<E>().pointing_at(field, parent, None), name)
+        }
+        key => find::<E>(config, key).filter(|child| target_of(*child, field) == Some(parent)),
+    };
+    found.ok_or(Refusal::NotFound)
 }
 
 /// The parent of the child the URL names, if it has one.

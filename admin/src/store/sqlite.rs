@@ -16,6 +16,7 @@ use super::OpenError;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_core.sql"),
     include_str!("../../migrations/sqlite/0002_certificates.sql"),
+    include_str!("../../migrations/sqlite/0003_consumers.sql"),
 ];
 
 /// How long a statement waits for another process that holds the database, such as a backup.
