@@ -12,7 +12,6 @@ mod documents; // the whole configuration at once
 mod extra; // what is not CRUD
 mod problem; // what goes wrong → status and body
 
-use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use axum::Router;
@@ -24,7 +23,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use model::entities::Visit;
-use model::entities::{CaCertificate, Certificate, Consumer, Target, Upstream};
+use model::entities::{CaCertificate, Certificate, Consumer, Target};
 use model::entity::foreign_keys;
 use model::judge::Judge;
 use model::vitals::{NoVitals, Verdict, Vitals};
@@ -40,6 +39,7 @@ use body::Rooms;
 use extra::{
     absent, authorities, certificates, consumers, debug, info, nodes, schemas, tags, targets,
 };
+use nested::Bond;
 use problem::Problem;
 
 pub(crate) use documents::Documents;
@@ -224,7 +224,7 @@ impl Visit for Entities<'_> {
     }
 }
 
-/// Adds the URLs that the foreign keys of one kind make.
+/// Adds the URLs that the foreign keys of one kind make: of its entities below their parents.
 struct Families<'a>(&'a mut Map);
 
 impl Visit for Families<'_> {
@@ -232,53 +232,58 @@ impl Visit for Families<'_> {
 
     fn visit<E: Entity>(self) {
         for key in foreign_keys(E::SCHEMA.fields) {
-            let family = Family { map: &mut *self.0, field: key.field, child: PhantomData::<E> };
-            key.target.visit(family);
+            let bond = Bond { parent: key.target, child: E::KIND, field: key.field };
+            if E::KIND == EntityKind::Target {
+                self.0.targets(bond);
+                continue;
+            }
+            let below = below(bond);
+            self.0.at(
+                &below,
+                COLLECTION,
+                get(move |call| nested::list::<E>(call, bond))
+                    .post(move |call| nested::create::<E>(call, bond)),
+            );
+            self.0.at(
+                &format!("{below}/{{{}}}", E::KIND.name()),
+                ITEM,
+                get(move |call| nested::get::<E>(call, bond))
+                    .put(move |call| nested::replace::<E>(call, bond))
+                    .patch(move |call| nested::merge::<E>(call, bond))
+                    .delete(move |call| nested::delete::<E>(call, bond)),
+            );
+            // Kong shows no certificate below its name.
+            if E::KIND != EntityKind::Sni {
+                key.target.visit(Parent { map: &mut *self.0, bond });
+            }
         }
     }
 }
 
-/// Adds the URLs of a child `E` below its parent, and of the parent below its child.
-struct Family<'a, E> {
-    map: &'a mut Map,
-    field: &'static str,
-    child: PhantomData<E>,
+/// Where the children of a parent are.
+fn below(Bond { parent, child, .. }: Bond) -> String {
+    format!("/{}/{{{}}}/{}", parent.path(), parent.name(), child.nested())
 }
 
-impl<E: Entity> Visit for Family<'_, E> {
+/// Adds the URL of a parent below its child.
+struct Parent<'a> {
+    map: &'a mut Map,
+    bond: Bond,
+}
+
+impl Visit for Parent<'_> {
     type Output = ();
 
     fn visit<P: Entity>(self) {
-        let (map, field) = (self.map, self.field);
-        if E::KIND == EntityKind::Target {
-            return map.targets();
-        }
-        let (parent, child) = (P::KIND.name(), E::KIND.name());
-        let below = format!("/{}/{{{parent}}}/{}", P::PATH, E::NESTED);
+        let Self { map, bond } = self;
+        let child = bond.child;
         map.at(
-            &below,
-            COLLECTION,
-            get(move |call| nested::list::<P, E>(call, field))
-                .post(move |call| nested::create::<P, E>(call, field)),
-        );
-        map.at(
-            &format!("{below}/{{{child}}}"),
+            &format!("/{}/{{{}}}/{}", child.path(), child.name(), bond.field),
             ITEM,
-            get(move |call| nested::get::<P, E>(call, field))
-                .put(move |call| nested::replace::<P, E>(call, field))
-                .patch(move |call| nested::merge::<P, E>(call, field))
-                .delete(move |call| nested::delete::<P, E>(call, field)),
-        );
-        if E::KIND == EntityKind::Sni || !E::IS_TOP_LEVEL {
-            return; // Kong shows no certificate below its name
-        }
-        map.at(
-            &format!("/{}/{{{child}}}/{field}", E::PATH),
-            ITEM,
-            put(move |call| nested::replace_parent::<P, E>(call, field))
-                .get(move |call| nested::get_parent::<P, E>(call, field))
-                .patch(move |call| nested::merge_parent::<P, E>(call, field))
-                .delete(move |call| nested::delete_parent::<P, E>(call, field)),
+            put(move |call| nested::replace_parent::<P>(call, bond))
+                .get(move |call| nested::get_parent::<P>(call, bond))
+                .patch(move |call| nested::merge_parent::<P>(call, bond))
+                .delete(move |call| nested::delete_parent(call, bond)),
         );
     }
 }
@@ -299,24 +304,23 @@ impl Map {
     }
 
     /// Adds the URLs of targets, which are like no others.
-    fn targets(&mut self) {
-        type U = Upstream;
-        let of = targets::UPSTREAM;
-        let all = "/upstreams/{upstreams}/targets";
+    fn targets(&mut self, bond: Bond) {
+        let all = below(bond);
         self.at(
-            all,
+            &all,
             COLLECTION,
-            get(targets::list).post(move |call| nested::create::<U, Target>(call, of)),
+            get(targets::list).post(move |call| nested::create::<Target>(call, bond)),
         );
-        let every = get(move |call| nested::list::<U, Target>(call, of));
+        let every = get(move |call| nested::list::<Target>(call, bond));
         self.at(&format!("{all}/all"), READ, every);
         self.at(
             &format!("{all}/{{targets}}"),
             ITEM,
-            get(move |call| nested::get::<U, Target>(call, of))
-                .put(targets::replace)
-                .patch(move |call| nested::merge::<U, Target>(call, of))
-                .delete(move |call| nested::delete::<U, Target>(call, of)),
+            get(move |call| nested::get::<Target>(call, bond))
+                // Kong's PUT does not create here.
+                .put(move |call| nested::merge::<Target>(call, bond))
+                .patch(move |call| nested::merge::<Target>(call, bond))
+                .delete(move |call| nested::delete::<Target>(call, bond)),
         );
     }
 

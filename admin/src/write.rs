@@ -223,6 +223,24 @@ pub(crate) fn merge<E: Entity>(
     admit(draft.open(Operation::by::<E>("update", key))?, entity)
 }
 
+/// The same of an entity whose kind is told at run time.
+pub(crate) fn link(
+    draft: &mut Draft<'_>,
+    now: Timestamp,
+    kind: EntityKind,
+    key: &Key,
+    body: Object,
+) -> Result<(), Refusal> {
+    struct Link<'a, 'd>(&'a mut Draft<'d>, Timestamp, &'a Key, Object);
+    impl Visit for Link<'_, '_> {
+        type Output = Result<(), Refusal>;
+        fn visit<E: Entity>(self) -> Self::Output {
+            merge::<E>(self.0, self.1, self.2, self.3).map(drop)
+        }
+    }
+    kind.visit(Link(draft, now, key, body))
+}
+
 /// DELETE: the entity and what cascades from it. One that is not there is gone already.
 pub(crate) fn delete<E: Entity>(draft: &mut Draft<'_>, key: &Key) -> Result<(), Refusal> {
     let Some(id) = find::<E>(draft, key).map(E::id) else { return Ok(()) };

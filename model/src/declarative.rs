@@ -188,7 +188,7 @@ services:
     #[test]
     fn everything_wrong_is_said_at_its_place() {
         check("services: []", "\n  _format_version: required field missing");
-        check("_format_version: '2.1'", "convert the file to 3.0");
+        check("_format_version: '2.0'", "expected one of: 1.1, 2.1, 3.0");
         check("_format_version: '3.0'\nservises: []", "\n  servises: unknown field");
         check(
             "_format_version: '3.0'\nroutes: [{name: a, paths: [/], service: nowhere}]",

@@ -1,6 +1,6 @@
 //! Targets, which have URLs below their upstream only.
 //!
-//! They are listed as Kong does it: the newest first. What is put is merged, and must be there.
+//! They are listed as Kong does it: the newest first.
 
 use std::cmp::Reverse;
 
@@ -10,12 +10,8 @@ use model::entities::{Target, Upstream};
 
 use super::super::call::Call;
 use super::super::json;
-use super::super::nested;
 use super::super::problem::Problem;
 use crate::write::find;
-
-/// What joins a target to its upstream.
-pub(in super::super) const UPSTREAM: &str = "upstream";
 
 type Reply = Result<Response<Body>, Problem>;
 
@@ -25,14 +21,9 @@ pub(in super::super) async fn list(call: Call) -> Reply {
     let revision = call.revision();
     let upstream = find::<Upstream>(&revision.config, &call.key::<Upstream>()?);
     let upstream = upstream.ok_or(Problem::NotFound)?.id.uuid();
-    let targets = revision.config.all::<Target>().pointing_at(UPSTREAM, upstream, None);
+    let targets = revision.config.all::<Target>().pointing_at("upstream", upstream, None);
     let mut targets: Vec<&Target> = targets.collect();
     targets.sort_by_key(|target| Reverse((target.created_at, target.id)));
     let shown = page.of(&call.path, targets).map(|target| call.shown(target));
     Ok(json(StatusCode::OK, &shown))
-}
-
-/// `PUT /upstreams/{u}/targets/{t}`
-pub(in super::super) async fn replace(call: Call) -> Reply {
-    nested::merge::<Upstream, Target>(call, UPSTREAM).await
 }
