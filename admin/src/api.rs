@@ -13,7 +13,6 @@ mod extra; // what is not CRUD
 mod log_level; // how much the node says
 mod problem; // what goes wrong → status and body
 
-use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use axum::Router;
@@ -21,14 +20,14 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
-use axum::routing::{MethodRouter, get, post, put};
+use axum::routing::{MethodRouter, any, delete, get, post, put};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_REQUEST_HEADERS,
     ALLOW, CONTENT_TYPE,
 };
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use model::entities::Visit;
-use model::entities::{CaCertificate, Certificate};
+use model::entities::{CaCertificate, Certificate, Consumer, Target};
 use model::entity::foreign_keys;
 use model::judge::Judge;
 use model::vitals::{NoVitals, Verdict, Vitals};
@@ -43,7 +42,10 @@ use crate::guard::Guard;
 use crate::serve::Traffic;
 use crate::store::Keep;
 use body::Rooms;
-use extra::{audit, authorities, certificates, debug, info, nodes, schemas};
+use extra::{
+    absent, audit, authorities, certificates, consumers, debug, info, nodes, schemas, tags, targets,
+};
+use nested::Bond;
 use problem::Problem;
 
 pub(crate) use documents::Documents;
@@ -171,6 +173,16 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     map.at("/endpoints", READ, get(info::endpoints));
     map.at("/clustering/data-planes", READ, get(nodes::data_planes));
     map.at("/clustering/status", READ, get(nodes::status));
+    map.at("/timers", READ, get(absent::timers));
+    map.at("/status/dns", READ, get(absent::dns));
+    map.at("/cache", "DELETE, OPTIONS", delete(absent::forget));
+    let cached = get(absent::cached).delete(absent::forget);
+    map.at("/cache/{key}", "DELETE, GET, HEAD, OPTIONS", cached);
+    for path in WASM {
+        map.router = std::mem::take(&mut map.router).route(path, any(|| async { Problem::NoWasm }));
+    }
+    map.at("/tags", READ, get(tags::list));
+    map.at("/tags/{tags}", READ, get(tags::one));
     map.at("/schemas/{name}", READ, get(schemas::describe));
     map.at("/schemas/{name}/validate", SUBMIT, post(schemas::validate));
     for kind in EntityKind::ALL {
@@ -185,6 +197,11 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
             EntityKind::CaCertificate => {
                 let (all, one) = crud::<CaCertificate>();
                 map.entity::<CaCertificate>(all, one.delete(authorities::delete));
+            }
+            EntityKind::Consumer => {
+                let (_, one) = crud::<Consumer>();
+                let all = get(consumers::list).post(crud::create::<Consumer>);
+                map.entity::<Consumer>(all, one.delete(crud::delete::<Consumer>));
             }
             kind => kind.visit(Entities(&mut map)),
         }
@@ -216,6 +233,18 @@ async fn guarded(
     }
 }
 
+/// Where Kong has filters where it has WebAssembly. Clients take another answer than its own for a mistake.
+const WASM: [&str; 8] = [
+    "/filter-chains",
+    "/filter-chains/{*rest}",
+    "/services/{services}/filter-chains",
+    "/services/{services}/filter-chains/{*rest}",
+    "/routes/{routes}/filter-chains",
+    "/routes/{routes}/filter-chains/{*rest}",
+    "/routes/{routes}/filters/{*rest}",
+    "/schemas/filters/{*rest}",
+];
+
 const READ: &str = "GET, HEAD, OPTIONS";
 const CHANGE: &str = "OPTIONS, PUT";
 const SUBMIT: &str = "OPTIONS, POST";
@@ -235,12 +264,14 @@ impl Visit for Entities<'_> {
     type Output = ();
 
     fn visit<E: Entity>(self) {
-        let (all, one) = crud::<E>();
-        self.0.entity::<E>(all, one.delete(crud::delete::<E>));
+        if E::IS_TOP_LEVEL {
+            let (all, one) = crud::<E>();
+            self.0.entity::<E>(all, one.delete(crud::delete::<E>));
+        }
     }
 }
 
-/// Adds the URLs that the foreign keys of one kind make.
+/// Adds the URLs that the foreign keys of one kind make: of its entities below their parents.
 struct Families<'a>(&'a mut Map);
 
 impl Visit for Families<'_> {
@@ -248,49 +279,58 @@ impl Visit for Families<'_> {
 
     fn visit<E: Entity>(self) {
         for key in foreign_keys(E::SCHEMA.fields) {
-            let family = Family { map: &mut *self.0, field: key.field, child: PhantomData::<E> };
-            key.target.visit(family);
+            let bond = Bond { parent: key.target, child: E::KIND, field: key.field };
+            if E::KIND == EntityKind::Target {
+                self.0.targets(bond);
+                continue;
+            }
+            let below = below(bond);
+            self.0.at(
+                &below,
+                COLLECTION,
+                get(move |call| nested::list::<E>(call, bond))
+                    .post(move |call| nested::create::<E>(call, bond)),
+            );
+            self.0.at(
+                &format!("{below}/{{{}}}", E::KIND.name()),
+                ITEM,
+                get(move |call| nested::get::<E>(call, bond))
+                    .put(move |call| nested::replace::<E>(call, bond))
+                    .patch(move |call| nested::merge::<E>(call, bond))
+                    .delete(move |call| nested::delete::<E>(call, bond)),
+            );
+            // Kong shows no certificate below its name.
+            if E::KIND != EntityKind::Sni {
+                key.target.visit(Parent { map: &mut *self.0, bond });
+            }
         }
     }
 }
 
-/// Adds the URLs of a child `E` below its parent, and of the parent below its child.
-struct Family<'a, E> {
-    map: &'a mut Map,
-    field: &'static str,
-    child: PhantomData<E>,
+/// Where the children of a parent are.
+fn below(Bond { parent, child, .. }: Bond) -> String {
+    format!("/{}/{{{}}}/{}", parent.path(), parent.name(), child.nested())
 }
 
-impl<E: Entity> Visit for Family<'_, E> {
+/// Adds the URL of a parent below its child.
+struct Parent<'a> {
+    map: &'a mut Map,
+    bond: Bond,
+}
+
+impl Visit for Parent<'_> {
     type Output = ();
 
     fn visit<P: Entity>(self) {
-        let (map, field) = (self.map, self.field);
-        let (parents, children) = (P::KIND.name(), E::KIND.name());
+        let Self { map, bond } = self;
+        let child = bond.child;
         map.at(
-            &format!("/{parents}/{{{parents}}}/{children}"),
-            COLLECTION,
-            get(move |call| nested::list::<P, E>(call, field))
-                .post(move |call| nested::create::<P, E>(call, field)),
-        );
-        map.at(
-            &format!("/{parents}/{{{parents}}}/{children}/{{{children}}}"),
+            &format!("/{}/{{{}}}/{}", child.path(), child.name(), bond.field),
             ITEM,
-            get(move |call| nested::get::<P, E>(call, field))
-                .put(move |call| nested::replace::<P, E>(call, field))
-                .patch(move |call| nested::merge::<P, E>(call, field))
-                .delete(move |call| nested::delete::<P, E>(call, field)),
-        );
-        if E::KIND == EntityKind::Sni {
-            return; // Kong shows no certificate below its name
-        }
-        map.at(
-            &format!("/{children}/{{{children}}}/{field}"),
-            ITEM,
-            put(move |call| nested::replace_parent::<P, E>(call, field))
-                .get(move |call| nested::get_parent::<P, E>(call, field))
-                .patch(move |call| nested::merge_parent::<P, E>(call, field))
-                .delete(move |call| nested::delete_parent::<P, E>(call, field)),
+            put(move |call| nested::replace_parent::<P>(call, bond))
+                .get(move |call| nested::get_parent::<P>(call, bond))
+                .patch(move |call| nested::merge_parent::<P>(call, bond))
+                .delete(move |call| nested::delete_parent(call, bond)),
         );
     }
 }
@@ -305,9 +345,30 @@ struct Map {
 impl Map {
     /// Adds the two URLs of an entity: of all of them, and of one.
     fn entity<E: Entity>(&mut self, all: MethodRouter<Arc<Api>>, one: MethodRouter<Arc<Api>>) {
-        let name = E::KIND.name();
-        self.at(&format!("/{name}"), COLLECTION, all);
-        self.at(&format!("/{name}/{{{name}}}"), ITEM, one);
+        let (path, name) = (E::PATH, E::KIND.name());
+        self.at(&format!("/{path}"), COLLECTION, all);
+        self.at(&format!("/{path}/{{{name}}}"), ITEM, one);
+    }
+
+    /// Adds the URLs of targets, which are like no others.
+    fn targets(&mut self, bond: Bond) {
+        let all = below(bond);
+        self.at(
+            &all,
+            COLLECTION,
+            get(targets::list).post(move |call| nested::create::<Target>(call, bond)),
+        );
+        let every = get(move |call| nested::list::<Target>(call, bond));
+        self.at(&format!("{all}/all"), READ, every);
+        self.at(
+            &format!("{all}/{{targets}}"),
+            ITEM,
+            get(move |call| nested::get::<Target>(call, bond))
+                // Kong's PUT does not create here.
+                .put(move |call| nested::merge::<Target>(call, bond))
+                .patch(move |call| nested::merge::<Target>(call, bond))
+                .delete(move |call| nested::delete::<Target>(call, bond)),
+        );
     }
 
     /// Adds a path. `allow` names the methods of `handlers`, in order.

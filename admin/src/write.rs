@@ -12,7 +12,7 @@ use model::entities::Visit;
 use model::entity::foreign_keys;
 use model::id::{Key, parse_hyphenated};
 use model::references::{self, Dangling, Taken};
-use model::schema::{self, Object, to_object};
+use model::schema::{self, Object, Said, to_object};
 use model::value::Timestamp;
 use model::violation::Violations;
 use model::vitals::Problem;
@@ -172,7 +172,7 @@ fn add<E: Entity>(
     operation: Operation,
 ) -> Result<E, Refusal> {
     resolve::<E>(draft, &mut body)?;
-    let entity = parse::<E>(draft, body, now)?;
+    let entity = parse::<E>(draft, &body.clone(), body, now)?;
     let config = draft.open(operation)?;
     if config.get(entity.id()).is_some() {
         return Err(Refusal::IdInUse(entity.id().uuid()));
@@ -201,7 +201,7 @@ pub(crate) fn replace<E: Entity>(
         Some(id) => {
             body.insert("id".to_owned(), id.to_string().into());
             resolve::<E>(draft, &mut body)?;
-            let entity = parse::<E>(draft, body, now)?;
+            let entity = parse::<E>(draft, &body.clone(), body, now)?;
             admit(draft.open(operation)?, entity)
         }
         None => add(draft, now, body, operation),
@@ -218,9 +218,27 @@ pub(crate) fn merge<E: Entity>(
     let current = find::<E>(draft, key).ok_or_else(|| Refusal::Missing(named::<E>(key)))?;
     keep_id(current, &mut body)?;
     resolve::<E>(draft, &mut body)?;
-    let merged = schema::merge(E::SCHEMA, to_object(current, draft.flavor), body);
-    let entity = parse::<E>(draft, merged, now)?;
+    let merged = schema::merge(E::SCHEMA, to_object(current, draft.flavor), body.clone());
+    let entity = parse::<E>(draft, &body, merged, now)?;
     admit(draft.open(Operation::by::<E>("update", key))?, entity)
+}
+
+/// The same of an entity whose kind is told at run time.
+pub(crate) fn link(
+    draft: &mut Draft<'_>,
+    now: Timestamp,
+    kind: EntityKind,
+    key: &Key,
+    body: Object,
+) -> Result<(), Refusal> {
+    struct Link<'a, 'd>(&'a mut Draft<'d>, Timestamp, &'a Key, Object);
+    impl Visit for Link<'_, '_> {
+        type Output = Result<(), Refusal>;
+        fn visit<E: Entity>(self) -> Self::Output {
+            merge::<E>(self.0, self.1, self.2, self.3).map(drop)
+        }
+    }
+    kind.visit(Link(draft, now, key, body))
 }
 
 /// DELETE: the entity and what cascades from it. One that is not there is gone already.
@@ -235,9 +253,16 @@ pub(crate) fn delete<E: Entity>(draft: &mut Draft<'_>, key: &Key) -> Result<(), 
     Ok(())
 }
 
-/// What the server fills in, then the schema.
-fn parse<E: Entity>(draft: &Draft<'_>, mut body: Object, now: Timestamp) -> Result<E, Refusal> {
+/// What the server fills in, what follows from what the client `said`, then the schema.
+fn parse<E: Entity>(
+    draft: &Draft<'_>,
+    said: &Object,
+    mut body: Object,
+    now: Timestamp,
+) -> Result<E, Refusal> {
     schema::stamp(E::SCHEMA, &mut body, now);
+    let said = Said { fields: said, is_plain: true };
+    schema::settle(E::SCHEMA, said, &mut body).map_err(Refusal::Invalid)?;
     schema::check_in(draft.flavor, Value::Object(body)).map_err(Refusal::Invalid)
 }
 

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::encode::{self, ContentHash, DecodeError, Digest};
 use crate::entities::{Tables, Visit};
+use crate::schema::Part;
 use crate::{Entity, EntityKind, Id};
 
 use tags::TagIndex;
@@ -151,6 +152,8 @@ type Pointer<E> = (&'static str, Uuid, Id<E>);
 pub struct Table<E> {
     rows: OrdMap<Id<E>, Arc<Stored<E>>>,
     unique: OrdMap<Unique, Id<E>>,
+    /// By what is unique together.
+    keys: OrdMap<Arc<str>, Id<E>>,
     pointers: OrdSet<Pointer<E>>,
     tags: TagIndex<E>,
 }
@@ -160,6 +163,7 @@ impl<E> Default for Table<E> {
         Self {
             rows: OrdMap::new(),
             unique: OrdMap::new(),
+            keys: OrdMap::new(),
             pointers: OrdSet::new(),
             tags: TagIndex::default(),
         }
@@ -199,6 +203,11 @@ impl<E: Entity> Table<E> {
     /// The entity whose endpoint key has this value.
     pub fn by_endpoint_key(&self, value: &str) -> Option<&E> {
         self.by_unique(E::ENDPOINT_KEY?, value)
+    }
+
+    /// The entity in which the fields of the key have the same values as in this one.
+    pub fn by_key(&self, entity: &E) -> Option<&E> {
+        self.keys.get(&*key_of(entity)?).and_then(|id| self.get(*id))
     }
 
     /// All of them, by id.
@@ -250,6 +259,11 @@ impl<E: Entity> Table<E> {
         self.tags.any(tags, after).filter_map(|id| self.get(id))
     }
 
+    /// Every tag with everyone who has it, by tag and id, after this one.
+    pub fn tagged(&self, after: Option<(&str, Id<E>)>) -> impl Iterator<Item = (&str, Id<E>)> {
+        self.tags.after(after)
+    }
+
     /// What changed since `older`. Costs what changed, not what is shared.
     pub fn since<'a>(&'a self, older: &'a Self) -> impl Iterator<Item = Difference<'a, E>> {
         older.rows.diff(&self.rows).map(|item| match item {
@@ -265,6 +279,9 @@ impl<E: Entity> Table<E> {
         stored.entity.visit_unique(&mut |field, value| {
             self.unique.insert((field, Arc::from(value)), id);
         });
+        if let Some(key) = key_of(&stored.entity) {
+            self.keys.insert(key.into(), id);
+        }
         stored.entity.visit_references(&mut |field, target| {
             self.pointers.insert((field, target, id));
         });
@@ -282,10 +299,33 @@ impl<E: Entity> Table<E> {
                 self.unique.remove(&unique);
             }
         });
+        if let Some(key) = key_of(&old.entity)
+            && self.keys.get(&*key) == Some(&id)
+        {
+            self.keys.remove(&*key);
+        }
         old.entity.visit_references(&mut |field, target| {
             self.pointers.remove(&(field, target, id));
         });
         old.entity.visit_tags(&mut |tag| self.tags.remove(tag, id));
         Some(old)
     }
+}
+
+/// The fields of an entity's key as one text; none where there are no such fields.
+fn key_of<E: Entity>(entity: &E) -> Option<String> {
+    if E::SCHEMA.key.is_empty() {
+        return None;
+    }
+    let mut key = String::new();
+    entity.visit_key(&mut |_, part| {
+        // No text has a NUL in it.
+        match part {
+            Part::Text(text) => key.push_str(text),
+            Part::Id(id) => key.push_str(&id.to_string()),
+            Part::Unset => key.push('\0'),
+        }
+        key.push('\0');
+    });
+    Some(key)
 }

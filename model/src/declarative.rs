@@ -5,6 +5,7 @@
 //! that the same file is the same configuration on every node. A document is
 //! taken whole or refused with everything that is wrong with it.
 
+mod migrate; // documents of Kong before 3.0
 mod load; // a document as a configuration
 mod export; // a configuration as a document
 mod flatten; // what is wrong, per entity
@@ -187,7 +188,7 @@ services:
     #[test]
     fn everything_wrong_is_said_at_its_place() {
         check("services: []", "\n  _format_version: required field missing");
-        check("_format_version: '2.1'", "convert the file to 3.0");
+        check("_format_version: '2.0'", "expected one of: 1.1, 2.1, 3.0");
         check("_format_version: '3.0'\nservises: []", "\n  servises: unknown field");
         check(
             "_format_version: '3.0'\nroutes: [{name: a, paths: [/], service: nowhere}]",

@@ -8,12 +8,29 @@ mod ca_certificate;
 mod service;
 mod route;
 mod sni;
+mod consumer;
+mod credential;
+mod upstream;
+mod target;
+mod vault;
+mod key_set;
+mod key;
 
 pub use ca_certificate::CaCertificate;
 pub use certificate::Certificate;
+pub use consumer::Consumer;
+pub use credential::{Acl, BasicAuth, HmacAuth, JwtSecret, KeyAuth, OAuth2};
+pub use key::{Key, Pem};
+pub use key_set::KeySet;
 pub use route::{HIGHEST_PRIORITY, Route};
 pub use service::Service;
 pub use sni::Sni;
+pub use target::Target;
+pub use upstream::{
+    Active, ActiveHealthy, ActiveUnhealthy, Healthchecks, Passive, PassiveHealthy,
+    PassiveUnhealthy, Upstream,
+};
+pub use vault::{Vault, VaultConfig};
 
 use crate::config::Table;
 use crate::entity::{Entity, Listed};
@@ -48,6 +65,21 @@ macro_rules! entities {
             /// The name of the table, the URL and the hash: `services`.
             pub const fn name(self) -> &'static str {
                 match self { $(EntityKind::$entity => stringify!($table)),* }
+            }
+
+            /// How URLs call all of them.
+            pub const fn path(self) -> &'static str {
+                match self { $(EntityKind::$entity => <$entity as Entity>::PATH),* }
+            }
+
+            /// How URLs call those of a parent.
+            pub const fn nested(self) -> &'static str {
+                match self { $(EntityKind::$entity => <$entity as Entity>::NESTED),* }
+            }
+
+            /// Whether they have URLs of their own.
+            pub const fn is_top_level(self) -> bool {
+                match self { $(EntityKind::$entity => <$entity as Entity>::IS_TOP_LEVEL),* }
             }
 
             /// The schema of this kind.
@@ -93,6 +125,18 @@ entities! {
     services: Service,
     routes: Route,
     snis: Sni,
+    consumers: Consumer,
+    upstreams: Upstream,
+    targets: Target,
+    vaults: Vault,
+    key_sets: KeySet,
+    keys: Key,
+    keyauth_credentials: KeyAuth,
+    basicauth_credentials: BasicAuth,
+    hmacauth_credentials: HmacAuth,
+    jwt_secrets: JwtSecret,
+    acls: Acl,
+    oauth2_credentials: OAuth2,
 }
 
 impl EntityKind {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::Table;
-use crate::schema::{Field, Kind, OnDelete, Record};
+use crate::schema::{Field, Kind, OnDelete, Part, Record};
 use crate::{Config, EntityKind, Id};
 
 /// What an entity has by being in the list of `entities.rs`, which implements this.
@@ -37,6 +37,18 @@ pub trait Entity: Listed {
     /// The field that may stand for the id in a URL, such as `name`.
     const ENDPOINT_KEY: Option<&'static str>;
 
+    /// The field that may stand for the id in a URL below a parent.
+    const NESTED_KEY: Option<&'static str> = Self::ENDPOINT_KEY;
+
+    /// How URLs call all of them: `/key-auths`. Mostly as the table is called.
+    const PATH: &'static str = Self::NAME;
+
+    /// How URLs call those of a parent: `/consumers/{consumer}/key-auth`.
+    const NESTED: &'static str = Self::PATH;
+
+    /// Whether they have URLs of their own, beside those below a parent.
+    const IS_TOP_LEVEL: bool = true;
+
     /// The value of the endpoint key, where it has one.
     fn endpoint_key(&self) -> Option<String> {
         let mut found = None;
@@ -52,6 +64,25 @@ pub trait Entity: Listed {
     /// unless it goes by the name of something else.
     fn key_field() -> Option<&'static Field> {
         Self::SCHEMA.field(Self::ENDPOINT_KEY?)
+    }
+
+    /// The same of URLs below a parent.
+    fn nested_key_field() -> Option<&'static Field> {
+        match Self::NESTED_KEY == Self::ENDPOINT_KEY {
+            true => Self::key_field(),
+            false => Self::SCHEMA.field(Self::NESTED_KEY?),
+        }
+    }
+
+    /// The one of these that goes by this name in a URL below the parent they have in common.
+    fn named<'a>(mut siblings: impl Iterator<Item = &'a Self>, name: &str) -> Option<&'a Self> {
+        siblings.find(|sibling| {
+            let mut is_named = false;
+            sibling.visit_key(&mut |field, part| {
+                is_named |= Some(field) == Self::NESTED_KEY && part == Part::Text(name);
+            });
+            is_named
+        })
     }
 
     /// The entity that goes by this name in a URL.

@@ -2,11 +2,12 @@
 //! entity that is to be deleted. Answers come from a [`Config`] alone, so they
 //! hold for the exact revision a write is checked against.
 
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::entities::Visit;
 use crate::entity::foreign_keys;
-use crate::schema::{Kind, OnDelete};
+use crate::schema::{Kind, OnDelete, Part};
 use crate::{Config, Entity, EntityKind, Id};
 
 /// A field that points at nothing.
@@ -20,13 +21,12 @@ pub struct Dangling {
     pub id: Uuid,
 }
 
-/// A unique value that another entity has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What must be unique, and another entity has.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Taken {
-    /// The unique field, such as `name`.
-    pub field: &'static str,
-    /// The value both want.
-    pub value: String,
+    /// The unique field, such as `name`, and the value both want; or all fields that are unique
+    /// together, by name, as JSON has them.
+    pub fields: Vec<(&'static str, Value)>,
     /// Who has it.
     pub by: Uuid,
 }
@@ -56,16 +56,35 @@ pub fn dangling<E: Entity>(config: &Config, entity: &E) -> Vec<Dangling> {
     found
 }
 
-/// The first unique value of `entity` that another one has, in field order.
+/// The first unique value of `entity` that another one has, in field order; if there is none, what it
+/// has together that another one has.
 pub fn taken<E: Entity>(config: &Config, entity: &E) -> Option<Taken> {
     let mut found = None;
     entity.visit_unique(&mut |field, value| {
         let holder = config.all::<E>().by_unique(field, value).map(|holder| holder.id());
         if let (None, Some(by)) = (&found, holder.filter(|by| *by != entity.id())) {
-            found = Some(Taken { field, value: value.to_owned(), by: by.uuid() });
+            found = Some(Taken { fields: vec![(field, value.into())], by: by.uuid() });
         }
     });
-    found
+    found.or_else(|| {
+        let by = config.all::<E>().by_key(entity).filter(|by| by.id() != entity.id())?;
+        Some(Taken { fields: key(entity), by: by.id().uuid() })
+    })
+}
+
+/// The fields of an entity's key by name, as JSON has them.
+fn key<E: Entity>(entity: &E) -> Vec<(&'static str, Value)> {
+    let mut fields = Vec::new();
+    entity.visit_key(&mut |field, part| {
+        let value = match part {
+            Part::Text(text) => text.into(),
+            Part::Id(id) => json!({ "id": id }),
+            Part::Unset => Value::Null,
+        };
+        fields.push((field, value));
+    });
+    fields.sort_by_key(|(name, _)| *name);
+    fields
 }
 
 /// What deleting this entity deletes: itself last, what cascades before it.
@@ -166,7 +185,7 @@ mod tests {
         config.write(orders.clone());
         assert_eq!(taken(&config, &orders), None);
         let by = orders.id.uuid();
-        let expected = Taken { field: "name", value: "orders".into(), by };
+        let expected = Taken { fields: vec![("name", "orders".into())], by };
         assert_eq!(taken(&config, &twin), Some(expected));
     }
 

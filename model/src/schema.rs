@@ -9,6 +9,7 @@ mod check; // JSON × schema → struct with defaults, or Violations
 mod rules; // what one value must obey, and how it is said
 mod cross; // what several fields must obey together
 mod merge; // PATCH: what a partial body means
+mod settle; // what follows from what a client said
 mod stamp; // what the server fills in: ids and timestamps
 mod shown; // what a client sees of a record
 mod describe; // what GET /schemas says
@@ -28,6 +29,7 @@ pub use merge::merge;
 pub use model_derive::Record;
 pub use rules::{Invalid, Rule};
 pub(crate) use rules::{quoted, without_nul};
+pub use settle::{Said, settle};
 pub use shown::{Shown, to_object};
 pub use stamp::stamp;
 pub use typed::Typed;
@@ -54,6 +56,20 @@ pub trait Record: Named {
 
     /// Calls `visit` with each member of the field `tags`, where there is one.
     fn visit_tags(&self, visit: &mut dyn FnMut(&str));
+
+    /// Calls `visit` with the name and the value of each field of [`Schema::key`].
+    fn visit_key(&self, visit: &mut dyn FnMut(&'static str, Part<'_>));
+}
+
+/// The value of a field that is part of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// Text.
+    Text(&'a str),
+    /// What a foreign key points at.
+    Id(Uuid),
+    /// It is not set, which is a value like others.
+    Unset,
 }
 
 /// The declaration of a record.
@@ -65,8 +81,15 @@ pub struct Schema {
     pub doc: &'static str,
     /// Its fields, in the order of their declaration.
     pub fields: &'static [Field],
+    /// Fields of which no two entities may have all the same values, and by which an entity is known
+    /// that has no name; none if there are no such fields.
+    pub key: &'static [&'static str],
     /// Write-only fields that stand for others.
     pub shorthands: &'static [Shorthand],
+    /// Writes what follows from what a client said, where that is not a default: see [`settle()`].
+    pub settle: Option<Settle>,
+    /// Writes a value in the form in which it is kept, such as the hash of a password.
+    pub transform: Option<Settle>,
     /// Runs on the input before defaults are filled in, for the rare default
     /// that depends on another field. Refused here, it is looked at no further.
     pub prepare: Option<Prepare>,
@@ -83,6 +106,9 @@ impl Schema {
 
 /// What is done to an input before its fields are looked at.
 pub type Prepare = fn(&mut Object) -> Result<(), Violations>;
+
+/// What is done to a record because of what a client said in this very request.
+pub type Settle = fn(said: &Object, record: &mut Object) -> Result<(), Violations>;
 
 /// One field of a record.
 #[derive(Clone, Copy, Debug)]

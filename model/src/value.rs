@@ -6,8 +6,12 @@
 
 #[macro_use]
 mod text; // how a validated string type is declared
+#[macro_use]
+mod words; // how a closed set of words is declared
+mod balancing; // how an upstream spreads load
 mod address; // IP addresses, ranges, and what a stream route matches
-mod header; // header names
+mod credential; // what credentials and vaults are made of
+mod header; // header and cookie names
 mod host; // host names, with and without wildcards
 mod method; // HTTP methods
 mod name; // names and tags of entities
@@ -16,23 +20,29 @@ pub(crate) mod pem; // certificates and private keys
 pub mod path; // paths, and their normal form
 mod protocol; // protocols and their groups
 mod reference; // a pointer to another entity
+pub mod target; // the address of a target, in its one form
 mod set; // a list without repetitions
 mod time; // points in time
 pub mod url; // a URL taken apart
 
 pub use address::{AddressMatch, ClientAddress, IpRange, client_address};
-pub use header::{HeaderName, RouteHeaderName};
-pub use host::{Host, HostMatch, HostPattern, SniPattern};
+pub use balancing::{Algorithm, HashOn, HttpStatus, ProbeType};
+pub use credential::{
+    ClientType, EnvPrefix, Jwk, JwtAlgorithm, RedirectUri, VaultPrefix, VaultType,
+};
+pub use header::{CookieName, HeaderName, RouteHeaderName};
+pub use host::{Host, HostAndPort, HostMatch, HostPattern, SniPattern, UpstreamName};
 pub use method::Method;
 pub use name::{Name, Tag};
 pub use number::{Decimal, Millis};
 pub use path::{Path, PathMatch, RoutePath};
-pub use pem::{CertificatePem, KeyPem};
+pub use pem::{CertificatePem, KeyPem, PublicKeyPem};
 pub use protocol::{HttpVersion, PathHandling, Protocol};
 pub use reference::Reference;
 pub use set::Set;
 pub(crate) use set::unrepeated;
-pub use time::Timestamp;
+pub use target::TargetAddress;
+pub use time::{PreciseTime, Timestamp};
 
 /// Labels an operator gives to entities, to list them by.
 pub type Tags = Set<Tag>;

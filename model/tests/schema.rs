@@ -6,8 +6,10 @@
 //! is shown as the fields in which it differs from the least there can be.
 
 use model::Flavor;
-use model::entities::{Route, Service};
-use model::schema::{self, Object, Record};
+use model::entities::{
+    Acl, BasicAuth, Consumer, JwtSecret, Key, OAuth2, Route, Service, Target, Upstream, Vault,
+};
+use model::schema::{self, Object, Record, Said};
 use model::testing::cases;
 use model::value::Timestamp;
 use model::violation::Violations;
@@ -29,9 +31,43 @@ fn run(input: &str) -> String {
         "expressions" => {
             run_on::<Route>(Flavor::Expressions, verb, body, json!({ "paths": ["/"] }))
         }
+        "consumer" => run_on::<Consumer>(NO_FLAVOR, verb, body, json!({ "username": "u" })),
+        "upstream" => run_on::<Upstream>(NO_FLAVOR, verb, body, json!({ "name": "u.test" })),
+        "target" => {
+            let least = json!({ "target": "a.test:80", "upstream": { "id": ID } });
+            run_on::<Target>(NO_FLAVOR, verb, body, least)
+        }
+        "vault" => {
+            run_on::<Vault>(NO_FLAVOR, verb, body, json!({ "name": "env", "prefix": "my-env" }))
+        }
+        "key" => {
+            let jwk = r#"{"kty":"oct","k":"AA","kid":"k"}"#;
+            run_on::<Key>(NO_FLAVOR, verb, body, json!({ "kid": "k", "jwk": jwk }))
+        }
+        "basicauth" => {
+            let least = json!({ "username": "u", "password": "p", "consumer": { "id": ID } });
+            run_on::<BasicAuth>(NO_FLAVOR, verb, body, least)
+        }
+        "jwt" => {
+            let least = json!({ "key": "k", "secret": "s", "consumer": { "id": ID } });
+            run_on::<JwtSecret>(NO_FLAVOR, verb, body, least)
+        }
+        "acl" => {
+            let least = json!({ "group": "g", "consumer": { "id": ID } });
+            run_on::<Acl>(NO_FLAVOR, verb, body, least)
+        }
+        "oauth2" => {
+            let least = json!({
+                "name": "n", "client_id": "i", "client_secret": "s", "consumer": { "id": ID },
+            });
+            run_on::<OAuth2>(NO_FLAVOR, verb, body, least)
+        }
         _ => panic!("no entity {entity}"),
     }
 }
+
+const NO_FLAVOR: Flavor = Flavor::TraditionalCompatible;
+const ID: &str = "00000000-0000-4000-8000-000000000002";
 
 fn run_on<E>(flavor: Flavor, verb: &str, body: &str, least: Value) -> String
 where
@@ -48,14 +84,23 @@ where
             let current = written::<E>(flavor, bodies.next().expect("what is there"));
             let current = current.expect("it is valid");
             let patch = bodies.next().expect("a patch");
-            show(written::<E>(flavor, schema::merge(E::SCHEMA, object(current), patch)), &least)
+            let merged = schema::merge(E::SCHEMA, object(current), patch.clone());
+            show(settled::<E>(flavor, &patch, merged), &least)
         }
         _ => panic!("no command {verb}"),
     }
 }
 
 /// The whole write path, at a fixed time and with a fixed id, and back to JSON.
-fn written<E>(flavor: Flavor, mut body: Object) -> Result<Value, Violations>
+fn written<E>(flavor: Flavor, body: Object) -> Result<Value, Violations>
+where
+    E: Record + Serialize + DeserializeOwned,
+{
+    settled::<E>(flavor, &body.clone(), body)
+}
+
+/// The same of a body with what was there before in it, of which so much was said.
+fn settled<E>(flavor: Flavor, said: &Object, mut body: Object) -> Result<Value, Violations>
 where
     E: Record + Serialize + DeserializeOwned,
 {
@@ -63,6 +108,7 @@ where
         body.insert("id".into(), "00000000-0000-4000-8000-000000000001".into());
     }
     schema::stamp(E::SCHEMA, &mut body, Timestamp::from_seconds(1_700_000_000));
+    schema::settle(E::SCHEMA, Said { fields: said, is_plain: true }, &mut body)?;
     let entity = schema::check_in::<E>(flavor, Value::Object(body))?;
     Ok(Value::Object(schema::to_object(&entity, flavor)))
 }

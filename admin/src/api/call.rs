@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, RawPathParams};
 use http::{Method, Request};
+use model::entities::Visit;
 use model::id::Key;
 use model::schema::{Field, Object, Rule, Schema, Shown};
 use model::value::Timestamp;
-use model::{Config, Entity, Flavor, Revision};
+use model::{Config, Entity, EntityKind, Flavor, Revision};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -112,9 +113,30 @@ impl Call {
 
     /// The path segment that names an entity: its id, or a possible value of its endpoint key.
     pub(super) fn key<E: Entity>(&self) -> Result<Key, Problem> {
+        self.key_by::<E>(E::key_field())
+    }
+
+    /// The same of an entity whose kind is told at run time.
+    pub(super) fn key_of(&self, kind: EntityKind) -> Result<Key, Problem> {
+        struct KeyOf<'a>(&'a Call);
+        impl Visit for KeyOf<'_> {
+            type Output = Result<Key, Problem>;
+            fn visit<E: Entity>(self) -> Self::Output {
+                self.0.key::<E>()
+            }
+        }
+        kind.visit(KeyOf(self))
+    }
+
+    /// The same of an entity below its parent.
+    pub(super) fn nested_key<E: Entity>(&self) -> Result<Key, Problem> {
+        self.key_by::<E>(E::nested_key_field())
+    }
+
+    fn key_by<E: Entity>(&self, field: Option<&'static Field>) -> Result<Key, Problem> {
         let key = Key::from(self.segment(E::KIND.name()));
         let Key::Name(name) = &key else { return Ok(key) };
-        let field = E::key_field().ok_or(Problem::NotAnId)?;
+        let field = field.ok_or(Problem::NotAnId)?;
         match refusal(field, name) {
             Some(message) => Err(Problem::NotAKey { field: field.name, message }),
             None => Ok(key),

@@ -32,6 +32,8 @@ pub(super) enum Problem {
     TooLarge,
     /// The body did not come in time, or there was no room for it.
     TooSlow,
+    /// Only nodes with WebAssembly have this.
+    NoWasm,
     /// Only control planes have this.
     NotAControlPlane,
     /// Only nodes without a database have this.
@@ -141,6 +143,10 @@ impl Problem {
             Problem::Unsupported => Told { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, body: None },
             Problem::TooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "Payload too large"),
             Problem::TooSlow => plain(StatusCode::REQUEST_TIMEOUT, "Request timeout"),
+            Problem::NoWasm => plain(
+                StatusCode::BAD_REQUEST,
+                "this endpoint is only available when wasm is enabled",
+            ),
             Problem::NotAControlPlane => plain(
                 StatusCode::BAD_REQUEST,
                 "this endpoint is only available when Kong is configured to run as Control Plane for the cluster",
@@ -209,10 +215,10 @@ fn refused(refusal: &Refusal) -> Told {
             let message = format!("primary key violation on key '{}'", table(&fields));
             coded(3, "primary key violation", message, object(&fields))
         }
-        Refusal::Taken(Taken { field, value, .. }) => {
-            let fields = [(*field, value.as_str())];
-            let message = format!("UNIQUE violation detected on '{}'", table(&fields));
-            coded(5, "unique constraint violation", message, object(&fields))
+        Refusal::Taken(Taken { fields, .. }) => {
+            let message = format!("UNIQUE violation detected on '{}'", lua(fields));
+            let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+            coded(5, "unique constraint violation", message, fields.collect())
         }
         Refusal::Dangling(Dangling { field, table, id }) => dangling(field, table, *id),
         Refusal::Unresolved(unresolved) => not_resolved(unresolved),
@@ -397,10 +403,23 @@ fn object(fields: &[(&str, &str)]) -> Value {
 
 /// How messages show a key: a Lua table on one line, `{id="…"}`.
 fn table(fields: &[(&str, &str)]) -> String {
+    lua(&fields.iter().map(|(name, value)| (*name, Value::from(*value))).collect::<Vec<_>>())
+}
+
+/// The same, of values that may be references or null: `{consumer={id="…"},route=null}`.
+fn lua(fields: &[(&str, Value)]) -> String {
     let cells: Vec<String> = fields
         .iter()
-        .map(|(name, value)| {
-            format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+        .map(|(name, value)| match value {
+            Value::String(text) => {
+                format!("{name}=\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+            }
+            Value::Object(inner) => {
+                let inner: Vec<_> =
+                    inner.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+                format!("{name}={}", lua(&inner))
+            }
+            other => format!("{name}={other}"),
         })
         .collect();
     format!("{{{}}}", cells.join(","))

@@ -4,8 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::call::Call;
 use super::problem::Problem;
 
 /// More arguments than this are an attack or a mistake.
@@ -27,6 +29,20 @@ pub(super) struct Page {
     size: usize,
     /// The id it goes on after.
     pub(super) after: Option<Uuid>,
+}
+
+/// The same of a list that goes on behind something else than an id.
+#[derive(Debug)]
+pub(super) struct PageAfter<T> {
+    size: usize,
+    pub(super) after: Option<T>,
+}
+
+/// The same of a list that goes on at a place, counted from 0.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    size: usize,
+    from: usize,
 }
 
 /// Which entities are wanted.
@@ -77,6 +93,23 @@ impl Query {
         Ok(Page { size, after })
     }
 
+    /// `size` and `offset`, of a list whose offsets are what `T` is as JSON.
+    pub(super) fn page_after<T: DeserializeOwned>(&self) -> Result<PageAfter<T>, Problem> {
+        let size = self.get("size").map(size).transpose()?.unwrap_or(SIZE);
+        let after = self.get("offset").map(decoded).transpose()?;
+        Ok(PageAfter { size, after })
+    }
+
+    /// `size` and `offset`, of a list whose offsets are numbers.
+    pub(super) fn places(&self) -> Result<Places, Problem> {
+        let size = self.get("size").map(size).transpose()?.unwrap_or(SIZE);
+        let from = self.get("offset").map(|text| {
+            let why = "bad content";
+            text.parse().map_err(|_| Problem::Offset { given: text.to_owned(), why })
+        });
+        Ok(Places { size, from: from.transpose()?.unwrap_or(0) })
+    }
+
     /// `tags`: `a,b` for both, `a/b` for either.
     pub(super) fn tags(&self) -> Result<Option<Tags>, Problem> {
         self.get("tags").map(tags).transpose()
@@ -100,16 +133,40 @@ impl Page {
     }
 }
 
+impl<T: Serialize> PageAfter<T> {
+    /// How many of the list decide what the page shows.
+    pub(super) fn wanted(&self) -> usize {
+        self.size + 1
+    }
+
+    /// As much of `rest`, which comes behind `after`, as the page holds.
+    pub(super) fn of<E>(self, call: &Call, rest: Vec<E>, after: impl Fn(&E) -> T) -> Shown<E> {
+        let repeat = call.query.get("size").map(|size| format!("&size={size}")).unwrap_or_default();
+        let listing = Listing { size: self.size, path: call.path.clone(), repeated: repeat };
+        listing.page(rest.into_iter(), |last| encoded(&after(last)))
+    }
+}
+
+impl Places {
+    /// As much of the list from its place on as the page holds.
+    pub(super) fn of<T>(self, path: &str, all: Vec<T>) -> Shown<T> {
+        let next = self.from.saturating_add(self.size);
+        let listing = Listing { size: self.size, path: path.to_owned(), repeated: String::new() };
+        listing.page(all.into_iter().skip(self.from), |_| next.to_string())
+    }
+}
+
 impl Listing {
     /// Takes as much of `rest`, all that comes after the last page, as the page holds.
     pub(super) fn of<T>(self, rest: impl Iterator<Item = T>, id: impl Fn(&T) -> Uuid) -> Shown<T> {
+        self.page(rest, |last| encoded(&[id(last)]))
+    }
+
+    fn page<T>(self, rest: impl Iterator<Item = T>, offset: impl Fn(&T) -> String) -> Shown<T> {
         let mut data: Vec<T> = rest.take(self.size + 1).collect(); // `Page::wanted`
         let is_last = data.len() <= self.size;
         data.truncate(self.size);
-        let offset = data
-            .last()
-            .filter(|_| !is_last)
-            .map(|last| STANDARD_NO_PAD.encode(format!("[\"{}\"]", id(last))));
+        let offset = data.last().filter(|_| !is_last).map(offset);
         let next = offset.as_ref().map(|offset| {
             let offset = utf8_percent_encode(offset, ESCAPED);
             format!("{}?offset={offset}{}", self.path, self.repeated)
@@ -136,10 +193,19 @@ fn size(text: &str) -> Result<usize, Problem> {
 }
 
 fn offset(text: &str) -> Result<Uuid, Problem> {
+    decoded(text).map(|[id]: [Uuid; 1]| id)
+}
+
+fn decoded<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     let wrong = |why| Problem::Offset { given: text.to_owned(), why };
     let key = STANDARD_NO_PAD.decode(text).map_err(|_| wrong("bad base64 encoding"))?;
-    let [id]: [Uuid; 1] = serde_json::from_slice(&key).map_err(|_| wrong("bad content"))?;
-    Ok(id)
+    serde_json::from_slice(&key).map_err(|_| wrong("bad content"))
+}
+
+/// Clients are told not to look inside.
+fn encoded(after: &impl Serialize) -> String {
+    let json = serde_json::to_string(after).expect("plain values can be written to memory");
+    STANDARD_NO_PAD.encode(json)
 }
 
 fn tags(text: &str) -> Result<Tags, Problem> {

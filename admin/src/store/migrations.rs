@@ -36,7 +36,8 @@ macro_rules! migrations {
 }
 
 /// All there are, in their order.
-pub(super) const ALL: &[Migration] = migrations!["0001_core", "0002_certificates", "0003_audit"];
+pub(super) const ALL: &[Migration] =
+    migrations!["0001_core", "0002_certificates", "0003_audit", "0004_consumers"];
 
 /// Which were run.
 pub(super) const TABLE: &str = "gateway_migrations";

@@ -41,17 +41,24 @@ fn schema(record: &Record) -> TokenStream {
     let tags = record.fields.iter().filter(|field| field.name == "tags").map(|field| &field.ident);
     let checks = or_empty(record.checks.as_ref());
     let shorthands = or_empty(record.shorthands.as_ref());
-    let prepare = match &record.prepare {
-        Some(function) => quote!(::core::option::Option::Some(#function)),
-        None => quote!(::core::option::Option::None),
-    };
+    let [prepare, settle, transform] =
+        [&record.prepare, &record.settle, &record.transform].map(optional);
+    let key = &record.key;
+    let parts = key.iter().filter_map(|name| {
+        let field = record.fields.iter().find(|field| field.name == name.value())?;
+        let ident = &field.ident;
+        Some(quote!(visit(#name, ::model::schema::codec::part(&self.#ident));))
+    });
     quote! {
         impl ::model::schema::Record for #ident {
             const SCHEMA: &'static ::model::schema::Schema = &::model::schema::Schema {
                 name: #name,
                 doc: #doc,
                 fields: &[#(#fields),*],
+                key: &[#(#key),*],
                 shorthands: #shorthands,
+                settle: #settle,
+                transform: #transform,
                 prepare: #prepare,
                 checks: #checks,
             };
@@ -71,6 +78,14 @@ fn schema(record: &Record) -> TokenStream {
             #[allow(unused_variables)]
             fn visit_tags(&self, visit: &mut dyn ::core::ops::FnMut(&str)) {
                 #(::model::schema::Typed::visit_members(&self.#tags, visit);)*
+            }
+
+            #[allow(unused_variables)]
+            fn visit_key(
+                &self,
+                visit: &mut dyn ::core::ops::FnMut(&'static str, ::model::schema::Part<'_>),
+            ) {
+                #(#parts)*
             }
         }
     }
@@ -148,6 +163,13 @@ fn deserialize(record: &Record) -> TokenStream {
                 })
             }
         }
+    }
+}
+
+fn optional(function: &Option<syn::Expr>) -> TokenStream {
+    match function {
+        Some(function) => quote!(::core::option::Option::Some(#function)),
+        None => quote!(::core::option::Option::None),
     }
 }
 

@@ -20,6 +20,11 @@ pub(crate) struct Record {
     pub(crate) checks: Option<Expr>,
     /// `shorthands = …`: a constant slice of `Shorthand`.
     pub(crate) shorthands: Option<Expr>,
+    /// `key = […]`: the names of the fields that are unique together.
+    pub(crate) key: Vec<LitStr>,
+    /// `settle = …` and `transform = …`: functions on what was said and the record.
+    pub(crate) settle: Option<Expr>,
+    pub(crate) transform: Option<Expr>,
     /// `prepare = …`: a function on the input object.
     pub(crate) prepare: Option<Expr>,
 }
@@ -46,6 +51,9 @@ impl Record {
             fields: Vec::new(),
             checks: None,
             shorthands: None,
+            key: Vec::new(),
+            settle: None,
+            transform: None,
             prepare: None,
         };
         let mut errors = Errors::default();
@@ -58,6 +66,11 @@ impl Record {
                 Err(error) => errors.add(error),
             }
         }
+        for name in &record.key {
+            if record.fields.iter().all(|field| field.name != name.value()) {
+                errors.add(Error::new(name.span(), "there is no such field"));
+            }
+        }
         errors.into_result(record)
     }
 
@@ -67,7 +80,14 @@ impl Record {
             "checks" => self.checks = Some(meta.value()?.parse()?),
             "shorthands" => self.shorthands = Some(meta.value()?.parse()?),
             "prepare" => self.prepare = Some(meta.value()?.parse()?),
-            _ => return Err(meta.error("expected one of: name, checks, shorthands, prepare")),
+            "settle" => self.settle = Some(meta.value()?.parse()?),
+            "transform" => self.transform = Some(meta.value()?.parse()?),
+            "key" => self.key = names(&meta.value()?.parse()?)?,
+            _ => {
+                return Err(meta.error(
+                    "expected one of: name, key, checks, shorthands, prepare, settle, transform",
+                ));
+            }
         }
         Ok(())
     }
@@ -232,6 +252,21 @@ fn list(expr: &Expr) -> Result<Vec<TokenStream>> {
         Expr::Array(array) => array.elems.iter().map(literal).collect(),
         other => Err(Error::new(other.span(), "expected a [list]")),
     }
+}
+
+/// A list of field names.
+fn names(expr: &Expr) -> Result<Vec<LitStr>> {
+    let Expr::Array(array) = expr else {
+        return Err(Error::new(expr.span(), "expected a [list] of field names"));
+    };
+    let name = |expr: &Expr| match expr {
+        Expr::Lit(lit) => match &lit.lit {
+            Lit::Str(name) => Ok(name.clone()),
+            other => Err(Error::new(other.span(), "expected the name of a field")),
+        },
+        other => Err(Error::new(other.span(), "expected the name of a field")),
+    };
+    array.elems.iter().map(name).collect()
 }
 
 fn flavor(flavor: &LitStr) -> Result<TokenStream> {

@@ -50,6 +50,15 @@ impl<E> TagIndex<E> {
         following(after, move |from| tags.iter().filter_map(|tag| self.first(tag, from)).min())
     }
 
+    /// Every tag with everyone who has it, after this one.
+    pub(super) fn after(
+        &self,
+        after: Option<(&str, Id<E>)>,
+    ) -> impl Iterator<Item = (&str, Id<E>)> {
+        let from = after.map_or(Bound::Unbounded, |(tag, id)| Bound::Excluded((tag.into(), id)));
+        self.0.range((from, Bound::Unbounded)).map(|(tag, id)| (&**tag, *id))
+    }
+
     /// The first that has all tags: each tag in turn leaps to where the others are, until all agree.
     fn meeting(&self, tags: &[Arc<str>], mut from: Bound<Id<E>>) -> Option<Id<E>> {
         loop {

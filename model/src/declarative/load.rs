@@ -10,11 +10,12 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 use uuid::{Uuid, uuid};
 
+use super::migrate::{OLD, migrate};
 use super::{DeclarativeError, Document, Place};
 use crate::entities::Visit;
 use crate::entity::{ForeignKey, foreign_keys};
 use crate::id::parse_hyphenated;
-use crate::schema::{self, Object};
+use crate::schema::{self, Object, Said};
 use crate::value::Timestamp;
 use crate::violation::{Violation, Violations};
 use crate::{Config, Entity, EntityKind, Flavor, references};
@@ -35,10 +36,16 @@ pub fn load(document: Value, now: Timestamp, flavor: Flavor) -> Result<Document,
         return Err(syntax.into_violations());
     };
     let mut found = header(&document);
+    let version = document.get("_format_version").and_then(Value::as_str);
+    if version.is_some_and(|version| OLD.contains(&version)) {
+        migrate(&mut document);
+    }
+    let is_plain = document.get("_transform") != Some(&Value::Bool(false));
     HEADER.iter().for_each(|key| drop(document.remove(*key)));
 
     let mut loader = Loader {
         now,
+        is_plain,
         flavor,
         ids: HashSet::new(),
         keys: HashMap::new(),
@@ -46,7 +53,7 @@ pub fn load(document: Value, now: Timestamp, flavor: Flavor) -> Result<Document,
     };
     for &kind in EntityKind::ALL {
         if let Some(section) = document.get_mut(kind.name()) {
-            loader.identify_all(kind, section);
+            loader.identify_all(kind, section, None);
         }
     }
     for &kind in EntityKind::ALL {
@@ -67,10 +74,7 @@ fn header(document: &Object) -> Violations {
     match document.get("_format_version") {
         None | Some(Value::Null) => found.set("_format_version", "required field missing"),
         Some(Value::String(version)) if version == "3.0" => {}
-        Some(Value::String(version)) if version == "1.1" || version == "2.1" => found.set(
-            "_format_version",
-            format!("format {version} is not read by this version; convert the file to 3.0"),
-        ),
+        Some(Value::String(version)) if OLD.contains(&version.as_str()) => {}
         Some(Value::String(_)) => found.set("_format_version", "expected one of: 1.1, 2.1, 3.0"),
         Some(_) => found.set("_format_version", "expected a string"),
     }
@@ -101,8 +105,13 @@ struct Parent<'a> {
     place: &'a [(EntityKind, usize)],
 }
 
+/// The same for the first pass: the field and the id.
+type Above = Option<(&'static str, Uuid)>;
+
 struct Loader {
     now: Timestamp,
+    /// Whether values are as people write them, and not as a node keeps them.
+    is_plain: bool,
     flavor: Flavor,
     ids: HashSet<(EntityKind, Uuid)>,
     keys: HashMap<(EntityKind, String), Uuid>,
@@ -112,29 +121,32 @@ struct Loader {
 impl Loader {
     /// First pass: gives everything an id, so that the second can follow names
     /// to entities further down.
-    fn identify_all(&mut self, kind: EntityKind, section: &mut Value) {
+    fn identify_all(&mut self, kind: EntityKind, section: &mut Value, above: Above) {
         for item in section.as_array_mut().into_iter().flatten() {
             if let Value::Object(item) = item {
-                self.identify(kind, item);
+                self.identify(kind, item, above);
             }
         }
     }
 
-    fn identify(&mut self, kind: EntityKind, item: &mut Object) {
+    fn identify(&mut self, kind: EntityKind, item: &mut Object, above: Above) {
         let key = key_of(kind, item).map(str::to_owned);
         let id = match item.get("id") {
             // A bad one is reported by the schema.
             Some(given) if !given.is_null() => given.as_str().and_then(parse_hyphenated),
-            _ => Some(key.as_deref().map_or_else(Uuid::new_v4, |key| derived(kind, key))),
+            _ => {
+                let known_by = known_by(kind, item, above);
+                Some(known_by.map_or_else(Uuid::new_v4, |known_by| derived(kind, &known_by)))
+            }
         };
         if let Some(id) = id {
             item.insert("id".to_owned(), id.to_string().into());
             self.ids.insert((kind, id));
             self.keys.extend(key.map(|key| ((kind, key), id)));
         }
-        for (child, _) in children(kind) {
+        for (child, key) in children(kind) {
             if let Some(section) = item.get_mut(child.name()) {
-                self.identify_all(child, section);
+                self.identify_all(child, section, id.map(|id| (key.field, id)));
             }
         }
     }
@@ -200,7 +212,12 @@ impl Loader {
     ) -> (Violations, Option<String>) {
         // A pointer to nowhere is left out, so that the schema can have its say about the rest.
         let astray = self.point(kind, &mut item, parent);
+        let said = item.clone();
         schema::stamp(kind.schema(), &mut item, self.now);
+        let said = Said { fields: &said, is_plain: self.is_plain };
+        if let Err(violations) = schema::settle(kind.schema(), said, &mut item) {
+            found.extend(violations);
+        }
         let is_sound = astray.is_empty() && found.is_empty();
         let (document, flavor) = (&mut self.document, self.flavor);
         let taken = kind.visit(Take { document, flavor, item, place, is_sound });
@@ -273,7 +290,34 @@ pub(super) fn key_of(kind: EntityKind, item: &Object) -> Option<&str> {
     item.get(kind.visit(EndpointKey)?)?.as_str()
 }
 
-/// The id Kong would derive for an entity with this name.
+/// What an entity without an id is known by, from which Kong derives one: the fields of its key or its
+/// name; none if it has neither, or one that is made up.
+fn known_by(kind: EntityKind, item: &Object, above: Above) -> Option<String> {
+    let schema = kind.schema();
+    if schema.key.is_empty() {
+        let field = schema.field(kind.visit(EndpointKey)?).filter(|field| !field.auto)?;
+        return item.get(field.name)?.as_str().map(str::to_owned);
+    }
+    let mut known_by = format!("{kind}:*");
+    for name in schema.key {
+        let field = schema.field(name).filter(|field| !field.auto)?;
+        known_by.push(':');
+        match (item.get(*name), above) {
+            (Some(Value::String(text)), _) => known_by.push_str(text),
+            (Some(Value::Object(pointer)), _) => {
+                known_by.push_str(pointer.values().next().and_then(Value::as_str)?);
+            }
+            (None | Some(Value::Null), Some((parent, id))) if parent == *name => {
+                known_by.push_str(&id.to_string());
+            }
+            (None | Some(Value::Null), _) if !field.required => {}
+            _ => return None,
+        }
+    }
+    Some(known_by)
+}
+
+/// The id Kong would derive for an entity that is known by this.
 pub(super) fn derived(kind: EntityKind, key: &str) -> Uuid {
     let namespace = Uuid::new_v5(&NAMESPACE, kind.name().as_bytes());
     Uuid::new_v5(&namespace, key.as_bytes())
@@ -328,15 +372,20 @@ impl Visit for Take<'_> {
 }
 
 /// What an entity that is declared already has in common with this one, and may not.
-fn shared<E: Entity>(config: &Config, entity: &E) -> Option<(&'static str, String)> {
+fn shared<E: Entity>(config: &Config, entity: &E) -> Option<(String, String)> {
     let (id, key) = (entity.id(), entity.endpoint_key());
     if config.get::<E>(id).is_none() {
-        let references::Taken { field, value, .. } = references::taken(config, entity)?;
-        return Some((field, value));
+        let references::Taken { fields, .. } = references::taken(config, entity)?;
+        let (names, values): (Vec<_>, Vec<_>) = fields.into_iter().unzip();
+        let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let values: Vec<_> = values.into_iter().map(text).collect();
+        return Some((names.join(", "), values.join(", ")));
     }
     // An id that was made from the name is not what the author of the document repeated.
     match (E::ENDPOINT_KEY, key) {
-        (Some(field), Some(key)) if derived(E::KIND, &key) == id.uuid() => Some((field, key)),
-        _ => Some(("primary key", id.to_string())),
+        (Some(field), Some(key)) if derived(E::KIND, &key) == id.uuid() => {
+            Some((field.to_owned(), key))
+        }
+        _ => Some(("primary key".to_owned(), id.to_string())),
     }
 }

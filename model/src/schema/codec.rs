@@ -7,12 +7,22 @@
 use serde::de::{DeserializeOwned, Error};
 use serde::ser::{Serialize, SerializeMap};
 
-use super::{Field, Schema, Typed};
+use super::{Field, Part, Schema, Typed};
 
 #[doc(hidden)]
 pub use serde;
 #[doc(hidden)]
 pub use uuid::Uuid;
+
+/// The value of a field that is part of a key.
+#[doc(hidden)]
+pub fn part<T: Typed>(value: &T) -> Part<'_> {
+    match (value.text(), value.target()) {
+        (Some(text), _) => Part::Text(text),
+        (None, Some(id)) => Part::Id(id),
+        (None, None) => Part::Unset,
+    }
+}
 
 /// Writes one field, unless it is null and the format leaves null out.
 #[doc(hidden)]

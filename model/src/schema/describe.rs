@@ -100,7 +100,9 @@ fn describe_kind(kind: Kind) -> Object {
 impl Rule {
     fn describe(&self, attributes: &mut Object) {
         let (name, value) = match self {
+            Rule::Required => ("required", true.into()),
             Rule::Null => ("eq", Value::Null),
+            Rule::Is(literal) => ("eq", literal.to_json()),
             Rule::Not(literal) => ("ne", literal.to_json()),
             Rule::NotOneOf(words) => ("not_one_of", Literal::List(words).to_json()),
             Rule::OneOf(words) => ("one_of", Literal::List(words).to_json()),

@@ -1,7 +1,7 @@
 //! What one value must obey, and how its refusal is worded.
 //!
 //! Words and order are Kong's: of several rules that fail, the one that comes
-//! first in [`Rule`] speaks. Null obeys every rule; whether it may be there at
+//! first in [`Rule`] speaks. Null obeys every rule but one; whether it may be there at
 //! all is for [`super::check()`] to say.
 
 use std::fmt::Display;
@@ -29,6 +29,10 @@ impl Invalid {
 pub enum Rule {
     /// Null and nothing else.
     Null,
+    /// Anything but null.
+    Required,
+    /// This and nothing else.
+    Is(Literal),
     /// Anything but this.
     Not(Literal),
     /// None of these.
@@ -65,32 +69,36 @@ impl Rule {
     /// Where the rule stands in the order; equal for rules of the same sort.
     pub fn order(&self) -> u8 {
         match self {
-            Rule::Null => 0,
-            Rule::Not(_) => 1,
-            Rule::NotOneOf(_) => 2,
-            Rule::OneOf(_) => 3,
-            Rule::Above(_) => 4,
-            Rule::Timestamp => 5,
-            Rule::Uuid => 6,
-            Rule::Between(..) => 7,
-            Rule::LenEq(_) => 8,
-            Rule::LenMin(_) => 9,
-            Rule::LenMax(_) => 10,
-            Rule::StartsWith(_) => 11,
-            Rule::Each(_) => 12,
-            Rule::Contains(_) => 13,
-            Rule::Parses(_) => 14,
-            Rule::Subsets(_) => 15,
+            Rule::Required => 0,
+            Rule::Null => 1,
+            Rule::Is(_) => 2,
+            Rule::Not(_) => 3,
+            Rule::NotOneOf(_) => 4,
+            Rule::OneOf(_) => 5,
+            Rule::Above(_) => 6,
+            Rule::Timestamp => 7,
+            Rule::Uuid => 8,
+            Rule::Between(..) => 9,
+            Rule::LenEq(_) => 10,
+            Rule::LenMin(_) => 11,
+            Rule::LenMax(_) => 12,
+            Rule::StartsWith(_) => 13,
+            Rule::Each(_) => 14,
+            Rule::Contains(_) => 15,
+            Rule::Parses(_) => 16,
+            Rule::Subsets(_) => 17,
         }
     }
 
     /// Whether a value that has the right shape obeys the rule.
     pub fn test(&self, value: &Value) -> Result<(), Invalid> {
         if value.is_null() {
-            return Ok(());
+            return ensure(!matches!(self, Rule::Required), || "required field missing".into());
         }
         match self {
+            Rule::Required => Ok(()),
             Rule::Null => Err(Invalid::new("value must be null")),
+            Rule::Is(literal) => ensure(*literal == *value, || format!("value must be {literal}")),
             Rule::Not(literal) => {
                 ensure(*literal != *value, || format!("value must not be {literal}"))
             }

@@ -1,4 +1,4 @@
-//! Header names.
+//! Names of headers and of cookies.
 
 use crate::schema::Invalid;
 
@@ -10,6 +10,21 @@ text! {
 text! {
     /// A header a route can match on: any but `Host`, which has its own field.
     RouteHeaderName, admit_for_route
+}
+
+text! {
+    /// The name of a cookie: a token (RFC 6265 §4.1.1).
+    CookieName, admit_cookie
+}
+
+fn admit_cookie(name: &str) -> Result<(), Invalid> {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if !name.is_empty() && name.bytes().all(is_token) {
+        return Ok(());
+    }
+    Err(Invalid(format!(
+        "bad cookie name '{name}', allowed characters are those of a token: A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~"
+    )))
 }
 
 fn admit(name: &str) -> Result<(), Invalid> {

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::address::ipv4;
-use crate::schema::Invalid;
+use crate::schema::{Invalid, Rule};
 
 /// The longest host name, without the dot that may end it (RFC 1035 §2.3.4: 255 bytes on the wire).
 const MAX_NAME_BYTES: usize = 253;
@@ -23,6 +23,16 @@ text! {
     /// What a route's `snis` or an SNI matches: a host name, or one with `*` as
     /// its first or last character.
     SniPattern, admit_sni
+}
+
+text! {
+    /// What services call an upstream as their host: a host name, no address and no port.
+    UpstreamName, admit_upstream, Rule::LenMax(MAX_NAME_BYTES + 1)
+}
+
+text! {
+    /// A host name or an address, and a port if need be.
+    HostAndPort, admit_with_port
 }
 
 /// A pattern taken apart.
@@ -107,7 +117,7 @@ fn parse_ipv6(text: &str) -> Result<Parsed<'_>, Refusal> {
 
 /// The text before and after a colon with nothing but digits behind it. The colons of
 /// an IPv6 address count only behind its brackets.
-fn split_port(text: &str) -> (&str, Option<&str>) {
+pub(super) fn split_port(text: &str) -> (&str, Option<&str>) {
     match text.rsplit_once(':') {
         Some((host, _)) if host.contains(':') && !host.ends_with(']') => (text, None),
         Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
@@ -185,6 +195,24 @@ fn admit_sni(text: &str) -> Result<(), Invalid> {
             Err(Invalid::new("must not have a port"))
         }
         Ok(_) => check_length(text),
+        Err(_) => Err(Invalid(format!("invalid value: {text}"))),
+    }
+}
+
+fn admit_upstream(text: &str) -> Result<(), Invalid> {
+    let refuse = |why| Err(Invalid(format!("Invalid name ('{text}'); {why}")));
+    match parse(text) {
+        Ok(Parsed { is_ip: true, .. }) => refuse("no ip addresses allowed"),
+        Ok(Parsed { port: Some(_), .. }) | Err(Refusal::Port) => refuse("no port allowed"),
+        Ok(_) => check_length(text),
+        Err(_) => refuse("must be a valid hostname"),
+    }
+}
+
+fn admit_with_port(text: &str) -> Result<(), Invalid> {
+    match parse(text) {
+        Ok(_) => check_length(split_port(text).0),
+        Err(Refusal::Port) => Err(Invalid::new("invalid port number")),
         Err(_) => Err(Invalid(format!("invalid value: {text}"))),
     }
 }

@@ -44,6 +44,9 @@ impl Typed for Millis {
 pub struct Decimal(f64);
 
 impl Decimal {
+    /// Nothing.
+    pub const ZERO: Decimal = Decimal(0.0);
+
     /// The number, if it is finite.
     pub fn new(number: f64) -> Option<Self> {
         number.is_finite().then_some(Self(number))

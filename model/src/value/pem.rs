@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer as _;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::schema::Invalid;
 
@@ -19,6 +20,11 @@ text! {
 secret! {
     /// A private key in PEM, without a passphrase.
     KeyPem, admit_key
+}
+
+text! {
+    /// A public key in PEM.
+    PublicKeyPem, admit_public_key
 }
 
 /// What a CA certificate is asked.
@@ -80,6 +86,25 @@ fn admit_certificate(text: &str) -> Result<(), Invalid> {
         }
     }
     if found { Ok(()) } else { refuse("no PEM block of type CERTIFICATE") }
+}
+
+fn admit_public_key(text: &str) -> Result<(), Invalid> {
+    let refuse = |why: &str| Err(Invalid(format!("invalid key: {why}")));
+    match (blocks(text).next(), blocks(text).nth(1)) {
+        (None, _) => refuse("no PEM block of type PUBLIC KEY"),
+        (Some(Err(error)), _) => refuse(&error),
+        (Some(_), Some(_)) => refuse("more than one PEM block"),
+        (Some(Ok(key)), None) if key.label == "PUBLIC KEY" => {
+            match SubjectPublicKeyInfo::from_der(&key.contents) {
+                Ok(([], _)) => Ok(()),
+                Ok(_) => refuse("there is something behind its end"),
+                Err(error) => refuse(&error.to_string()),
+            }
+        }
+        // PKCS #1, which the engine reads.
+        (Some(Ok(key)), None) if key.label == "RSA PUBLIC KEY" => Ok(()),
+        (Some(Ok(key)), None) => refuse(&format!("found a block of type {}", key.label)),
+    }
 }
 
 fn admit_key(text: &str) -> Result<(), Invalid> {

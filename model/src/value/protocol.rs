@@ -1,46 +1,4 @@
-//! Protocols and their groups; the other closed sets of words.
-
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
-use crate::schema::{Kind, Literal, Rule, Typed};
-
-/// Declares an enum whose variants are words on the wire.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$variant_doc])* #[serde(rename = $word)] $variant),*
-        }
-
-        impl $name {
-            /// Every one there is, in the order messages list them.
-            pub const ALL: &'static [$name] = &[$($name::$variant),*];
-
-            /// The word for it.
-            pub const fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $word),* }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl Typed for $name {
-            const KIND: Kind = Kind::String;
-            const RULES: &'static [Rule] = &[Rule::OneOf(&[$(Literal::Text($word)),*])];
-
-            fn text(&self) -> Option<&str> {
-                Some(self.as_str())
-            }
-        }
-    };
-}
+//! Protocols and their groups; how they carry paths and requests.
 
 words! {
     /// What a route accepts and how a service is spoken to.

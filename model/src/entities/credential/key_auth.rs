@@ -1,0 +1,32 @@
+//! A key that stands for its consumer.
+
+use crate::entities::Consumer;
+use crate::schema::Record;
+use crate::value::{Reference, Tags, Timestamp};
+use crate::{Entity, Id};
+
+/// A key that stands for its consumer.
+#[derive(Clone, Debug, PartialEq, Record)]
+#[record(name = "keyauth_credentials")]
+pub struct KeyAuth {
+    /// Identifies the credential.
+    #[field(auto)]
+    pub id: Id<KeyAuth>,
+    /// When it was created, in seconds since 1970.
+    #[field(auto)]
+    pub created_at: Timestamp,
+    /// Whom it stands for.
+    #[field(on_delete = "cascade")]
+    pub consumer: Reference<Consumer>,
+    /// The key; made up where none is given.
+    #[field(auto, unique, len_max = 2048)]
+    pub key: String,
+    /// Labels to list credentials by.
+    pub tags: Option<Tags>,
+}
+
+impl Entity for KeyAuth {
+    const ENDPOINT_KEY: Option<&'static str> = Some("key");
+    const PATH: &'static str = "key-auths";
+    const NESTED: &'static str = "key-auth";
+}
