@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boring::error::ErrorStack;
+use http::HeaderValue;
 use model::Flavor;
 use model::delta::Touched;
 use model::judge::Judge;
@@ -76,6 +77,8 @@ pub struct Options {
     pub server_tokens: bool,
     /// Whether responses say `X-Kong-Admin-Latency` (`latency_tokens` of `headers`).
     pub latency_tokens: bool,
+    /// The origins that browsers may use the API from (`admin_gui_url`); none for all.
+    pub gui_origins: Vec<String>,
     /// Called once per request, after it was answered.
     pub access_log: Option<AccessLog>,
     /// What time it is.
@@ -108,6 +111,7 @@ impl Options {
             max_body: Some(10 << 20),
             server_tokens: true,
             latency_tokens: true,
+            gui_origins: Vec::new(),
             access_log: None,
             clock: Clock::default(),
         }
@@ -185,6 +189,11 @@ impl Server {
             traffic: api.traffic(),
             server: options.server_tokens.then(serve::server),
             latency_tokens: options.latency_tokens,
+            origins: options
+                .gui_origins
+                .iter()
+                .filter_map(|origin| HeaderValue::from_str(origin).ok())
+                .collect(),
             access_log: options.access_log,
         };
         let listening = Listening::start(options.listeners, front).map_err(StartError::Listen)?;

@@ -95,8 +95,14 @@ pub(crate) struct Traffic {
 /// It goes on until what is returned is dropped. Must be called within a tokio runtime.
 pub fn serve(listeners: Vec<std::net::TcpListener>, router: Router) -> io::Result<Serving> {
     let traffic = Arc::default();
-    let front =
-        Front { router, traffic, server: Some(server()), latency_tokens: false, access_log: None };
+    let front = Front {
+        router,
+        traffic,
+        server: Some(server()),
+        latency_tokens: false,
+        origins: Vec::new(),
+        access_log: None,
+    };
     Listening::start(listeners, front).map(Serving)
 }
 
@@ -111,6 +117,8 @@ pub(crate) struct Front {
     /// What responses call this server, if anything.
     pub(crate) server: Option<HeaderValue>,
     pub(crate) latency_tokens: bool,
+    /// Those that browsers may have pages from that ask; none for all.
+    pub(crate) origins: Vec<HeaderValue>,
     pub(crate) access_log: Option<AccessLog>,
 }
 
@@ -305,7 +313,7 @@ impl Front {
 
     /// The headers that every response has.
     fn sign(&self, headers: &mut HeaderMap, asked: &Asked, took: Duration) {
-        let origin = asked.origin.clone().unwrap_or(HeaderValue::from_static("*"));
+        let origin = self.origin_for(asked.origin.as_ref());
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         if let Some(server) = &self.server {
@@ -313,6 +321,17 @@ impl Front {
         }
         if self.latency_tokens {
             headers.insert(ADMIN_LATENCY, (took.as_millis() as u64).into());
+        }
+    }
+
+    /// The origin that may read the answer: the one that asks if it is one of ours, else the first of
+    /// ours; anyone, where we have none.
+    fn origin_for(&self, asked: Option<&HeaderValue>) -> HeaderValue {
+        match (asked, self.origins.first()) {
+            (Some(asked), None) => asked.clone(),
+            (None, None) => HeaderValue::from_static("*"),
+            (Some(asked), _) if self.origins.contains(asked) => asked.clone(),
+            (_, Some(first)) => first.clone(),
         }
     }
 

@@ -195,6 +195,7 @@ async fn carried(io: tokio::io::DuplexStream, router: Router) -> Duration {
         traffic: Arc::default(),
         server: None,
         latency_tokens: false,
+        origins: Vec::new(),
         access_log: None,
     };
     let stop = watch::Sender::new(false);
