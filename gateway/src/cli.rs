@@ -11,6 +11,7 @@ mod explain;
 mod files;
 mod hybrid;
 mod start;
+mod vault;
 
 use std::env;
 use std::path::PathBuf;
@@ -70,6 +71,8 @@ enum Command {
     Version(VersionArgs),
     /// Make what the planes of a cluster need
     Hybrid(hybrid::HybridArgs),
+    /// Look secrets up that the configuration refers to
+    Vault(vault::VaultArgs),
 }
 
 /// Which node a command is about.
@@ -208,6 +211,7 @@ impl Command {
             Self::Explain(args) => return explain::explain(&args, console),
             Self::Version(args) => files::version(&args, console)?,
             Self::Hybrid(args) => hybrid::execute(&args, console)?,
+            Self::Vault(args) => vault::execute(&args, console)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -248,12 +252,15 @@ fn usage(error: &clap::Error, name: Name) -> ExitCode {
     }
 }
 
+/// Commands that have commands.
+const GROUPS: [&str; 2] = ["hybrid", "vault"];
+
 fn complaint(error: &clap::Error) -> String {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
         let text = error.to_string();
         return text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
     };
-    let group = env::args().nth(1).filter(|group| group == "hybrid");
+    let group = env::args().nth(1).filter(|group| GROUPS.contains(&group.as_str()));
     let group = group.map(|group| format!(" for {group}")).unwrap_or_default();
     format!("No such command{group}: {word}\n\nFor more information, try '--help'.")
 }

@@ -1,6 +1,7 @@
 //! Settings as an operator writes them, and the options or the mistakes that come of them.
 
 mod roles;
+mod secrets;
 mod proxy;
 mod pair;
 mod database;
@@ -61,7 +62,8 @@ fn directory(said: &str) -> String {
 /// The names of the properties that such a node reads.
 fn asked(lines: &str, mode: Mode) -> BTreeSet<&'static str> {
     with(lines, |settings| {
-        let mut reader = Reader::new(settings);
+        let secrets = Secrets::of(settings);
+        let mut reader = Reader::new(settings, &secrets);
         assert!(reader.options(mode, Purpose::Look).is_some());
         reader.asked()
     })

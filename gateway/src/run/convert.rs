@@ -43,6 +43,7 @@ pub(super) fn admin(
         max_body: admin.max_body,
         server_tokens: admin.headers.contains(&Header::Server),
         latency_tokens: admin.headers.contains(&Header::AdminLatency),
+        gui_origins: admin.gui_origins.clone(),
         access_log: telemetry.admin_access().is_open().then(|| Box::new(log) as _),
         flavor: options.routing.router_flavor,
         ..admin::Options::new(storage, engine::judge(options.routing))

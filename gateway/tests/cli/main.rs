@@ -14,3 +14,4 @@ mod check;
 mod process;
 mod reload;
 mod packaged;
+mod vault;
