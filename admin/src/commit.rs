@@ -143,6 +143,29 @@ impl Committer {
         self.change(author, change, told).await
     }
 
+    /// Has a document laid over the newest configuration, in the way that `lay` says: all of it, or
+    /// nothing.
+    pub(crate) async fn lay(
+        &self,
+        author: Author,
+        document: Document,
+        lay: impl FnOnce(&mut Config, &Config) -> Result<(), Vec<Problem>> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let (tell, told) = oneshot::channel();
+        let change = Box::new(move |config: &mut Config, _| {
+            let laid = lay(config, &document.config);
+            Decided {
+                accepted: laid.is_ok(),
+                is_about_one: false,
+                answer: Box::new(move |objection| {
+                    let objection = laid.err().map(Refusal::Unservable).or(objection);
+                    let _ = tell.send(unless(objection, document).map(drop)); // nobody may be waiting
+                }),
+            }
+        });
+        self.change(author, change, told).await
+    }
+
     async fn change<T>(
         &self,
         author: Author,

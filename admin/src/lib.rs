@@ -6,6 +6,7 @@
 mod serve; // connections, and what every response says
 mod api; // every URL of the Admin API
 mod write; // one write: parse, check, refer
+mod import; // the configuration as a file, without a server
 mod commit; // the one that writes
 mod store; // the database
 mod signing; // the key that signs revisions
@@ -39,6 +40,7 @@ use store::{Keep, Store};
 
 pub use api::{BeginError, Beginning};
 pub use clock::Clock;
+pub use import::{FileError, Imported, export, import};
 pub use serve::{Access, AccessLog, Serving, serve};
 pub use store::{OpenError, StoreError};
 

@@ -313,14 +313,35 @@ async fn write(
     step: &Delta,
     config: &Config,
 ) -> Result<(), StoreError> {
-    // What goes may have the name of what comes.
-    let (puts, deletes): (Vec<_>, Vec<_>) =
-        step.changes.iter().partition(|change| change.bytes.is_some());
-    for change in deletes.into_iter().chain(puts) {
-        let found = statements.iter().find(|(kind, _)| change.kind == (*kind).into());
-        let Some((kind, statements)) = found else { continue };
-        write_row(db, *kind, statements, change, config).await?;
+    // What goes may have the name of what comes, and what changes that of another that does.
+    let goes = |change: &&delta::Change| change.bytes.is_none() || step.changes.len() > 1;
+    for change in step.changes.iter().filter(goes) {
+        if let Some((_, statements)) = of_kind(statements, change) {
+            delete_row(db, statements, change.id).await?;
+        }
     }
+    for change in step.changes.iter().filter(|change| change.bytes.is_some()) {
+        if let Some((kind, statements)) = of_kind(statements, change) {
+            write_row(db, *kind, statements, change, config).await?;
+        }
+    }
+    Ok(())
+}
+
+fn of_kind<'a>(
+    statements: &'a [(EntityKind, Statements)],
+    change: &delta::Change,
+) -> Option<&'a (EntityKind, Statements)> {
+    statements.iter().find(|(kind, _)| change.kind == (*kind).into())
+}
+
+async fn delete_row(
+    db: &mut SqliteConnection,
+    statements: &Statements,
+    id: Uuid,
+) -> Result<(), StoreError> {
+    let delete = sqlx::query(AssertSqlSafe(Arc::clone(&statements.delete)));
+    delete.bind(&id.as_bytes()[..]).execute(db).await?;
     Ok(())
 }
 
@@ -333,11 +354,7 @@ async fn write_row(
 ) -> Result<(), StoreError> {
     let id = &change.id.as_bytes()[..];
     let cells = statements.cells(config, kind, change.id);
-    let (Some(bytes), Some(cells)) = (&change.bytes, cells) else {
-        let delete = sqlx::query(AssertSqlSafe(Arc::clone(&statements.delete)));
-        delete.bind(id).execute(db).await?;
-        return Ok(());
-    };
+    let (Some(bytes), Some(cells)) = (&change.bytes, cells) else { return Ok(()) };
     let mut put = sqlx::query(AssertSqlSafe(Arc::clone(&statements.put))).bind(id);
     for cell in cells {
         put = match cell {

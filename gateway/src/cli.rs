@@ -4,6 +4,7 @@
 //! as they are; called by the name `kong`, the messages say Kong too. Whatever goes wrong ends as
 //! `Error: …` on stderr and exit code 1.
 
+mod config;
 mod console;
 mod control;
 mod drain;
@@ -69,6 +70,8 @@ enum Command {
     Explain(Box<explain::ExplainArgs>),
     /// Print the version
     Version(VersionArgs),
+    /// Use files with the whole configuration
+    Config(config::ConfigArgs),
     /// Make what the planes of a cluster need
     Hybrid(hybrid::HybridArgs),
     /// Look secrets up that the configuration refers to
@@ -210,6 +213,7 @@ impl Command {
             Self::Check(args) => files::check(&args, console)?,
             Self::Explain(args) => return explain::explain(&args, console),
             Self::Version(args) => files::version(&args, console)?,
+            Self::Config(args) => config::execute(&args, console)?,
             Self::Hybrid(args) => hybrid::execute(&args, console)?,
             Self::Vault(args) => vault::execute(&args, console)?,
         }
@@ -253,7 +257,7 @@ fn usage(error: &clap::Error, name: Name) -> ExitCode {
 }
 
 /// Commands that have commands.
-const GROUPS: [&str; 2] = ["hybrid", "vault"];
+const GROUPS: [&str; 3] = ["config", "hybrid", "vault"];
 
 fn complaint(error: &clap::Error) -> String {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {

@@ -18,6 +18,7 @@ use crate::options::{Admin, ClusterClient, Database, Declarative, Options, Role}
 use crate::status;
 use crate::telemetry::Telemetry;
 use bind::Binder;
+pub use convert::database;
 use node::{ControlPlane, DataPlane, Traditional};
 use signals::Stop;
 pub use signals::{Signals, Starting};

@@ -50,6 +50,23 @@ pub(super) fn admin(
     }
 }
 
+/// The database of a node, if it has one, to be used with no server around it.
+pub fn database(options: &Options) -> Option<admin::Options> {
+    let (Role::Traditional { admin, .. } | Role::ControlPlane { admin, .. }) = &options.role else {
+        return None;
+    };
+    let storage = match &admin.database {
+        Database::Sqlite(file) => admin::Storage::Sqlite(file.clone()),
+        Database::Off(_) => return None,
+    };
+    Some(admin::Options {
+        flavor: options.routing.router_flavor,
+        revision_log_keep: admin.revisions_kept,
+        audit_keep: admin.audit_kept,
+        ..admin::Options::new(storage, engine::judge(options.routing))
+    })
+}
+
 /// The line nginx calls `combined`.
 fn access_line(request: &admin::Access<'_>) -> String {
     let admin::Access { peer, method, target, version, status, bytes, user_agent, .. } = request;

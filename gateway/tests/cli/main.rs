@@ -15,3 +15,4 @@ mod process;
 mod reload;
 mod packaged;
 mod vault;
+mod config;
