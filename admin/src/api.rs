@@ -10,6 +10,7 @@ mod crud; // list, get, create, replace, merge, delete
 mod nested; // the same below a parent
 mod documents; // the whole configuration at once
 mod extra; // what is not CRUD
+mod openapi; // all of it, as machines read it
 mod problem; // what goes wrong → status and body
 
 use std::marker::PhantomData;
@@ -59,6 +60,10 @@ pub(crate) struct Api {
     traffic: Arc<Traffic>,
     /// Every path, its parameters in braces.
     endpoints: OnceLock<Vec<String>>,
+    /// The same, with their methods.
+    places: OnceLock<Vec<openapi::Place>>,
+    /// What `/openapi.json` says of them.
+    description: OnceLock<Value>,
 }
 
 /// What this control plane says of itself.
@@ -92,6 +97,8 @@ impl Api {
             vitals: RwLock::new(Arc::new(NoVitals)),
             traffic: Arc::default(),
             endpoints: OnceLock::new(),
+            places: OnceLock::new(),
+            description: OnceLock::new(),
         }
     }
 
@@ -143,6 +150,7 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     map.at("/config", COLLECTION, get(documents::show).post(documents::load));
     map.at("/debug/route", SUBMIT, post(debug::route));
     map.at("/endpoints", READ, get(info::endpoints));
+    map.at("/openapi.json", READ, get(openapi::show));
     map.at("/clustering/data-planes", READ, get(nodes::data_planes));
     map.at("/clustering/status", READ, get(nodes::status));
     map.at("/schemas/{name}", READ, get(schemas::describe));
@@ -164,6 +172,7 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
         }
         kind.visit(Families(&mut map));
     }
+    let _ = api.places.set(map.places); // once per Api
     let mut endpoints = map.endpoints;
     endpoints.sort();
     let _ = api.endpoints.set(endpoints); // once per Api
@@ -253,6 +262,7 @@ impl<E: Entity> Visit for Family<'_, E> {
 struct Map {
     router: Router<Arc<Api>>,
     endpoints: Vec<String>,
+    places: Vec<openapi::Place>,
 }
 
 impl Map {
@@ -270,6 +280,7 @@ impl Map {
             .fallback(move || async move { Problem::NotAllowed(allow) });
         self.router = std::mem::take(&mut self.router).route(path, handlers);
         self.endpoints.push(path.to_owned());
+        self.places.push((path.to_owned(), allow));
     }
 }
 
