@@ -113,9 +113,10 @@ fn import(file: &Path, options: &Options, console: &Console) -> anyhow::Result<(
     )?;
     let (document, read_at) = parse(file, options)?;
     console.say("parse successful, beginning import");
-    // A node that runs is the only one that writes: what another wrote, it would not know of.
+    // Whoever has a file for itself is the only one that writes: what another wrote, it would not know of.
     let prefix = Prefix::enter(&options.prefix)?;
-    let _lock = prefix.lock().map_err(while_running)?;
+    let is_file = matches!(database.storage, admin::Storage::Sqlite(_));
+    let _lock = is_file.then(|| prefix.lock().map_err(while_running)).transpose()?;
     tell_log();
     let who = format!("{}, by the command line", user());
     let imported = runtime()?.block_on(admin::import(&database, document, read_at, &who));
