@@ -89,6 +89,17 @@ struct Place {
     prefix: Option<PathBuf>,
 }
 
+/// The same for commands that have commands, before or behind whose names it may stand, as in Kong.
+#[derive(Debug, Args)]
+struct GroupPlace {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE", global = true)]
+    conf: Option<PathBuf>,
+    /// Prefix directory, over what the configuration says
+    #[arg(short, long, value_name = "DIR", global = true)]
+    prefix: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 struct StartArgs {
     #[command(flatten)]
@@ -224,6 +235,12 @@ impl Command {
 impl Place {
     fn sources(&self) -> Sources {
         Sources::of_process(self.conf.clone(), self.prefix.as_deref())
+    }
+}
+
+impl GroupPlace {
+    fn place(&self) -> Place {
+        Place { conf: self.conf.clone(), prefix: self.prefix.clone() }
     }
 }
 

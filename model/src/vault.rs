@@ -179,7 +179,20 @@ fn cut(text: &str, at: char) -> (&str, Option<&str>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_odd(inside in "\\PC{0,30}|[a-z/%?#&=0-9]{0,30}") {
+            let text = format!("{{vault://{inside}}}");
+            if let Ok(reference) = text.parse::<Reference>() {
+                prop_assert!(!reference.vault.is_empty());
+                let _ = (reference.variable("x"), reference.resolve(&Echo));
+            }
+        }
+    }
 
     /// Has one secret under every name: the name in brackets, unless it is JSON.
     struct Echo;

@@ -16,9 +16,9 @@ use model::value::Timestamp;
 use tokio::runtime::{self, Runtime};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::Place;
 use super::console::Console;
 use super::control::settings_of_node;
+use super::{GroupPlace, Place};
 use crate::bounded;
 use crate::options::{Mode, Options};
 use crate::prefix::{Prefix, PrefixError};
@@ -34,6 +34,8 @@ const EXAMPLE: &str = include_str!("config/example.yml");
 pub(super) struct ConfigArgs {
     #[command(subcommand)]
     command: ConfigCommand,
+    #[command(flatten)]
+    place: GroupPlace,
 }
 
 #[derive(Debug, Subcommand)]
@@ -42,49 +44,40 @@ enum ConfigCommand {
     Init {
         /// Where to write it [default: ./kong.yml]
         file: Option<PathBuf>,
-        #[command(flatten)]
-        place: Place,
     },
     /// Say what is wrong with a file
     Parse {
         /// The file
         file: PathBuf,
-        #[command(flatten)]
-        place: Place,
     },
     /// Lay a file over what is in the database: all of it or, if something is wrong, nothing
     #[command(name = "db_import", alias = "db-import")]
     DbImport {
         /// The file
         file: PathBuf,
-        #[command(flatten)]
-        place: Place,
     },
     /// Write what is in the database to a file, which only its owner may read
     #[command(name = "db_export", alias = "db-export")]
     DbExport {
         /// Where to write it [default: ./kong.yml]
         file: Option<PathBuf>,
-        #[command(flatten)]
-        place: Place,
     },
 }
 
 pub(super) fn execute(args: &ConfigArgs, console: &Console) -> anyhow::Result<()> {
+    let place = &args.place.place();
     let or_default = |file: &Option<PathBuf>| file.clone().unwrap_or_else(|| DEFAULT_FILE.into());
     match &args.command {
-        ConfigCommand::Init { file, .. } => create(&or_default(file), EXAMPLE, 0o644),
-        ConfigCommand::Parse { file, place } => {
+        ConfigCommand::Init { file } => create(&or_default(file), EXAMPLE, 0o644),
+        ConfigCommand::Parse { file } => {
             let options = options(place, console)?;
             let (document, _) = parse(file, &options)?;
             document.judged(&*engine::judge(options.routing)).map_err(failed_parsing)?;
             console.say("parse successful");
             Ok(())
         }
-        ConfigCommand::DbImport { file, place } => import(file, &options(place, console)?, console),
-        ConfigCommand::DbExport { file, place } => {
-            export(&or_default(file), &options(place, console)?)
-        }
+        ConfigCommand::DbImport { file } => import(file, &options(place, console)?, console),
+        ConfigCommand::DbExport { file } => export(&or_default(file), &options(place, console)?),
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use model::vault::Reference;
 
-use super::Place;
+use super::GroupPlace;
 use super::console::Console;
 use crate::options;
 
@@ -13,6 +13,8 @@ use crate::options;
 pub(super) struct VaultArgs {
     #[command(subcommand)]
     command: VaultCommand,
+    #[command(flatten)]
+    place: GroupPlace,
 }
 
 #[derive(Debug, Subcommand)]
@@ -26,19 +28,17 @@ Examples:
         /// `{vault://<vault>/<resource>[/<key>]}`, or what stands behind `vault://` in it
         #[arg(value_name = "REFERENCE")]
         reference: String,
-        #[command(flatten)]
-        place: Place,
     },
 }
 
 pub(super) fn execute(args: &VaultArgs, console: &Console) -> anyhow::Result<()> {
-    let VaultCommand::Get { reference, place } = &args.command;
+    let VaultCommand::Get { reference } = &args.command;
     let whole = match Reference::is_meant(reference) {
         true => reference.clone(),
         false => format!("{{vault://{reference}}}"),
     };
     let parsed: Reference = whole.parse().with_context(|| whole.clone())?;
-    let settings = console.settle(&place.sources())?;
+    let settings = console.settle(&args.place.place().sources())?;
     let secret = parsed.resolve(&options::vaults_of(&settings)).with_context(|| whole)?;
     console.say(secret);
     Ok(())

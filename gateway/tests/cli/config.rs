@@ -11,6 +11,8 @@ fn an_example_is_written_once_and_can_be_read() {
     let file = node.at("kong.yml");
     assert_eq!(gateway(&["config", "init", &file]).well(), "");
     assert_eq!(node.run(&["config", "parse", &file]).well(), "parse successful\n");
+    let conf = node.at("g.conf");
+    assert_eq!(gateway(&["config", "-c", &conf, "parse", &file]).well(), "parse successful\n");
     let error = gateway(&["config", "init", &file]).badly();
     assert!(error.starts_with(&format!("Error: {file} already exists.\nWill not overwrite it.")));
     // What it shows is a configuration, too.
