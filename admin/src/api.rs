@@ -11,6 +11,7 @@ mod nested; // the same below a parent
 mod documents; // the whole configuration at once
 mod extra; // what is not CRUD
 mod log_level; // how much the node says
+mod openapi; // all of it, as machines read it
 mod problem; // what goes wrong → status and body
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -70,6 +71,10 @@ pub(crate) struct Api {
     traffic: Arc<Traffic>,
     /// Every path, its parameters in braces.
     endpoints: OnceLock<Vec<String>>,
+    /// The same, with their methods.
+    places: OnceLock<Vec<openapi::Place>>,
+    /// What `/openapi.json` says of them.
+    description: OnceLock<Value>,
 }
 
 /// What this control plane says of itself.
@@ -109,6 +114,8 @@ impl Api {
             vitals: RwLock::new(Arc::new(NoVitals)),
             traffic: Arc::default(),
             endpoints: OnceLock::new(),
+            places: OnceLock::new(),
+            description: OnceLock::new(),
         }
     }
 
@@ -171,6 +178,7 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     map.at("/audit/revisions/{revision}", READ, get(audit::show));
     map.at("/audit/revisions/{revision}/restore", SUBMIT, post(audit::restore));
     map.at("/endpoints", READ, get(info::endpoints));
+    map.at("/openapi.json", READ, get(openapi::show));
     map.at("/clustering/data-planes", READ, get(nodes::data_planes));
     map.at("/clustering/status", READ, get(nodes::status));
     map.at("/timers", READ, get(absent::timers));
@@ -207,6 +215,7 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
         }
         kind.visit(Families(&mut map));
     }
+    let _ = api.places.set(map.places); // once per Api
     let mut endpoints = map.endpoints;
     endpoints.sort();
     let _ = api.endpoints.set(endpoints); // once per Api
@@ -340,6 +349,7 @@ impl Visit for Parent<'_> {
 struct Map {
     router: Router<Arc<Api>>,
     endpoints: Vec<String>,
+    places: Vec<openapi::Place>,
 }
 
 impl Map {
@@ -378,6 +388,7 @@ impl Map {
             .fallback(move || async move { Problem::NotAllowed(allow) });
         self.router = std::mem::take(&mut self.router).route(path, handlers);
         self.endpoints.push(path.to_owned());
+        self.places.push((path.to_owned(), allow));
     }
 }
 

@@ -181,6 +181,32 @@ impl Committer {
         self.change(author, change, told).await
     }
 
+    /// Has a document laid over the newest configuration, in the way that `lay` says: all of it, or
+    /// nothing.
+    pub(crate) async fn lay(
+        &self,
+        author: Author,
+        document: Document,
+        lay: impl FnOnce(&mut Config, &Config) -> Result<(), Vec<Problem>> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let (tell, told) = oneshot::channel();
+        let what = Arc::clone(&author.what);
+        let change = Box::new(move |config: &mut Config, _| {
+            let laid = guarded(&what, || lay(config, &document.config));
+            Decided {
+                accepted: matches!(laid, Ok(Ok(()))),
+                is_about_one: false,
+                answer: Box::new(move |fate| {
+                    let object = |problems| Failure::Refused(Refusal::Unservable(problems));
+                    let laid = laid.and_then(|laid| laid.map_err(object));
+                    let fate = laid.and(fate);
+                    let _ = tell.send(became(fate, document).map(drop)); // nobody may be waiting
+                }),
+            }
+        });
+        self.change(author, change, told).await
+    }
+
     /// Has something read of what is kept.
     pub(crate) async fn look<T: Send + 'static>(
         &self,

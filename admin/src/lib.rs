@@ -7,6 +7,7 @@ mod serve; // connections, and what every response says
 mod guard; // who may ask for what
 mod api; // every URL of the Admin API
 mod write; // one write: parse, check, refer
+mod import; // the configuration as a file, without a server
 mod commit; // the one that writes
 mod store; // the database
 mod signing; // the key that signs revisions
@@ -42,6 +43,7 @@ use store::{Keep, Place, Store, Tail};
 pub use api::{BeginError, Beginning, LevelChange, LogLevel};
 pub use clock::Clock;
 pub use guard::{NewToken, NewTokenError, Role, Rules, TokenMistake, Tokens};
+pub use import::{FileError, Imported, export, import};
 pub use serve::{
     Access, AccessLog, Certificates, Clients, Listener, Origins, ServeError, Serving, Tls,
     TlsError, TlsVersion, serve,

@@ -6,17 +6,19 @@ mod support;
 
 use std::sync::Arc;
 
+use admin::Options;
 use axum::body::Body;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use model::entity::foreign_keys;
-use model::judge::Judge;
+use model::judge::{Judge, Lenient};
 use model::schema::Kind;
 use model::vitals::{NodeReport, NodeStatus, Problem, SyncStatus, Vitals};
 use model::{Config, EntityKind, RevisionId};
 use serde_json::{Value, json};
 use support::pem::{Pair, authority, pair};
 use support::{Plane, options, read};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -246,6 +248,25 @@ async fn every_response_says_who_answers() {
     }
     let response = plane.request("GET", "/").send().await.unwrap();
     assert_eq!(response.headers()["access-control-allow-origin"], "*");
+}
+
+#[tokio::test]
+async fn a_browser_with_another_page_than_ours_is_told_so() {
+    let dir = Arc::new(TempDir::new().unwrap());
+    let origins = admin::Origins::of(["https://gui.test", "http://gui.test:8002"]).unwrap();
+    let options = Options { origins, ..options(&dir, Arc::new(Lenient)) };
+    let plane = Plane::start_with(dir, options).await;
+    for (origin, allowed) in [
+        (Some("http://gui.test:8002"), "http://gui.test:8002"),
+        (Some("https://gui.test"), "https://gui.test"),
+        (Some("http://evil.test"), "https://gui.test"),
+        (None, "https://gui.test"),
+    ] {
+        let request = plane.request("GET", "/services");
+        let request = origin.into_iter().fold(request, |request, o| request.header("Origin", o));
+        let response = request.send().await.unwrap();
+        assert_eq!(response.headers()["access-control-allow-origin"], allowed, "{origin:?}");
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! `Error: …` on stderr and exit code 1.
 
 mod admin;
+mod config;
 mod console;
 mod control;
 mod drain;
@@ -13,6 +14,7 @@ mod files;
 mod hybrid;
 mod migrations;
 mod start;
+mod vault;
 
 use std::env;
 use std::path::PathBuf;
@@ -71,12 +73,16 @@ enum Command {
     Explain(Box<explain::ExplainArgs>),
     /// Print the version
     Version(VersionArgs),
+    /// Use files with the whole configuration
+    Config(config::ConfigArgs),
     /// Make what the planes of a cluster need
     Hybrid(hybrid::HybridArgs),
     /// Look after the tables of a shared database
     Migrations(migrations::MigrationsArgs),
     /// Make what clients of the Admin API need
     Admin(admin::AdminArgs),
+    /// Look secrets up that the configuration refers to
+    Vault(vault::VaultArgs),
 }
 
 /// Which node a command is about.
@@ -87,6 +93,17 @@ struct Place {
     conf: Option<PathBuf>,
     /// Prefix directory, over what the configuration says
     #[arg(short, long, value_name = "DIR")]
+    prefix: Option<PathBuf>,
+}
+
+/// The same for commands that have commands, before or behind whose names it may stand, as in Kong.
+#[derive(Debug, Args)]
+struct GroupPlace {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE", global = true)]
+    conf: Option<PathBuf>,
+    /// Prefix directory, over what the configuration says
+    #[arg(short, long, value_name = "DIR", global = true)]
     prefix: Option<PathBuf>,
 }
 
@@ -214,9 +231,11 @@ impl Command {
             Self::Check(args) => files::check(&args, console)?,
             Self::Explain(args) => return explain::explain(&args, console),
             Self::Version(args) => files::version(&args, console)?,
+            Self::Config(args) => config::execute(&args, console)?,
             Self::Hybrid(args) => hybrid::execute(&args, console)?,
             Self::Migrations(args) => return migrations::execute(&args, console),
             Self::Admin(args) => admin::execute(&args, console)?,
+            Self::Vault(args) => vault::execute(&args, console)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -225,6 +244,12 @@ impl Command {
 impl Place {
     fn sources(&self) -> Sources {
         Sources::of_process(self.conf.clone(), self.prefix.as_deref())
+    }
+}
+
+impl GroupPlace {
+    fn place(&self) -> Place {
+        Place { conf: self.conf.clone(), prefix: self.prefix.clone() }
     }
 }
 
@@ -264,13 +289,15 @@ fn usage(error: &clap::Error, name: Name) -> ExitCode {
     }
 }
 
+/// Commands that have commands.
+const GROUPS: [&str; 5] = ["admin", "config", "hybrid", "migrations", "vault"];
+
 fn complaint(error: &clap::Error) -> String {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
         let text = error.to_string();
         return text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
     };
-    let groups = ["hybrid", "migrations", "admin"];
-    let group = env::args().nth(1).filter(|group| groups.contains(&group.as_str()));
+    let group = env::args().nth(1).filter(|group| GROUPS.contains(&group.as_str()));
     let group = group.map(|group| format!(" for {group}")).unwrap_or_default();
     format!("No such command{group}: {word}\n\nFor more information, try '--help'.")
 }

@@ -16,6 +16,7 @@ use std::{env, io};
 use saved::Saved;
 
 use crate::bounded;
+use crate::vault::Environment;
 
 /// Where a configuration file is looked for when `-c` names none; the first that exists counts.
 pub const SEARCH: [&str; 3] =
@@ -60,6 +61,8 @@ pub struct Sources {
     pub variables: Vec<(String, String)>,
     /// Properties set on the command line: name, value and the option's spelling.
     pub arguments: Vec<(&'static str, String, &'static str)>,
+    /// Where secrets are looked up.
+    pub environment: Environment,
     /// What the file said. A pipe says it once, and a command may ask twice.
     said: OnceCell<Layer>,
 }
@@ -76,6 +79,8 @@ pub struct Settings {
     pub warnings: Vec<String>,
     /// Lines that were not. Whatever they meant to set is not set, so nothing may start from this.
     pub bad_lines: Vec<BadLine>,
+    /// Where references to vaults lead: that of the process these settings are for.
+    pub environment: Environment,
 }
 
 /// Why settings could not be read.
@@ -128,7 +133,8 @@ impl Sources {
             .map(|p| ("prefix", whole(p).to_string_lossy().into_owned(), "--prefix"))
             .into_iter()
             .collect();
-        Self { file, variables, arguments, said: OnceCell::new() }
+        let environment = Environment::here();
+        Self { file, variables, arguments, environment, said: OnceCell::new() }
     }
 
     /// A file and nothing else, whatever the environment of the tests says.
@@ -142,7 +148,8 @@ impl Sources {
         let file = self.file.clone().or_else(found);
         let directory = env::current_dir().unwrap_or_default();
         let read = self.layer(file.as_deref())?;
-        Ok(Settings::stack(file, directory, [read, self.variables(), self.arguments()]))
+        let layers = [read, self.variables(), self.arguments()];
+        Ok(Settings::stack(file, directory, layers).looked_up_in(self.environment.clone()))
     }
 
     /// The settings a running process should change to.
@@ -154,7 +161,7 @@ impl Sources {
         let read = self.layer(now.as_deref().or(then.as_deref()))?;
         let kept = saved.layer();
         let directory = saved.directory.clone();
-        Ok(match now {
+        let settings = match now {
             Some(file) => Settings::stack(
                 Some(file),
                 directory,
@@ -163,7 +170,8 @@ impl Sources {
             None => {
                 Settings::stack(then, directory, [read, kept, self.variables(), self.arguments()])
             }
-        })
+        };
+        Ok(settings.looked_up_in(self.environment.clone()))
     }
 
     fn layer(&self, path: Option<&Path>) -> Result<Layer, ConfError> {
@@ -214,6 +222,11 @@ impl Settings {
             layer.settings.into_iter().for_each(|(name, setting)| settings.put(name, setting));
         }
         settings
+    }
+
+    /// The same, of a process with this environment.
+    pub fn looked_up_in(self, environment: Environment) -> Self {
+        Self { environment, ..self }
     }
 
     fn put(&mut self, name: String, setting: Setting) {

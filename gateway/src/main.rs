@@ -5,6 +5,7 @@
 pub mod cli; // the commands
 pub mod bounded; // files that operators name
 pub mod conf; // text by property, and where it came from
+pub mod vault; // secrets that are kept elsewhere
 pub mod properties; // every property, and what becomes of it
 pub mod options; // text → types, or every mistake
 pub mod prefix; // the directory a node lives in

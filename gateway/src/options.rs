@@ -19,6 +19,7 @@ mod places;
 mod proxy;
 mod reader;
 mod routing;
+mod secrets; // what is kept in vaults
 mod tls;
 mod upstream_tls;
 
@@ -38,16 +39,19 @@ pub use mistake::{Mistake, Mistakes};
 pub use proxy::{Forwarding, Header, Keepalive, Proxy, RealIp, Streams, UpstreamHeader, Workers};
 
 pub use reader::show;
+pub use secrets::vaults_of;
 pub use tls::{Ciphers, Tls, Version};
 pub use upstream_tls::UpstreamTls;
 
 use engine::RouterOptions;
+use http::Uri;
 use serde_json::{Map, Value};
 
-use crate::conf::Settings;
 use crate::conf::saved::Saved;
+use crate::conf::{Setting, Settings};
 use crate::properties::{self, Standing};
 use reader::Reader;
+use secrets::Secrets;
 
 /// Everything fixed at start.
 #[derive(Debug)]
@@ -169,7 +173,8 @@ pub enum Notice {
 impl Options {
     /// Reads all settings; or says everything that is wrong with them.
     pub fn read(settings: &Settings, mode: Mode) -> Result<Self, Mistakes> {
-        let mut reader = Reader::new(settings);
+        let secrets = Secrets::of(settings);
+        let mut reader = Reader::new(settings, &secrets);
         let options = reader.options(mode, Purpose::Look);
         reader.into_result(options)
     }
@@ -177,7 +182,8 @@ impl Options {
     /// The same for a process that is to start: everything there is to know before that is found out
     /// here, so that `check` can say it too.
     pub fn read_to_start(settings: &Settings, mode: Mode) -> Result<Self, Mistakes> {
-        let mut reader = Reader::new(settings);
+        let secrets = Secrets::of(settings);
+        let mut reader = Reader::new(settings, &secrets);
         let options = reader.options(mode, Purpose::Start);
         reader.into_result(options)
     }
@@ -206,8 +212,14 @@ pub enum RereadError {
 }
 
 /// The directory of the node that these settings are about, whatever else they say.
-pub fn prefix_of(settings: &Settings) -> PathBuf {
-    Reader::new(settings).prefix()
+///
+/// # Errors
+/// If that is in a vault that does not tell it.
+pub fn prefix_of(settings: &Settings) -> Result<PathBuf, Mistakes> {
+    let secrets = Secrets::of(settings);
+    let reader = Reader::new(settings, &secrets);
+    let prefix = (!secrets.lacks("prefix")).then(|| reader.prefix());
+    prefix.map_or_else(|| reader.into_result(None), Ok)
 }
 
 impl Role {
@@ -261,10 +273,16 @@ impl Display for Notice {
     }
 }
 
+/// Whether this says no more than silence would: a file with every default written out is no reason to warn.
+fn is_default(name: &str, setting: &Setting) -> bool {
+    properties::find(name).is_some_and(|property| property.default == setting.text)
+}
+
 impl Reader<'_> {
     /// Nothing only where what is missing was noted.
     fn options(&mut self, mode: Mode, purpose: Purpose) -> Option<Options> {
         self.check_every_name();
+        self.check_vaults();
         let prefix = self.prefix();
         self.tell_flavor();
         let role = self.role(&prefix);
@@ -327,16 +345,22 @@ impl Reader<'_> {
 
     /// What the table says about each property that was set.
     fn check_every_name(&mut self) {
+        let mut idle = Vec::new();
         for (name, setting) in self.settings.iter() {
             match properties::standing(name) {
                 None => self.unknown(name, setting),
+                Some(Standing::Inert(_)) if is_default(name, setting) => idle.push(name),
                 Some(Standing::Inert(why)) => {
                     self.warn(format!("{name} ({}) has no effect: {why}", setting.origin));
                 }
                 Some(Standing::Refused(why)) => self.wrong(name, why),
-                Some(Standing::Only(values, why)) => self.only(name, &setting.text, values, why),
+                Some(Standing::Only(values, why)) => self.only(name, setting, values, why),
                 Some(Standing::Effective | Standing::Mapped(_)) => {}
             }
+        }
+        if !idle.is_empty() {
+            let names = idle.join(", ");
+            self.inform(format!("set as by default, and without effect here: {names}"));
         }
         for property in properties::all() {
             self.check_kind(property);

@@ -18,6 +18,8 @@ use rustix::process::{
     Flock, FlockType, Pid, PidfdFlags, Signal, fcntl_getlk, getpid, pidfd_open, pidfd_send_signal,
 };
 
+use crate::vault::Environment;
+
 /// A node's directory.
 #[derive(Clone, Debug)]
 pub struct Prefix {
@@ -182,6 +184,11 @@ impl Running {
             Ok(()) | Err(Errno::SRCH) => Ok(()), // gone already: nobody to tell
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The environment it was started with; that of this process, if this one may not know.
+    pub fn environment(&self) -> Environment {
+        Environment::of(self.pid).unwrap_or_else(|_| Environment::here())
     }
 
     /// Waits until it has ended; false if it has not after `patience`.

@@ -19,6 +19,7 @@ use crate::options::{Admin, ClusterClient, Database, Declarative, Options, Role,
 use crate::status;
 use crate::telemetry::Telemetry;
 use bind::Binder;
+pub use convert::storage;
 use node::{ControlPlane, DataPlane, Rising, Traditional};
 use signals::Stop;
 pub use signals::{Signals, Starting};

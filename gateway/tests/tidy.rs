@@ -32,6 +32,7 @@ const MODEL_USES: &[&str] = &[
     "bytes",
     "imbl",
     "model-derive",
+    "percent-encoding",
     "rmp-serde",
     "serde",
     "serde-saphyr",

@@ -22,6 +22,7 @@ pub mod revision; // (epoch, version, hash) and a Config
 pub mod delta; // the step from one revision to another
 pub mod declarative; // a whole configuration as one document
 pub mod judge; // would the engine accept this?
+pub mod vault; // secrets that are kept elsewhere
 pub mod explain; // why a request takes the route it takes
 pub mod vitals; // how things fare: verdicts and node reports
 pub mod causes; // an error with its causes, for a log

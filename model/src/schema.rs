@@ -13,6 +13,7 @@ mod settle; // what follows from what a client said
 mod stamp; // what the server fills in: ids and timestamps
 mod shown; // what a client sees of a record
 mod describe; // what GET /schemas says
+pub mod json_schema; // the same, for machines that know no Kong
 mod typed; // which Rust types can be fields
 pub mod codec; // what the derived serde code calls
 

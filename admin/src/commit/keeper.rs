@@ -102,7 +102,7 @@ impl Keeper {
         }
     }
 
-    pub(super) async fn close(self) {
+    pub(crate) async fn close(self) {
         if let Keeper::Store(store) = self {
             store.close().await;
         }

@@ -81,6 +81,11 @@ impl Console {
         }
     }
 
+    /// What only those read who asked for more (`--v`).
+    pub(super) fn add(&self, text: impl Display) {
+        self.detail(Verbosity::Loud, text);
+    }
+
     fn detail(&self, from: Verbosity, text: impl Display) {
         if self.verbosity >= from {
             self.complain(text);

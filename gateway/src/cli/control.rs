@@ -43,6 +43,9 @@ pub(super) fn reload(args: &ReloadArgs, console: &Console) -> anyhow::Result<()>
     let sources = args.place.sources();
     let (prefix, running) = running(&sources, console)?;
     let (saved, settings) = settle_over(&prefix, &sources, console)?;
+    // The node looks its secrets up where it runs; this shell may not have them.
+    let environment = running.environment();
+    let settings = settings.looked_up_in(environment.clone());
 
     let detached = saved.as_ref().is_some_and(|saved| saved.detached);
     let mode = if detached { Mode::Detached } else { Mode::Foreground };
@@ -51,7 +54,8 @@ pub(super) fn reload(args: &ReloadArgs, console: &Console) -> anyhow::Result<()>
         next.prefix == prefix.path(),
         "the prefix of a running node can not change; restart it"
     );
-    let now = saved.as_ref().and_then(|saved| Options::read(&saved.settings(), mode).ok());
+    let now = saved.as_ref().map(|saved| saved.settings().looked_up_in(environment));
+    let now = now.and_then(|settings| Options::read(&settings, mode).ok());
     if let Some(now) = &now {
         ensure!(
             now.role.name() == next.role.name(),
@@ -99,6 +103,18 @@ pub(super) fn settle_over(
     Ok((saved, settings))
 }
 
+/// What the node in the prefix runs with, or where none does, would start with.
+pub(super) fn settings_of_node(sources: &Sources, console: &Console) -> anyhow::Result<Settings> {
+    let path = prefix_at(sources)?;
+    let Some(saved) = Saved::read(&path)? else { return console.settle(sources) };
+    let running = Prefix::existing(&path)?.running()?;
+    let settings = saved.settings();
+    Ok(match running {
+        Some(running) => settings.looked_up_in(running.environment()),
+        None => settings,
+    })
+}
+
 pub(super) fn health(place: &Place, console: &Console) -> anyhow::Result<()> {
     let prefix = Prefix::existing(&prefix_at(&place.sources())?)?;
     let state = if prefix.running()?.is_some() { "running" } else { "not running" };
@@ -115,7 +131,7 @@ pub(super) fn prefix_at(sources: &Sources) -> anyhow::Result<PathBuf> {
     {
         bail!("{at}: {what}"); // it may have been the prefix: better none than another node's
     }
-    Ok(options::prefix_of(&settings))
+    Ok(options::prefix_of(&settings)?)
 }
 
 fn running(sources: &Sources, console: &Console) -> anyhow::Result<(Prefix, Running)> {

@@ -14,18 +14,13 @@ use tokio::runtime;
 
 use super::Place;
 use super::console::Console;
-use super::control::prefix_at;
-use crate::conf::saved::Saved;
+use super::control::settings_of_node;
 use crate::options::Mode;
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) fn drain(place: &Place, console: &Console) -> anyhow::Result<()> {
-    let sources = place.sources();
-    let settings = match Saved::read(&prefix_at(&sources)?)? {
-        Some(saved) => saved.settings(),
-        None => console.settle(&sources)?,
-    };
+    let settings = settings_of_node(&place.sources(), console)?;
     let options = console.options(&settings, Mode::Foreground)?;
     let listeners = &options.status.listen;
     ensure!(!listeners.is_empty(), "no status listeners found in configuration");

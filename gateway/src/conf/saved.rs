@@ -1,7 +1,8 @@
 //! `<prefix>/.gateway_env`: what a running process was started with.
 //!
 //! `reload` and `restart` need it because the environment and the directory of the operator's shell
-//! are not those the process was started from. It may hold secrets, so only its owner reads it.
+//! are not those the process was started from. It may hold secrets, so only its owner reads it; of those in
+//! vaults it holds the references.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Layer, Origin, Setting, Settings};
 use crate::bounded;
+use crate::vault::Environment;
 
 /// The file's name, inside the prefix.
 pub const FILE_NAME: &str = ".gateway_env";
@@ -107,7 +109,8 @@ impl Saved {
         Ok(serde_json::from_slice(&bounded::read_from(from, bounded::SAVED)?)?)
     }
 
-    /// The settings themselves, as they are here: for the process to take up.
+    /// The settings themselves, as they are here: for the process to take up, in whose environment
+    /// references to vaults lead somewhere.
     pub fn settings(&self) -> Settings {
         let all = self
             .settings
@@ -115,6 +118,7 @@ impl Saved {
             .map(|(name, saved)| (name.clone(), saved.recall(saved.from.clone())))
             .collect();
         Settings::stack(self.file.clone(), self.directory.clone(), [all])
+            .looked_up_in(Environment::here())
     }
 
     /// What reading the file again does not say.

@@ -23,7 +23,8 @@ impl Reader<'_> {
         let mut shown: Map<_, _> =
             own.map(|property| (property.name.to_owned(), self.value(property))).collect();
         for (property, name) in LISTENERS {
-            let listeners = self.counting(property).map(|text| parse_listeners(property, text));
+            let told = self.counting(property).filter(|_| self.reference(property).is_none());
+            let listeners = told.map(|text| parse_listeners(property, text));
             let listeners = listeners.and_then(Result::ok).unwrap_or_default();
             shown.insert(name.to_owned(), listeners.iter().map(listener).collect());
         }
@@ -35,8 +36,13 @@ impl Reader<'_> {
 
     fn value(&self, property: &Property) -> Value {
         let Some(text) = self.counting(property.name) else { return Value::Null };
+        let (text, is_reference) = match self.reference(property.name) {
+            Some(reference) => (reference, true),
+            None => (text, false),
+        };
         match property.kind {
             _ if property.is_secret() => MASK.into(),
+            Kind::Flag | Kind::Whole | Kind::Number if is_reference => text.into(),
             Kind::Flag => matches!(text, "on" | "true").into(),
             Kind::Whole => text.parse::<u64>().map_or_else(|_| text.into(), Value::from),
             Kind::Number => text.parse::<f64>().map_or_else(|_| text.into(), number),
@@ -45,6 +51,12 @@ impl Reader<'_> {
             Kind::Pem if text.contains("-----BEGIN") => "(inline)".into(),
             _ => text.into(),
         }
+    }
+
+    /// What was said of a property, where it has references to vaults in it.
+    fn reference(&self, name: &str) -> Option<&str> {
+        let (used, setting) = self.said(name)?;
+        self.secrets.get(used).map(|_| setting.text.as_str())
     }
 }
 

@@ -12,7 +12,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::listen::parse_listeners;
+use super::secrets::Secrets;
 use super::{Listen, Mistake, Mistakes, Notice};
+use model::vault::Reference;
+
 use crate::conf::{Setting, Settings};
 use crate::properties::{self, Kind, Property, Standing};
 
@@ -21,6 +24,7 @@ pub(super) const MASK: &str = "******";
 
 pub(super) struct Reader<'a> {
     pub(super) settings: &'a Settings,
+    pub(super) secrets: &'a Secrets,
     mistakes: Vec<Mistake>,
     notices: Vec<Notice>,
     /// Every property whose text was asked for: those that have a say in this node.
@@ -30,10 +34,13 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(settings: &'a Settings) -> Self {
+    pub(super) fn new(settings: &'a Settings, secrets: &'a Secrets) -> Self {
         let notices = settings.warnings.iter().cloned().map(Notice::Warning).collect();
         let mistakes = settings.bad_lines.iter().map(Mistake::of_line).collect();
-        Self { settings, mistakes, notices, asked: RefCell::default(), claimed: Vec::new() }
+        let (asked, claimed) = (RefCell::default(), Vec::new());
+        let mut reader = Self { settings, secrets, mistakes, notices, asked, claimed };
+        secrets.failures().iter().for_each(|(name, why)| reader.mistake(name, why.clone()));
+        reader
     }
 
     /// What was read, unless something was wrong; it is missing only where that was noted.
@@ -67,7 +74,14 @@ impl<'a> Reader<'a> {
 
     /// Notes that what was said about `name`, or that nothing was, is wrong.
     pub(super) fn wrong(&mut self, name: &str, what: impl Display) {
-        let what = what.to_string();
+        let used = self.said(name).map_or(name, |(used, _)| used);
+        // Of what could not be looked up that is all there is to say.
+        if !self.secrets.lacks(used) {
+            self.mistake(name, self.secrets.discreet(used, what.to_string()));
+        }
+    }
+
+    fn mistake(&mut self, name: &str, what: String) {
         let mistake = match self.said(name) {
             Some((used, setting)) => {
                 Mistake { property: used.to_owned(), said: Some(show(used, setting)), what }
@@ -93,6 +107,11 @@ impl<'a> Reader<'a> {
         self.said(name).is_some()
     }
 
+    /// Whether what was said is what counts where nothing is.
+    pub(super) fn is_as_by_default(&self, name: &str) -> bool {
+        self.counting(name).unwrap_or_default() == property(name).default
+    }
+
     /// The text that counts: what was said, else the default, else nothing. Asking for it is what
     /// makes a property effective.
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
@@ -103,7 +122,13 @@ impl<'a> Reader<'a> {
     /// The same, to be shown and not acted upon.
     pub(super) fn counting(&self, name: &str) -> Option<&'a str> {
         let default = Some(property(name).default).filter(|text| !text.is_empty());
-        self.said(name).map(|(_, setting)| setting.text.as_str()).or(default)
+        self.said(name).and_then(|(used, setting)| self.meant(used, setting)).or(default)
+    }
+
+    /// What a setting says, or leads to.
+    pub(super) fn meant(&self, name: &str, setting: &'a Setting) -> Option<&'a str> {
+        let value = self.secrets.get(name).unwrap_or(&setting.text);
+        (!self.secrets.lacks(name)).then_some(value)
     }
 
     pub(super) fn list(&self, name: &str) -> Vec<&'a str> {
@@ -164,19 +189,15 @@ impl<'a> Reader<'a> {
             return;
         }
         let Some(setting) = self.settings.get(property.name) else { return };
-        if setting.text.starts_with("{vault://") {
-            return self.wrong(
-                property.name,
-                "references to vaults are not part of this version; give the value itself",
-            );
-        }
-        if let Err(expected) = fits(property, &setting.text) {
+        let Some(text) = self.meant(property.name, setting) else { return };
+        if let Err(expected) = fits(property, text) {
             self.wrong(property.name, expected);
         }
     }
 
     /// Notes a value that is possible in Kong and not here.
-    pub(super) fn only(&mut self, name: &str, text: &str, values: &[&str], why: &str) {
+    pub(super) fn only(&mut self, name: &str, setting: &'a Setting, values: &[&str], why: &str) {
+        let Some(text) = self.meant(name, setting) else { return };
         let fits = fits(property(name), text).is_ok(); // if not, `check_kind` says so
         if fits && !values.contains(&text) {
             self.wrong(name, why);
@@ -271,9 +292,11 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// A value as an operator is shown it: one line, not too long, secrets hidden, and where it came from.
+/// A value as an operator is shown it: one line, not too long, secrets hidden, and where it came from. A
+/// reference to a secret is none.
 pub fn show(name: &str, setting: &Setting) -> String {
-    let secret = properties::find(name).is_some_and(Property::is_secret);
+    let secret = properties::find(name).is_some_and(Property::is_secret)
+        && !Reference::is_meant(&setting.text);
     let line = if secret { MASK } else { setting.text.lines().next().unwrap_or_default() };
     let cut: String = line.chars().take(120).collect();
     let more = if !secret && cut.len() < setting.text.len() { "…" } else { "" };

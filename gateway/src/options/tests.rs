@@ -2,6 +2,7 @@
 
 mod admin;
 mod roles;
+mod secrets;
 mod proxy;
 mod pair;
 mod database;
@@ -62,7 +63,8 @@ fn directory(said: &str) -> String {
 /// The names of the properties that such a node reads.
 fn asked(lines: &str, mode: Mode) -> BTreeSet<&'static str> {
     with(lines, |settings| {
-        let mut reader = Reader::new(settings);
+        let secrets = Secrets::of(settings);
+        let mut reader = Reader::new(settings, &secrets);
         assert!(reader.options(mode, Purpose::Look).is_some());
         reader.asked()
     })

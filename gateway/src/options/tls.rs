@@ -86,7 +86,7 @@ impl Reader<'_> {
         let is_custom = suite == "custom";
         if !is_custom {
             for name in ["ssl_ciphers", "ssl_protocols", "ssl_prefer_server_ciphers"] {
-                if self.is_set(name) {
+                if self.is_set(name) && !self.is_as_by_default(name) {
                     self.warn(format!(
                         "{name} has no effect: ssl_cipher_suite = {suite} decides; say custom"
                     ));

@@ -27,8 +27,13 @@ const NO_MANAGER: &str = "the web interface is not part of this version";
 const ONE_WRITES: &str = "reads come from memory; one connection writes, whatever waits shares its transactions, and one \
                           listens";
 const NO_REPLICA: &str = "reads come from memory, so there is nothing to read from a replica";
+const ELLIPTIC: &str = "keys are agreed on with elliptic curves only";
+const NO_SESSIONS: &str = "tickets last as long as the library lets them";
+const ONE_CONTEXT: &str =
+    "all listeners that speak TLS take what ssl_cipher_suite says, and the properties beside it";
 const NO_PLUGINS: &str = "plugins are not part of this version";
-const NO_VAULTS: &str = "vaults are not part of this version";
+const NO_VAULTS: &str =
+    "environment variables are the only vault, and vault_env_prefix all there is to set";
 const NO_WASM: &str = "WebAssembly filters are not supported; set wasm = off";
 const NO_TRACING: &str = "tracing is not part of this version";
 const NO_TELEMETRY: &str = "the telemetry link is not part of this version";
@@ -64,6 +69,16 @@ pub static GROUPS: &[Group] = &[
             inert("nginx_main_user", Text, "kong kong", "User and group of the workers.", "the process stays the user that started it; say `User=` in the unit"),
             inert("anonymous_reports", Flag, "off", "Whether to tell the vendor about this installation.", "nothing is ever reported to anyone"),
             inert("kic", Flag, "off", "Whether an ingress controller drives this node.", "a node behaves the same whoever drives it"),
+        ],
+    },
+    Group {
+        title: "Vaults",
+        about: "A value may be a reference to a secret that is kept elsewhere: `{vault://env/db-password}` is what the environment variable `DB_PASSWORD` says. See [vaults](#vaults-in-values).",
+        properties: &[
+            effective("vaults", List, "bundled", ALL, "Vaults that may be used: `bundled`, which is `env`, or `off`.")
+                .more("With `off` a reference is an error."),
+            effective("vault_env_prefix", Text, "", ALL, "What names of variables begin with that the vault `env` looks for.")
+                .more("With `app-`, `{vault://env/secret}` is `APP_SECRET`. A reference may say otherwise: `{vault://env/secret?prefix=other-}`."),
         ],
     },
     Group {
@@ -212,10 +227,13 @@ pub static GROUPS: &[Group] = &[
             inert("cluster_version_check", Choice(&["relaxed", "strict"]), "relaxed", "How alike versions of the planes must be (ours).", "the planes compare what they can do, not their numbers"),
             inert("cluster_rpc", Flag, "off", "Kong's second protocol on the link.", OWN_LINK),
             inert("cluster_rpc_sync", Flag, "off", "Kong's incremental synchronisation.", OWN_LINK),
+            inert("cluster_incremental_sync", Flag, "off", "The same in Kong 3.9.", OWN_LINK),
             inert("cluster_cjson", Flag, "off", "Kong's encoder for the link.", OWN_LINK),
             inert("cluster_telemetry_listen", Listen, "0.0.0.0:8006", "Where a control plane expects telemetry.", NO_TELEMETRY),
             inert("cluster_telemetry_endpoint", Text, "", "`host:port` telemetry is sent to.", NO_TELEMETRY),
             inert("cluster_telemetry_server_name", Text, "", "Name the telemetry end's certificate must have.", NO_TELEMETRY),
+            inert("analytics_flush_interval", Number, "1", "Seconds between reports of telemetry.", NO_TELEMETRY),
+            inert("analytics_buffer_size_limit", Whole, "100000", "Requests remembered while telemetry cannot be sent.", NO_TELEMETRY),
             inert("proxy_server", Secret, "", "Forward proxy to the control plane.", "it counts only with cluster_use_proxy, which is not part of this version"),
             inert("proxy_server_ssl_verify", Flag, "on", "Whether the forward proxy's certificate is checked.", "it counts only with cluster_use_proxy, which is not part of this version"),
         ],
@@ -302,6 +320,7 @@ pub static GROUPS: &[Group] = &[
             mapped("nginx_proxy_keepalive_timeout", Text, "75s", "nginx_http_keepalive_timeout"),
             mapped("nginx_proxy_keepalive_requests", Whole, "10000", "nginx_http_keepalive_requests"),
             mapped("nginx_proxy_large_client_header_buffers", Text, "4 8k", "nginx_http_large_client_header_buffers"),
+            inert("nginx_http_client_header_buffer_size", Size, "", "Memory for the head of a request.", "a head is read into what nginx_http_large_client_header_buffers allows"),
             inert("nginx_admin_client_body_buffer_size", Size, "10m", "Memory for a request body of the Admin API.", "bodies are held in memory up to nginx_admin_client_max_body_size"),
         ],
     },
@@ -337,8 +356,19 @@ pub static GROUPS: &[Group] = &[
                 .more("Of TLSv1, TLSv1.1, TLSv1.2 and TLSv1.3; none between the oldest and the newest is left out."),
             effective("ssl_prefer_server_ciphers", Flag, "on", ALL, "Whether our order of ciphers counts, where the suite is custom."),
             effective("ssl_session_tickets", Flag, "on", PROXY, "Whether sessions resume by ticket."),
-            inert("ssl_dhparam", Pem, "", "Diffie-Hellman parameters.", "keys are agreed on with elliptic curves only"),
-            inert("ssl_session_timeout", Text, "1d", "How long a session may be resumed.", "tickets last as long as the library lets them"),
+            mapped("nginx_http_ssl_protocols", Text, "", "ssl_protocols"),
+            mapped("nginx_http_ssl_prefer_server_ciphers", Flag, "", "ssl_prefer_server_ciphers"),
+            mapped("nginx_http_ssl_session_tickets", Flag, "", "ssl_session_tickets"),
+            mapped("nginx_http_ssl_ciphers", Text, "", "ssl_ciphers"),
+            inert("nginx_http_ssl_session_timeout", Text, "", "How long a session may be resumed.", NO_SESSIONS),
+            inert("nginx_http_ssl_dhparam", Pem, "", "Diffie-Hellman parameters.", ELLIPTIC),
+            inert("nginx_stream_ssl_protocols", Text, "", "TLS versions of streams.", ONE_CONTEXT),
+            inert("nginx_stream_ssl_prefer_server_ciphers", Flag, "", "Whether the server's order of ciphers counts for streams.", ONE_CONTEXT),
+            inert("nginx_stream_ssl_session_tickets", Flag, "", "Whether sessions of streams resume by ticket.", ONE_CONTEXT),
+            inert("nginx_stream_ssl_session_timeout", Text, "", "How long a session of a stream may be resumed.", NO_SESSIONS),
+            inert("nginx_stream_ssl_dhparam", Pem, "", "Diffie-Hellman parameters of streams.", ELLIPTIC),
+            inert("ssl_dhparam", Pem, "", "Diffie-Hellman parameters.", ELLIPTIC),
+            inert("ssl_session_timeout", Text, "1d", "How long a session may be resumed.", NO_SESSIONS),
             inert("ssl_session_cache_size", Size, "10m", "Memory for sessions.", "sessions are kept by clients, in tickets"),
             effective("status_ssl_cert", Pem, "", ALL, "Certificates of the status listener, where it has `ssl`: several, separated by commas, if their keys differ in type.")
                 .more("Unset, a self-signed one is made, and kept under `ssl` in the prefix."),
@@ -400,7 +430,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         title: "The web interface",
-        about: "Kong Manager.",
+        about: "Kong Manager. It is not served here; one that is served elsewhere can use the Admin API.",
         properties: &[
             inert("admin_gui_listen", Listen, "0.0.0.0:8002, 0.0.0.0:8445 ssl", "Where the web interface is served.", NO_MANAGER),
             effective("admin_gui_url", List, "", ADMIN, "Addresses of web interfaces, whose pages browsers let use the Admin API.")
@@ -438,12 +468,11 @@ pub static GROUPS: &[Group] = &[
         ],
     },
     Group {
-        title: "Plugins, vaults, filters, tracing",
+        title: "Plugins, filters, tracing",
         about: "What later versions may have.",
         properties: &[
             inert("plugins", List, "bundled", "Plugins that may be used.", NO_PLUGINS),
             inert("pluginserver_names", List, "", "Servers of plugins outside this process.", NO_PLUGINS),
-            inert("vaults", List, "bundled", "Vaults that may be used.", NO_VAULTS),
             only("wasm", Flag, "off", ALL, &["off", "false"], "WebAssembly filters.", NO_WASM),
             inert("wasm_filters", List, "bundled,user", "Filters that may be used.", NO_WASM),
             inert("wasm_filters_path", Path, "", "Directory of filters.", NO_WASM),
@@ -467,6 +496,8 @@ pub static GROUPS: &[Group] = &[
             inert("lua_max_resp_headers", Whole, "100", "Response headers Lua code is shown.", NO_LUA),
             inert("lua_max_uri_args", Whole, "100", "Query arguments Lua code is shown.", NO_LUA),
             inert("lua_max_post_args", Whole, "100", "Form arguments Lua code is shown.", NO_LUA),
+            inert("nginx_http_lua_regex_match_limit", Whole, "100000", "Steps a regular expression may take.", "regular expressions are matched in linear time"),
+            inert("nginx_http_lua_regex_cache_max_entries", Whole, "8192", "Regular expressions kept compiled.", "those of routes are compiled with the configuration"),
             inert("untrusted_lua", Choice(&["on", "off", "sandbox"]), "sandbox", "Whether configuration may carry Lua code.", NO_LUA),
             inert("untrusted_lua_sandbox_requires", List, "", "Lua modules such code may load.", NO_LUA),
             inert("untrusted_lua_sandbox_environment", List, "", "Lua variables such code may see.", NO_LUA),

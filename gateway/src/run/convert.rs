@@ -72,6 +72,25 @@ pub(super) fn listeners(
     sockets.into_iter().zip(listen).map(listener).collect()
 }
 
+/// The database of a node, if it has one, to be used with no server around it.
+pub fn storage(options: &Options) -> Option<admin::Options> {
+    let (Role::Traditional { admin, .. } | Role::ControlPlane { admin, .. }) = &options.role else {
+        return None;
+    };
+    let storage = match &admin.database {
+        Database::Sqlite(file) => admin::Storage::Sqlite(file.clone()),
+        Database::Postgres(server) => admin::Storage::Postgres(server.clone()),
+        Database::Off(_) => return None,
+    };
+    Some(admin::Options {
+        flavor: options.routing.router_flavor,
+        revision_log_keep: admin.revisions_kept,
+        audit_keep: admin.audit_kept,
+        migrate: options.migrate,
+        ..admin::Options::new(storage, engine::judge(options.routing))
+    })
+}
+
 /// The line nginx calls `combined`.
 fn access_line(request: &admin::Access<'_>) -> String {
     let admin::Access { peer, method, target, version, status, bytes, user_agent, .. } = request;

@@ -17,3 +17,5 @@ mod reload;
 mod admin;
 mod packaged;
 mod migrations;
+mod vault;
+mod config;

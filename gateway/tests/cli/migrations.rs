@@ -62,11 +62,11 @@ fn a_start_names_the_command_that_is_missing_or_runs_it() {
     assert!(refused.contains("run `gateway migrations bootstrap`"), "{refused}");
 
     node.run(&["migrations", "bootstrap"]).well();
-    let forget = "delete from gateway_migrations where name = '0002_certificates'";
+    let forget = "delete from gateway_migrations where name = '0004_consumers'";
     server.sql(&database, forget);
     assert_eq!(node.run(&["migrations", "list"]).code, Some(5));
     let refused = node.run(&["start"]).badly();
-    assert!(refused.contains("0002_certificates; run `gateway migrations up`"), "{refused}");
+    assert!(refused.contains("0004_consumers; run `gateway migrations up`"), "{refused}");
 
     let newer = "insert into gateway_migrations (name, is_finished) values ('9999_later', true)";
     node.run(&["migrations", "reset", "-y"]).well();

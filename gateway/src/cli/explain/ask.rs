@@ -17,9 +17,8 @@ use tokio::runtime;
 use crate::bounded;
 use crate::cli::Place;
 use crate::cli::console::Console;
-use crate::cli::control::prefix_at;
+use crate::cli::control::settings_of_node;
 use crate::cli::drain::reachable;
-use crate::conf::saved::Saved;
 use crate::options::{Mode, Role};
 
 /// A node that has yet to compile a large configuration takes a while.
@@ -31,11 +30,7 @@ const LONGEST: usize = 16 << 20;
 /// Where the node that this configuration is about, or the one that runs in its prefix,
 /// serves its Admin API.
 pub(super) fn admin_of(place: &Place, console: &Console) -> anyhow::Result<String> {
-    let sources = place.sources();
-    let settings = match Saved::read(&prefix_at(&sources)?)? {
-        Some(saved) => saved.settings(),
-        None => console.settle(&sources)?,
-    };
+    let settings = settings_of_node(&place.sources(), console)?;
     let options = console.options(&settings, Mode::Foreground)?;
     let admin = match &options.role {
         Role::Traditional { admin, .. } | Role::ControlPlane { admin, .. } => admin,

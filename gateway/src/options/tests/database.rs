@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use admin::{Postgres, PostgresTls};
+use ::admin::{Postgres, PostgresTls};
 use rustix::fs::{self as unix, mkfifoat};
 
 use super::*;

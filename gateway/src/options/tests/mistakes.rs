@@ -38,7 +38,6 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "stream_listen = 0.0.0.0:9000 udp ssl",
         "enforce_rbac = on",
         "nginx_admin_deny = all",
-        "cluster_cert = {vault://env/cert}",
         "nginx_admin_ssl_crl = revoked.pem",
         "admin_listen = 127.0.0.1:8001 proxy_protocol",
         "ssl_cipher_suite = fips",

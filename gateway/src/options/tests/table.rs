@@ -72,3 +72,20 @@ fn disagreements(read: &BTreeSet<&'static str>) -> Vec<String> {
     };
     properties::all().filter_map(disagrees).collect()
 }
+
+/// As of Kong's default file with every line in force: nothing is unknown, wrong, or warned of.
+#[test]
+fn a_file_that_says_every_default_is_taken_without_a_word() {
+    let names = include_str!("../../properties/kong-3.txt").lines();
+    let lines = names.filter_map(|name| {
+        let default = properties::find(name)?.default;
+        // Of its own default the listener with TLS is left out.
+        (!default.is_empty() && name != "admin_listen").then(|| format!("{name} = {default}\n"))
+    });
+    let lines: String = lines.collect();
+    assert!(lines.lines().count() > 100);
+    let warnings: Vec<_> = good(&format!("{lines}database = sqlite")).notices;
+    let warnings: Vec<_> =
+        warnings.iter().filter(|notice| matches!(notice, Notice::Warning(_))).collect();
+    assert!(warnings.is_empty(), "{warnings:#?}");
+}
