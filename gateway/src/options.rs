@@ -44,7 +44,6 @@ pub use tls::{Ciphers, Tls, Version};
 pub use upstream_tls::UpstreamTls;
 
 use engine::RouterOptions;
-use http::Uri;
 use serde_json::{Map, Value};
 
 use crate::conf::saved::Saved;
