@@ -49,9 +49,9 @@ impl World {
     async fn create(&mut self, kind: EntityKind) {
         let (path, _) = self
             .paths()
-            .find(|(path, item)| path.matches('/').count() == 1 && gives(item, "post", kind))
+            .find(|(path, item)| is_made_at(path, kind) && gives(item, "post", kind))
             .unwrap_or_else(|| panic!("there is a way to make one of {kind}"));
-        let (path, mut runner) = (path.clone(), TestRunner::deterministic());
+        let (path, mut runner) = (self.fill(path).0, TestRunner::deterministic());
         let strategy = bodies(&self.document, &format!("{kind}.body"));
         for _ in 0..1000 {
             let mut body = strategy.new_tree(&mut runner).unwrap().current();
@@ -174,10 +174,25 @@ fn by_hand(kind: EntityKind) -> Map<String, Value> {
             json!({ "cert": pair.cert, "key": pair.key, "cert_alt": null, "key_alt": null })
         }
         EntityKind::CaCertificate => json!({ "cert": authority("Root", 100_000).cert }),
+        EntityKind::Consumer => json!({ "username": "alice" }),
+        EntityKind::Upstream => {
+            json!({ "hash_on": "none", "hash_fallback": "none", "algorithm": "round-robin" })
+        }
+        EntityKind::Vault => json!({ "prefix": "my-env" }),
+        EntityKind::Key => json!({
+            "kid": "k", "pem": null, "jwk": r#"{"kty":"oct","k":"AA","kid":"k"}"#,
+        }),
+        EntityKind::JwtSecret => json!({ "algorithm": "HS256", "rsa_public_key": null }),
+        EntityKind::OAuth2 => json!({ "redirect_uris": null }),
         _ => json!({}),
     };
     let Value::Object(body) = body else { unreachable!() };
     body
+}
+
+/// At the top, or below the one parent it has.
+fn is_made_at(path: &str, kind: EntityKind) -> bool {
+    path.matches('/').count() == if kind.is_top_level() { 1 } else { 3 }
 }
 
 fn gives(item: &Value, method: &str, kind: EntityKind) -> bool {

@@ -28,6 +28,9 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// `model` is pure data: no runtime, no server, no database gets in.
 const MODEL_USES: &[&str] = &[
+    "base64",
+    "pbkdf2",
+    "sha1",
     "blake3",
     "bytes",
     "imbl",
