@@ -109,7 +109,12 @@ pub(crate) async fn clear(addr: SocketAddr, slot: &str) {
     connection.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let read = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut answer)).await;
-    assert!(read.is_ok() && answer.starts_with(b"HTTP/1.1 200 "), "{}", answer.escape_ascii());
+    if read.is_ok() && answer.starts_with(b"HTTP/1.1 200 ") {
+        return;
+    }
+    let answer = String::from_utf8_lossy(&answer);
+    let id = answer.lines().find_map(|line| line.strip_prefix("X-Kong-Request-Id: "));
+    panic!("{answer}\n{}", super::journal::with(&[id.unwrap_or("request_id"), slot]));
 }
 
 /// Reads to the end, telling what comes.

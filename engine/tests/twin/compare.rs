@@ -71,9 +71,9 @@ pub(crate) fn comparable(
     let gone = |number: usize| match stream.ending {
         Ending::Whole => false,
         Ending::Stops(_) => {
-            number == last && (answered_early(stream) || stops_before_the_switch(stream))
+            number >= last && (answered_early(stream) || stops_before_the_switch(stream))
         }
-        Ending::Resets(_) => number == last,
+        Ending::Resets(_) => number >= last,
     };
     let mut answers = got.answers;
     answers.retain(|(number, answer)| {

@@ -18,6 +18,7 @@ mod said; // what a client says
 mod generate; // streams from seeds
 mod wire; // reading messages
 mod origin;
+mod journal; // what engines log
 mod client;
 mod twins; // two engines
 mod compare; // what they did
@@ -73,6 +74,7 @@ fn number(name: &str) -> Option<u64> {
 
 /// Sends so many streams, the first of this seed and each of the next one; what is different.
 async fn compare(twins: Twins, seed: u64, streams: u64) -> Vec<String> {
+    journal::begin();
     let (next, failures, once) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
     let work = Arc::new(Work { twins, next, failures, once });
     let (mut playing, begun) = (JoinSet::new(), Instant::now());

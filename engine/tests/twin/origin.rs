@@ -82,6 +82,7 @@ impl Origin {
 async fn serve(mut stream: TcpStream, book: Arc<Mutex<Book>>) {
     let (mut buffer, mut ended, mut answered) = (Vec::new(), false, false);
     loop {
+        // Requests may wait here one behind the other: this one's answer may have come early as well.
         if !answered && let Some(act) = early(&buffer, &book) {
             answered = true;
             let is_head = buffer.starts_with(b"HEAD ");
@@ -89,7 +90,7 @@ async fn serve(mut stream: TcpStream, book: Arc<Mutex<Book>>) {
                 return part(stream, buffer).await;
             }
         }
-        while let Some((message, length)) = Message::read(&buffer, Kind::Request, ended) {
+        if let Some((message, length)) = Message::read(&buffer, Kind::Request, ended) {
             if length == 0 {
                 return;
             }
@@ -111,6 +112,7 @@ async fn serve(mut stream: TcpStream, book: Arc<Mutex<Book>>) {
             if !answer(&mut stream, &act, is_head).await {
                 return;
             }
+            continue;
         }
         ended = !matches!(stream.read_buf(&mut buffer).await, Ok(1..));
     }

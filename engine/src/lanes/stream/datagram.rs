@@ -2,9 +2,9 @@
 //!
 //! The first datagram of a client finds a route and begins a session, which has a socket of its
 //! own towards the service; what comes back on that is sent to this client and nobody else, from
-//! the address that it has sent to, and nothing is sent that the service did not send. A session ends when neither side has said
-//! anything for the service's `read_timeout`. How many there may be is bounded: what comes
-//! from others then is dropped and counted, as is what a socket does not take.
+//! the address that it has sent to, and nothing is sent that the service did not send. A session
+//! ends when neither side has said anything for the service's `read_timeout`. How many there may be
+//! is bounded: what comes from others then is dropped and counted, as is what a socket does not take.
 
 use super::packets::{Between, Packets, Received};
 use super::socket::now;
