@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use model::entity::foreign_keys;
 use model::schema::Object;
 use model::schema::json_schema::Role;
-use model::{EntityKind, Flavor};
+use model::{EntityKind, Terms};
 use serde_json::{Value, json};
 
 use super::call::Call;
@@ -20,13 +20,13 @@ pub(super) type Place = (String, &'static str);
 
 /// `GET /openapi.json`
 pub(super) async fn show(call: Call) -> Response<axum::body::Body> {
-    let (api, flavor) = (call.api(), call.flavor());
+    let (api, terms) = (call.api(), call.terms());
     let places = api.places.get().map_or(&[][..], Vec::as_slice);
-    answer(StatusCode::OK, api.description.get_or_init(|| describe(places, flavor)))
+    answer(StatusCode::OK, api.description.get_or_init(|| describe(places, terms)))
 }
 
 /// The description of an API with these places.
-fn describe(places: &[Place], flavor: Flavor) -> Value {
+fn describe(places: &[Place], terms: Terms) -> Value {
     let paths: Object = places
         .iter()
         .map(|(path, allow)| (path.clone(), item(places, path, allow).into()))
@@ -34,7 +34,7 @@ fn describe(places: &[Place], flavor: Flavor) -> Value {
     let mut schemas = special::schemas();
     for kind in EntityKind::ALL {
         for (role, suffix) in [(Role::Shown, ""), (Role::Whole, ".body"), (Role::Part, ".part")] {
-            schemas.insert(format!("{kind}{suffix}"), entity(*kind, flavor, role).into());
+            schemas.insert(format!("{kind}{suffix}"), entity(*kind, terms, role).into());
         }
     }
     json!({
@@ -58,8 +58,8 @@ fn describe(places: &[Place], flavor: Flavor) -> Value {
 }
 
 /// Objects of a kind, with what is shown beside its own fields.
-fn entity(kind: EntityKind, flavor: Flavor, role: Role) -> Object {
-    let mut schema = kind.schema().json_schema(flavor, role);
+fn entity(kind: EntityKind, terms: Terms, role: Role) -> Object {
+    let mut schema = kind.schema().json_schema(terms, role);
     if let (EntityKind::Certificate, Some(Value::Object(properties))) =
         (kind, schema.get_mut("properties"))
     {
