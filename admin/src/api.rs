@@ -4,6 +4,7 @@
 //! of URLs below visit the list of entities and their foreign keys.
 
 mod call; // a request, as handlers see it
+mod handlers; // what answers at a path, by method
 mod query; // paging and tags
 mod body; // JSON or form → one object
 mod crud; // list, get, create, replace, merge, delete
@@ -14,6 +15,7 @@ mod log_level; // how much the node says
 mod openapi; // all of it, as machines read it
 mod problem; // what goes wrong → status and body
 
+use std::future::ready;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use axum::Router;
@@ -21,7 +23,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
-use axum::routing::{MethodRouter, any, delete, get, post, put};
+use axum::routing::{self, any};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_REQUEST_HEADERS,
     ALLOW, CONTENT_TYPE,
@@ -46,6 +48,7 @@ use body::Rooms;
 use extra::{
     absent, audit, authorities, certificates, consumers, debug, info, nodes, schemas, tags, targets,
 };
+use handlers::{Handlers, delete, get, post, put};
 use nested::Bond;
 use problem::Problem;
 
@@ -164,15 +167,11 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     let mut map = Map::default();
     map.at("/", READ, get(info::root));
     map.at("/status", READ, get(info::status));
-    map.at("/config", COLLECTION, get(documents::show).post(documents::load));
+    map.at("/config", COLLECTION, get(documents::show).and(routing::post(documents::load)));
     map.at("/debug/route", SUBMIT, post(debug::route));
-    map.at("/debug/node/log-level", READ, get(log_level::show));
-    map.at("/debug/node/log-level/{level}", CHANGE, put(log_level::change));
-    let everywhere = match api.about.control_plane {
-        true => "/debug/cluster/control-planes-nodes/log-level/{level}",
-        false => "/debug/cluster/log-level/{level}",
-    };
-    map.at(everywhere, CHANGE, put(log_level::change));
+    if let Some(log) = &api.about.log_level {
+        map.log_level(log, api.about.control_plane);
+    }
     map.at("/audit", READ, get(audit::sizes));
     map.at("/audit/revisions", READ, get(audit::list));
     map.at("/audit/revisions/{revision}", READ, get(audit::show));
@@ -261,7 +260,7 @@ const COLLECTION: &str = "GET, HEAD, OPTIONS, POST";
 const ITEM: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT";
 
 /// What is done to entities of one kind, and to one of them; but for deleting it.
-fn crud<E: Entity>() -> (MethodRouter<Arc<Api>>, MethodRouter<Arc<Api>>) {
+fn crud<E: Entity>() -> (Handlers, Handlers) {
     let one = get(crud::get::<E>).put(crud::replace::<E>).patch(crud::merge::<E>);
     (get(crud::list::<E>).post(crud::create::<E>), one)
 }
@@ -336,8 +335,8 @@ impl Visit for Parent<'_> {
         map.at(
             &format!("/{}/{{{}}}/{}", child.path(), child.name(), bond.field),
             ITEM,
-            put(move |call| nested::replace_parent::<P>(call, bond))
-                .get(move |call| nested::get_parent::<P>(call, bond))
+            get(move |call| nested::get_parent::<P>(call, bond))
+                .put(move |call| nested::replace_parent::<P>(call, bond))
                 .patch(move |call| nested::merge_parent::<P>(call, bond))
                 .delete(move |call| nested::delete_parent(call, bond)),
         );
@@ -354,10 +353,25 @@ struct Map {
 
 impl Map {
     /// Adds the two URLs of an entity: of all of them, and of one.
-    fn entity<E: Entity>(&mut self, all: MethodRouter<Arc<Api>>, one: MethodRouter<Arc<Api>>) {
+    fn entity<E: Entity>(&mut self, all: Handlers, one: Handlers) {
         let (path, name) = (E::PATH, E::KIND.name());
         self.at(&format!("/{path}"), COLLECTION, all);
         self.at(&format!("/{path}/{{{name}}}"), ITEM, one);
+    }
+
+    /// Adds the URLs of the node's log; those of Kong that mean every node mean this one.
+    fn log_level(&mut self, log: &Arc<dyn LogLevel>, control_plane: bool) {
+        let everywhere = match control_plane {
+            true => "/debug/cluster/control-planes-nodes/log-level/{level}",
+            false => "/debug/cluster/log-level/{level}",
+        };
+        let shown = Arc::clone(log);
+        let show = move |_| ready(log_level::show(&*shown));
+        self.at("/debug/node/log-level", READ, get(show));
+        for path in ["/debug/node/log-level/{level}", everywhere] {
+            let log = Arc::clone(log);
+            self.at(path, CHANGE, put(move |call| ready(log_level::change(&call, &*log))));
+        }
     }
 
     /// Adds the URLs of targets, which are like no others.
@@ -382,11 +396,9 @@ impl Map {
     }
 
     /// Adds a path. `allow` names the methods of `handlers`, in order.
-    fn at(&mut self, path: &str, allow: &'static str, handlers: MethodRouter<Arc<Api>>) {
-        let handlers = handlers
-            .options(move |headers: HeaderMap| async move { options(allow, &headers) })
-            .fallback(move || async move { Problem::NotAllowed(allow) });
-        self.router = std::mem::take(&mut self.router).route(path, handlers);
+    fn at(&mut self, path: &str, allow: &'static str, handlers: Handlers) {
+        let router = std::mem::take(&mut self.router);
+        self.router = router.route(path, handlers.allowing(allow));
         self.endpoints.push(path.to_owned());
         self.places.push((path.to_owned(), allow));
     }

@@ -142,15 +142,15 @@ impl Store {
         keep: Keep,
         now: Timestamp,
     ) -> Result<Opened, OpenError> {
-        let mut link = place.open().await?;
+        let mut link = Box::pin(place.open()).await?;
         let (key, node_id) = identify(&mut link).await?;
         place.is_of(&key);
         let statements =
             EntityKind::ALL.iter().map(|kind| (*kind, Statements::of(*kind))).collect();
         let mut store = Store { place, keep, statements, link: Some(link) };
-        let head = match store.load(&key).await? {
+        let head = match Box::pin(store.load(&key)).await? {
             Some(head) => head,
-            None => store.found(&key, now).await?,
+            None => Box::pin(store.found(&key, now)).await?,
         };
         let mut link = store.link().await?;
         let steps = log::touched(&mut link, head.id, keep.revisions).await?;

@@ -5,6 +5,7 @@
 //! not be what the operator asked for. [`crate::options`] reads the effective ones.
 
 mod table;
+mod line; // one of its lines, named by where the property stands
 #[cfg(test)]
 mod reference; // docs/properties.md
 

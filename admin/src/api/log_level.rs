@@ -49,14 +49,13 @@ pub(super) enum LevelProblem {
 }
 
 /// `GET /debug/node/log-level`
-pub(super) async fn show(call: Call) -> Result<Response<Body>, Problem> {
-    let level = call.api().about.log_level.as_ref().ok_or(Problem::NotFound)?.level();
+pub(super) fn show(log: &dyn LogLevel) -> Result<Response<Body>, Problem> {
+    let level = log.level();
     Ok(json(StatusCode::OK, &value!({ "message": format!("log level: {level}") })))
 }
 
 /// `PUT /debug/node/log-level/{level}[?timeout=60]`
-pub(super) async fn change(call: Call) -> Result<Response<Body>, Problem> {
-    let log = call.api().about.log_level.as_ref().ok_or(Problem::NotFound)?;
+pub(super) fn change(call: &Call, log: &dyn LogLevel) -> Result<Response<Body>, Problem> {
     if !call.api().has_database() {
         return Err(Problem::Level(LevelProblem::NoDatabase));
     }

@@ -3,6 +3,7 @@
 //! It is made of what the API itself is made of: the table of URLs with their methods, and the schemas of
 //! entities. What a URL is about is read off its shape, so that one that is added is described as well.
 
+use axum::body::Body;
 use http::{Response, StatusCode};
 use model::entity::foreign_keys;
 use model::schema::Object;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::json as answer;
+use super::problem::Problem;
 
 mod special; // what is not about entities
 
@@ -19,10 +21,11 @@ mod special; // what is not about entities
 pub(super) type Place = (String, &'static str);
 
 /// `GET /openapi.json`
-pub(super) async fn show(call: Call) -> Response<axum::body::Body> {
+pub(super) async fn show(call: Call) -> Result<Response<Body>, Problem> {
     let (api, terms) = (call.api(), call.terms());
     let places = api.places.get().map_or(&[][..], Vec::as_slice);
-    answer(StatusCode::OK, api.description.get_or_init(|| describe(places, terms)))
+    let description = api.description.get_or_init(|| describe(places, terms));
+    Ok(answer(StatusCode::OK, description))
 }
 
 /// The description of an API with these places.

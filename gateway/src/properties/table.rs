@@ -7,8 +7,9 @@
 use super::Kind::{
     Choice, Flag, List, Listen, Log, Number, Path, Pem, PemKey, Secret, Size, Text, Time, Whole,
 };
-use super::Standing::{Effective, Inert, Mapped, Only, Refused};
-use super::{Family, Group, Kind, Property};
+use super::Standing::{Inert, Refused};
+use super::line::{effective, inert, mapped, only, refused};
+use super::{Family, Group};
 
 /// Which roles read a property.
 const ALL: &[&str] = &["traditional", "control_plane", "data_plane"];
@@ -541,61 +542,3 @@ pub static FAMILIES: &[Family] = &[
     Family { prefix: "vault_", suffix: "", standing: Inert(NO_VAULTS) },
     Family { prefix: "pluginserver_", suffix: "", standing: Inert(NO_PLUGINS) },
 ];
-
-impl Property {
-    /// What does not fit into one line.
-    const fn more(mut self, text: &'static str) -> Self {
-        self.more = text;
-        self
-    }
-}
-
-const fn effective(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    readers: &'static [&'static str],
-    meaning: &'static str,
-) -> Property {
-    Property { name, kind, default, standing: Effective, readers, meaning, more: "" }
-}
-
-const fn mapped(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    to: &'static str,
-) -> Property {
-    Property { name, kind, default, standing: Mapped(to), readers: &[], meaning: to, more: "" }
-}
-
-const fn inert(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    meaning: &'static str,
-    why: &'static str,
-) -> Property {
-    Property { name, kind, default, standing: Inert(why), readers: &[], meaning, more: "" }
-}
-
-const fn only(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    readers: &'static [&'static str],
-    values: &'static [&'static str],
-    meaning: &'static str,
-    why: &'static str,
-) -> Property {
-    Property { name, kind, default, standing: Only(values, why), readers, meaning, more: "" }
-}
-
-const fn refused(
-    name: &'static str,
-    kind: Kind,
-    meaning: &'static str,
-    why: &'static str,
-) -> Property {
-    Property { name, kind, default: "", standing: Refused(why), readers: &[], meaning, more: "" }
-}

@@ -21,7 +21,7 @@ use crate::api::query::Query;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `GET /`
-pub(crate) async fn root(call: Call) -> Response<Body> {
+pub(crate) async fn root(call: Call) -> Result<Response<Body>, Problem> {
     let about = &call.api().about;
     let body = value!({
         "tagline": "Welcome to kong",
@@ -36,7 +36,7 @@ pub(crate) async fn root(call: Call) -> Response<Body> {
         "plugins": { "available_on_server": {}, "enabled_in_cluster": [] },
         "configuration": about.configuration,
     });
-    json(StatusCode::OK, &body)
+    Ok(json(StatusCode::OK, &body))
 }
 
 /// `GET /status[?unit=m&scale=2]`
@@ -84,9 +84,9 @@ fn admin_api(api: &Api) -> Value {
 }
 
 /// `GET /endpoints`
-pub(crate) async fn endpoints(call: Call) -> Response<Body> {
+pub(crate) async fn endpoints(call: Call) -> Result<Response<Body>, Problem> {
     let endpoints = call.api().endpoints.get();
-    json(StatusCode::OK, &value!({ "data": endpoints.map_or(&[][..], Vec::as_slice) }))
+    Ok(json(StatusCode::OK, &value!({ "data": endpoints.map_or(&[][..], Vec::as_slice) })))
 }
 
 /// How amounts of memory are shown.
