@@ -34,7 +34,7 @@ use model::entities::{CaCertificate, Certificate, Consumer, Target};
 use model::entity::foreign_keys;
 use model::judge::Judge;
 use model::vitals::{NoVitals, Verdict, Vitals};
-use model::{Entity, EntityKind, Flavor, Revision};
+use model::{Entity, EntityKind, Revision, Terms};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
@@ -86,8 +86,8 @@ pub(crate) struct About {
     pub(crate) node_id: Uuid,
     pub(crate) configuration: Value,
     pub(crate) control_plane: bool,
-    /// How routes may be written.
-    pub(crate) flavor: Flavor,
+    /// What entities are taken by.
+    pub(crate) terms: Terms,
     /// How much of the past is kept.
     pub(crate) keep: Keep,
     /// The level of the node's log, where it can be changed.

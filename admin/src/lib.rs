@@ -20,12 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boring::error::ErrorStack;
-use model::Flavor;
 use model::causes::chain;
 use model::delta::Touched;
 use model::judge::Judge;
 use model::vitals::{Verdict, Vitals};
-use model::{Revision, RevisionId};
+use model::{Flavor, Revision, RevisionId, Terms};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -150,6 +149,11 @@ impl Options {
         }
     }
 
+    /// What entities are taken by.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms::of(self.flavor, &*self.judge)
+    }
+
     fn keep(&self) -> Keep {
         Keep { revisions: self.revision_log_keep.max(1), audit: self.audit_keep }
     }
@@ -203,6 +207,7 @@ impl Server {
                 (kept, Some(documents))
             }
         };
+        let terms = options.terms();
         let trust = kept.key.public();
         let node_id = options.node_id.unwrap_or(kept.node_id);
         let steps = std::mem::take(&mut kept.steps);
@@ -219,7 +224,7 @@ impl Server {
                 node_id,
                 configuration: options.configuration,
                 control_plane: options.control_plane,
-                flavor: options.flavor,
+                terms,
                 keep,
                 log_level: options.log_level,
             },

@@ -184,6 +184,7 @@ fn by_hand(kind: EntityKind) -> Map<String, Value> {
         }),
         EntityKind::JwtSecret => json!({ "algorithm": "HS256", "rsa_public_key": null }),
         EntityKind::OAuth2 => json!({ "redirect_uris": null }),
+        EntityKind::Plugin => json!({ "name": "request-termination", "config": {} }),
         _ => json!({}),
     };
     let Value::Object(body) = body else { unreachable!() };

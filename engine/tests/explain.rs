@@ -31,7 +31,8 @@ fn cases() {
         let is_expressed = document.contains("expression:");
         let flavor = if is_expressed { Flavor::Expressions } else { Flavor::default() };
         let now = model::value::Timestamp::from_seconds(1);
-        let config = declarative::parse(&document, now, flavor).expect("a configuration").config;
+        let config =
+            declarative::parse(&document, now, flavor.into()).expect("a configuration").config;
         let options = RouterOptions { router_flavor: flavor, ..RouterOptions::default() };
         let snapshot = compiled_for(&config, options);
         questions.lines().map(|line| told(&explain(&snapshot, &question(line)))).collect()

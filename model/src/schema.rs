@@ -20,8 +20,8 @@ pub mod codec; // what the derived serde code calls
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::Flavor;
 use crate::violation::Violations;
+use crate::{Flavor, Terms};
 
 pub use check::{check, check_in, check_object};
 pub use cross::Check;
@@ -103,10 +103,30 @@ impl Schema {
     pub fn field(&self, name: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.name == name)
     }
+
+    /// The field that is another record in each type of this one, and what it is in a record that says
+    /// this of its type; none if there is no such field, or no such type here.
+    pub fn inner(
+        &self,
+        record: &Object,
+        terms: Terms,
+    ) -> Option<(&'static Field, &'static Schema)> {
+        let (field, by) = self.of_type()?;
+        let plugin = terms.catalog.get(record.get(by)?.as_str()?)?;
+        Some((field, plugin.config))
+    }
+
+    /// The field that is another record in each type, and the name of the one that names the type.
+    fn of_type(&self) -> Option<(&'static Field, &'static str)> {
+        self.fields.iter().find_map(|field| match field.kind {
+            Kind::OfType { by } => Some((field, by)),
+            _ => None,
+        })
+    }
 }
 
 /// What is done to an input before its fields are looked at.
-pub type Prepare = fn(&mut Object) -> Result<(), Violations>;
+pub type Prepare = fn(&mut Object, Terms) -> Result<(), Violations>;
 
 /// What is done to a record because of what a client said in this very request.
 pub type Settle = fn(said: &Object, record: &mut Object) -> Result<(), Violations>;
@@ -165,7 +185,9 @@ impl Field {
     pub fn absent(&self) -> Value {
         match (self.default, self.kind) {
             (Some(literal), _) => literal.to_json(),
-            (None, Kind::Record(_)) if self.required => Value::Object(Object::new()),
+            (None, Kind::Record(_) | Kind::OfType { .. }) if self.required => {
+                Value::Object(Object::new())
+            }
             (None, _) => Value::Null,
         }
     }
@@ -210,6 +232,11 @@ pub enum Kind {
     },
     /// A record inside this one.
     Record(&'static Schema),
+    /// A record inside this one, which is another in each type of plugin: the catalog has its schema.
+    OfType {
+        /// The field beside it that names the type.
+        by: &'static str,
+    },
     /// Points at another entity: `{"id": "…"}`.
     Foreign {
         /// The name of what it points at.

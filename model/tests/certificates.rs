@@ -2,7 +2,7 @@
 //!
 //! The PEM files are our own, made with openssl, valid for a hundred years and used nowhere else.
 
-use model::Flavor;
+use model::Terms;
 use model::entities::{CaCertificate, Certificate, Sni};
 use model::schema;
 use model::value::Timestamp;
@@ -142,7 +142,7 @@ fn a_document_holds_certificates_with_their_names() {
         }],
     });
     let config =
-        declarative::load(document, NOW, Flavor::default()).expect("a configuration").config;
+        declarative::load(document, NOW, Terms::default()).expect("a configuration").config;
     for name in ["a.test", "*.a.test", "b.test"] {
         let sni = config.all::<Sni>().by_endpoint_key(name).expect("there");
         assert_eq!(references::dangling(&config, sni), []);
@@ -153,7 +153,7 @@ fn a_document_holds_certificates_with_their_names() {
     assert_eq!(refused.expect_err("in use").by, EntityKind::Service);
 
     let orphan = json!({ "_format_version": "3.0", "snis": [{ "name": "a.test" }] });
-    let refused = declarative::load(orphan, NOW, Flavor::default());
+    let refused = declarative::load(orphan, NOW, Terms::default());
     let refused = refused.expect_err("an orphan").to_string();
     assert!(refused.contains("certificate = \"required field missing\""), "{refused}");
 }

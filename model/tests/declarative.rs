@@ -4,7 +4,7 @@
 
 use model::entities::{Acl, BasicAuth, Consumer, Key, KeyAuth, Route, Target, Vault};
 use model::value::Timestamp;
-use model::{Config, Entity, Flavor, declarative};
+use model::{Config, Entity, Terms, declarative};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
@@ -31,7 +31,7 @@ vaults:
 "#;
 
 fn parse(text: &str) -> Config {
-    let parsed = declarative::parse(text, NOW, Flavor::default());
+    let parsed = declarative::parse(text, NOW, Terms::default());
     parsed.unwrap_or_else(|error| panic!("{error}")).config
 }
 
@@ -58,7 +58,7 @@ fn passwords_are_hashed_once() {
     let kept = |config: &Config| config.all::<BasicAuth>().iter().next().unwrap().password.clone();
     // echo -n secret4b1b701d-de2b-5588-9aa2-3b97061d9f52 | sha1sum
     assert_eq!(kept(&config), "5b6fa7495e0470557f4e20541cf187b707000e71");
-    let exported = declarative::export(&config, Flavor::default());
+    let exported = declarative::export(&config, Terms::default());
     let again = parse(&exported);
     assert_eq!(kept(&again), kept(&config));
     assert_eq!(again.hash(), config.hash(), "{exported}");
@@ -67,7 +67,7 @@ fn passwords_are_hashed_once() {
 #[test]
 fn twins_are_found_by_what_is_unique_together() {
     let twice = DOCUMENT.replace("{group: b}", "{group: c}");
-    let error = declarative::parse(&twice, NOW, Flavor::default()).unwrap_err().to_string();
+    let error = declarative::parse(&twice, NOW, Terms::default()).unwrap_err().to_string();
     assert!(error.contains("uniqueness violation: 'acls' entity with"), "{error}");
 }
 

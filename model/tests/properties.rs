@@ -3,12 +3,11 @@
 
 use std::borrow::Cow;
 
-use model::Flavor;
 use model::entities::{Route, Service};
 use model::schema::{self, Object, Record};
 use model::value::Timestamp;
 use model::value::path::normal_form;
-use model::{Config, EntityKind, testing};
+use model::{Config, EntityKind, Flavor, Terms, testing};
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
@@ -172,9 +171,9 @@ proptest! {
         let service = json!({ "host": host, "path": path, "tags": [tag], "url": url });
         let route = json!({ "paths": [path], "hosts": [host], "snis": [host], "headers": { header: [] },
             "sources": [{ "ip": host }] });
-        let _ = schema::check_object(Service::SCHEMA, Flavor::default(), object(&service));
+        let _ = schema::check_object(Service::SCHEMA, Terms::default(), object(&service));
         for flavor in [Flavor::TraditionalCompatible, Flavor::Expressions] {
-            let _ = schema::check_object(Route::SCHEMA, flavor, object(&route));
+            let _ = schema::check_object(Route::SCHEMA, flavor.into(), object(&route));
         }
     }
 }
@@ -185,11 +184,11 @@ where
     E: Record + Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
 {
     let mut body = object(input);
-    schema::stamp(E::SCHEMA, &mut body, Timestamp::from_seconds(1_700_000_000));
+    schema::stamp(E::SCHEMA, Terms::default(), &mut body, Timestamp::from_seconds(1_700_000_000));
     let entity = schema::check::<E>(Value::Object(body))
         .map_err(|violations| TestCaseError::fail(violations.to_string()))?;
 
-    let json = Value::Object(schema::to_object(&entity, Flavor::default()));
+    let json = Value::Object(schema::to_object(&entity, Terms::default()));
     for (name, value) in object(input) {
         // Sets lose repetitions; everything else is as it was sent.
         prop_assert!(

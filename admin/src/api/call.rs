@@ -9,7 +9,7 @@ use model::entities::Visit;
 use model::id::Key;
 use model::schema::{Field, Object, Rule, Schema, Shown};
 use model::value::Timestamp;
-use model::{Config, Entity, EntityKind, Flavor, Revision};
+use model::{Config, Entity, EntityKind, Revision, Terms};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -86,14 +86,14 @@ impl Call {
         &self.api
     }
 
-    /// How routes may be written here.
-    pub(super) fn flavor(&self) -> Flavor {
-        self.api.about.flavor
+    /// What entities are taken by here.
+    pub(super) fn terms(&self) -> Terms {
+        self.api.about.terms
     }
 
     /// An entity, or anything else that is declared, as clients see it here.
     pub(super) fn shown<'a, R>(&self, record: &'a R) -> Shown<'a, R> {
-        Shown { record, flavor: self.flavor() }
+        Shown { record, terms: self.terms() }
     }
 
     /// Who asks, and for what.
@@ -163,17 +163,17 @@ impl Call {
         &self,
         change: impl FnOnce(&mut Draft<'_>, Timestamp) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Problem> {
-        let (room, is_kept, flavor) = (self.room(), self.api.has_database(), self.flavor());
+        let (room, is_kept, terms) = (self.room(), self.api.has_database(), self.terms());
         let change = move |config: &mut Config, now| {
             let _room = room; // the body stays in memory until then, though its sender may leave
-            change(&mut Draft::new(config, is_kept).in_flavor(flavor), now)
+            change(&mut Draft::new(config, is_kept, terms), now)
         };
         Ok(self.api.committer.write(self.author.clone(), change).await?)
     }
 
     /// Has a document put in the place of everything there is.
     pub(super) async fn load(&self, document: Value) -> Result<Config, Failure> {
-        self.api.committer.load(self.author.clone(), document, self.flavor(), self.room()).await
+        self.api.committer.load(self.author.clone(), document, self.terms(), self.room()).await
     }
 }
 

@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use admin::{Clock, LevelChange, LogLevel, Options, Postgres, Server, Storage};
-use model::judge::{Judge, Lenient};
+use model::judge::Judge;
+use model::testing::Knowing;
 use model::value::Timestamp;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ pub(crate) struct Plane {
 impl Plane {
     /// A new one, whose clock goes on by a second with every commit.
     pub(crate) async fn start() -> Self {
-        Self::start_in(Arc::new(TempDir::new().unwrap()), Arc::new(Lenient)).await
+        Self::start_in(Arc::new(TempDir::new().unwrap()), Arc::new(Knowing)).await
     }
 
     /// One on the database in this directory.
@@ -50,7 +51,7 @@ impl Plane {
     pub(crate) async fn restart(self) -> Self {
         let dir = Arc::clone(&self.dir);
         self.server.shutdown(Duration::MAX).await;
-        Self::start_in(dir, Arc::new(Lenient)).await
+        Self::start_in(dir, Arc::new(Knowing)).await
     }
 
     /// A request to be completed.

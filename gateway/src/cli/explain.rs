@@ -16,8 +16,8 @@ use std::time::SystemTime;
 use anyhow::{Context, bail};
 use clap::Args;
 use engine::RouterOptions;
-use model::declarative;
 use model::explain::{Explanation, Question};
+use model::{Terms, declarative};
 use serde_json::Value;
 
 use super::Place;
@@ -88,9 +88,11 @@ fn ask_file(file: &Path, routing: RouterOptions, question: &Question) -> anyhow:
     let name = file.display();
     let text =
         bounded::read(file, bounded::DOCUMENT).with_context(|| format!("cannot read {name}"))?;
-    let document = declarative::parse(&text, SystemTime::now().into(), routing.router_flavor);
+    let judge = engine::judge(routing);
+    let terms = Terms::of(routing.router_flavor, &*judge);
+    let document = declarative::parse(&text, SystemTime::now().into(), terms);
     let document = document.with_context(|| name.to_string())?;
-    match engine::judge(routing).explain(&document.config, question) {
+    match judge.explain(&document.config, question) {
         Ok(explanation) => Ok(serde_json::to_value(explanation)?),
         Err(problems) => {
             let error = declarative::DeclarativeError::Invalid(document.blame(&problems));

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use admin::{Beginning, Postgres, PostgresTls};
 use engine::RouterOptions;
-use model::declarative;
+use model::{Terms, declarative};
 
 use super::reader::Reader;
 use crate::bounded;
@@ -178,8 +178,10 @@ impl Reader<'_> {
 }
 
 fn read(name: String, text: &str, routing: RouterOptions) -> Declarative {
-    let document = declarative::parse(text, SystemTime::now().into(), routing.router_flavor)
-        .and_then(|document| document.judged(&*engine::judge(routing)))
+    let judge = engine::judge(routing);
+    let terms = Terms::of(routing.router_flavor, &*judge);
+    let document = declarative::parse(text, SystemTime::now().into(), terms)
+        .and_then(|document| document.judged(&*judge))
         .map(|document| Beginning::new(text, document.config))
         .map_err(|error| error.to_string());
     Declarative { name, document }

@@ -18,7 +18,7 @@ use crate::id::parse_hyphenated;
 use crate::schema::{self, Object, Said};
 use crate::value::Timestamp;
 use crate::violation::{Violation, Violations};
-use crate::{Config, Entity, EntityKind, Flavor, references};
+use crate::{Config, Entity, EntityKind, Terms, references};
 
 /// Under which Kong derives the ids of entities that have a name but no id.
 const NAMESPACE: Uuid = uuid!("fd02801f-0957-4a15-a55a-c8d9606f30b5");
@@ -29,8 +29,8 @@ pub(super) const REMARKS: [&str; 2] = ["_comment", "_ignore"];
 /// Keys that may stand beside the sections.
 const HEADER: [&str; 4] = ["_format_version", "_transform", "_comment", "_ignore"];
 
-/// Takes a document that has been read, in a flavor.
-pub fn load(document: Value, now: Timestamp, flavor: Flavor) -> Result<Document, Violations> {
+/// Takes a document that has been read, as a node with these terms does.
+pub fn load(document: Value, now: Timestamp, terms: Terms) -> Result<Document, Violations> {
     let Value::Object(mut document) = document else {
         let syntax = DeclarativeError::Syntax("expected an object".to_owned());
         return Err(syntax.into_violations());
@@ -46,7 +46,7 @@ pub fn load(document: Value, now: Timestamp, flavor: Flavor) -> Result<Document,
     let mut loader = Loader {
         now,
         is_plain,
-        flavor,
+        terms,
         ids: HashSet::new(),
         keys: HashMap::new(),
         document: Document::default(),
@@ -112,7 +112,7 @@ struct Loader {
     now: Timestamp,
     /// Whether values are as people write them, and not as a node keeps them.
     is_plain: bool,
-    flavor: Flavor,
+    terms: Terms,
     ids: HashSet<(EntityKind, Uuid)>,
     keys: HashMap<(EntityKind, String), Uuid>,
     document: Document,
@@ -213,14 +213,14 @@ impl Loader {
         // A pointer to nowhere is left out, so that the schema can have its say about the rest.
         let astray = self.point(kind, &mut item, parent);
         let said = item.clone();
-        schema::stamp(kind.schema(), &mut item, self.now);
+        schema::stamp(kind.schema(), self.terms, &mut item, self.now);
         let said = Said { fields: &said, is_plain: self.is_plain };
         if let Err(violations) = schema::settle(kind.schema(), said, &mut item) {
             found.extend(violations);
         }
         let is_sound = astray.is_empty() && found.is_empty();
-        let (document, flavor) = (&mut self.document, self.flavor);
-        let taken = kind.visit(Take { document, flavor, item, place, is_sound });
+        let (document, terms) = (&mut self.document, self.terms);
+        let taken = kind.visit(Take { document, terms, item, place, is_sound });
         let twin = match taken {
             Ok(()) => None,
             Err(Unfit::Twin(message)) => Some(message),
@@ -344,7 +344,7 @@ enum Unfit {
 /// Checks one entity and, if nothing else is wrong with it, writes it down.
 struct Take<'a> {
     document: &'a mut Document,
-    flavor: Flavor,
+    terms: Terms,
     item: Object,
     place: &'a Place,
     is_sound: bool,
@@ -354,7 +354,7 @@ impl Visit for Take<'_> {
     type Output = Result<(), Unfit>;
 
     fn visit<E: Entity>(self) -> Self::Output {
-        let entity = schema::check_in::<E>(self.flavor, Value::Object(self.item));
+        let entity = schema::check_in::<E>(self.terms, Value::Object(self.item));
         let entity = entity.map_err(Unfit::Invalid)?;
         let config = &mut self.document.config;
         if let Some((field, value)) = shared(config, &entity) {

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::{Element, Field, Kind, Literal, Object, Rule, Schema};
-use crate::Flavor;
+use crate::Terms;
 
 /// What an object is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +20,18 @@ pub enum Role {
 }
 
 impl Schema {
-    /// Objects of this schema, in a flavor.
-    pub fn json_schema(&self, flavor: Flavor, role: Role) -> Object {
-        let fields = || self.fields.iter().filter(|field| field.is_of(flavor));
-        let mut properties: Object = fields()
-            .map(|field| (field.name.to_owned(), field.json_schema(flavor, role)))
-            .collect();
+    /// Objects of this schema, as a node with these terms takes and shows them.
+    pub fn json_schema(&self, terms: Terms, role: Role) -> Object {
+        let fields = || self.fields.iter().filter(|field| field.is_of(terms.flavor));
+        let mut properties: Object =
+            fields().map(|field| (field.name.to_owned(), field.json_schema(terms, role))).collect();
+        if let Some(Value::Object(of_type)) =
+            self.of_type().and_then(|(_, by)| properties.get_mut(by))
+            && role != Role::Shown
+        {
+            let names: Value = terms.catalog.iter().map(|plugin| plugin.name).collect();
+            of_type.insert("enum".to_owned(), names);
+        }
         let required: Vec<&str> = match role {
             Role::Shown => fields().map(|field| field.name).collect(),
             Role::Whole => fields().filter(|field| must_be_said(field)).map(|f| f.name).collect(),
@@ -60,8 +66,8 @@ fn must_be_said(field: &Field) -> bool {
 }
 
 impl Field {
-    fn json_schema(&self, flavor: Flavor, role: Role) -> Value {
-        let mut schema = of_kind(self.kind, flavor, role);
+    fn json_schema(&self, terms: Terms, role: Role) -> Value {
+        let mut schema = of_kind(self.kind, terms, role);
         self.all_rules().for_each(|rule| rule.constrain(self.kind, &mut schema));
         let mut schema = if self.required {
             schema
@@ -77,33 +83,34 @@ impl Field {
 }
 
 impl Element {
-    fn json_schema(&self, flavor: Flavor, role: Role) -> Value {
-        let mut schema = of_kind(self.kind, flavor, role);
+    fn json_schema(&self, terms: Terms, role: Role) -> Value {
+        let mut schema = of_kind(self.kind, terms, role);
         self.rules.iter().for_each(|rule| rule.constrain(self.kind, &mut schema));
         schema.into()
     }
 }
 
-fn of_kind(kind: Kind, flavor: Flavor, role: Role) -> Object {
+fn of_kind(kind: Kind, terms: Terms, role: Role) -> Object {
     match kind {
         Kind::String => object(&[("type", "string".into()), ("minLength", 1.into())]),
         Kind::Integer => object(&[("type", "integer".into())]),
         Kind::Number => object(&[("type", "number".into())]),
         Kind::Boolean => object(&[("type", "boolean".into())]),
         Kind::Array(element) => {
-            object(&[("type", "array".into()), ("items", element.json_schema(flavor, role))])
+            object(&[("type", "array".into()), ("items", element.json_schema(terms, role))])
         }
         Kind::Set(element) => object(&[
             ("type", "array".into()),
-            ("items", element.json_schema(flavor, role)),
+            ("items", element.json_schema(terms, role)),
             ("uniqueItems", true.into()),
         ]),
         Kind::Map { keys, values } => object(&[
             ("type", "object".into()),
-            ("propertyNames", keys.json_schema(flavor, role)),
-            ("additionalProperties", values.json_schema(flavor, role)),
+            ("propertyNames", keys.json_schema(terms, role)),
+            ("additionalProperties", values.json_schema(terms, role)),
         ]),
-        Kind::Record(schema) => schema.json_schema(flavor, role),
+        Kind::Record(schema) => schema.json_schema(terms, role),
+        Kind::OfType { .. } => object(&[("type", "object".into())]),
         Kind::Foreign { entity } => pointer(entity, role),
         _ => Object::new(),
     }
@@ -128,7 +135,9 @@ impl Rule {
     fn constrain(&self, kind: Kind, schema: &mut Object) {
         let [least, most] = match kind {
             Kind::Array(_) | Kind::Set(_) => ["minItems", "maxItems"],
-            Kind::Map { .. } | Kind::Record(_) => ["minProperties", "maxProperties"],
+            Kind::Map { .. } | Kind::Record(_) | Kind::OfType { .. } => {
+                ["minProperties", "maxProperties"]
+            }
             _ => ["minLength", "maxLength"],
         };
         let mut say = |word: &str, value: Value| drop(schema.insert(word.to_owned(), value));
@@ -177,10 +186,10 @@ fn object<const N: usize>(members: &[(&str, Value); N]) -> Object {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::EntityKind;
+    use crate::{EntityKind, Flavor};
 
     fn service(role: Role) -> Value {
-        EntityKind::Service.schema().json_schema(Flavor::default(), role).into()
+        EntityKind::Service.schema().json_schema(Terms::default(), role).into()
     }
 
     #[test]
@@ -205,7 +214,7 @@ mod tests {
     #[test]
     fn fields_of_another_flavor_are_not_there() {
         let route = |flavor| -> Value {
-            EntityKind::Route.schema().json_schema(flavor, Role::Whole).into()
+            EntityKind::Route.schema().json_schema(Flavor::into(flavor), Role::Whole).into()
         };
         assert_eq!(route(Flavor::default())["properties"]["expression"], Value::Null);
         assert!(route(Flavor::Expressions)["properties"]["expression"].is_object());

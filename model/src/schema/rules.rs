@@ -173,7 +173,7 @@ pub(super) fn join<T: Display>(words: &[T]) -> String {
 }
 
 /// Names in the way messages list them: `'a', 'b'`.
-pub(crate) fn quoted(names: &[&str]) -> String {
+pub(crate) fn quoted(names: &[impl Display]) -> String {
     names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
 }
 

@@ -75,7 +75,7 @@ pub(crate) async fn show(call: Call) -> Reply {
     let from = page.after.map_or(0, |key| usize::try_from(key.as_u128()).unwrap_or(usize::MAX));
     let changes = step.changes.iter().enumerate().skip(from);
     let page = listing.of(changes, |(at, _)| Uuid::from_u128(*at as u128 + 1));
-    let page = page.map(|(_, change)| shown::change(change, &undo, call.flavor()));
+    let page = page.map(|(_, change)| shown::change(change, &undo, call.terms()));
     let mut body = serde_json::to_value(page).map_err(|_| Problem::Internal)?;
     body["revision"] = noted.map_or_else(|| nobody(&step.id), |noted| about(&noted));
     body["revision"]["hash"] = step.id.hash.to_string().into();

@@ -6,7 +6,7 @@ use model::entities::Visit;
 use model::schema::{self, Object};
 use model::violation::Violations;
 use model::{Entity, value::Timestamp};
-use model::{EntityKind, Flavor};
+use model::{EntityKind, Terms};
 use serde_json::{Value, json as value};
 
 use crate::api::call::Call;
@@ -15,15 +15,15 @@ use crate::api::problem::Problem;
 
 /// `GET /schemas/{entity}`
 pub(crate) async fn describe(call: Call) -> Result<Response<Body>, Problem> {
-    Ok(json(StatusCode::OK, &kind(&call)?.schema().describe(call.flavor())))
+    Ok(json(StatusCode::OK, &kind(&call)?.schema().describe(call.terms().flavor)))
 }
 
 /// `POST /schemas/{entity}/validate`: the schema's word alone, not whether names are free.
 pub(crate) async fn validate(mut call: Call) -> Result<Response<Body>, Problem> {
     let kind = kind(&call)?;
     let mut body = call.object(kind.schema());
-    schema::stamp(kind.schema(), &mut body, Timestamp::from_seconds(1));
-    kind.visit(Validate(body, call.flavor())).map_err(Problem::Invalid)?;
+    schema::stamp(kind.schema(), call.terms(), &mut body, Timestamp::from_seconds(1));
+    kind.visit(Validate(body, call.terms())).map_err(Problem::Invalid)?;
     Ok(json(StatusCode::OK, &value!({ "message": "schema validation successful" })))
 }
 
@@ -32,7 +32,7 @@ fn kind(call: &Call) -> Result<EntityKind, Problem> {
     EntityKind::from_name(name).ok_or_else(|| Problem::NoSuchSchema(name.to_owned()))
 }
 
-struct Validate(Object, Flavor);
+struct Validate(Object, Terms);
 
 impl Visit for Validate {
     type Output = Result<(), Violations>;

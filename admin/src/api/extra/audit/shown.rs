@@ -5,7 +5,7 @@ use bytes::Bytes;
 use model::delta::Change;
 use model::entities::Visit;
 use model::schema::{Object, to_object};
-use model::{Entity, EntityKind, Flavor, encode};
+use model::{Entity, EntityKind, Terms, encode};
 use serde_json::{Value, json as value};
 use uuid::Uuid;
 
@@ -29,12 +29,12 @@ const SECRET_ENDINGS: &[&str] =
     &["password", "secret", "token", "private_key", "api_key", "credential", "credentials"];
 
 /// What a step did to one entity; `undo` leads back from the step.
-pub(super) fn change(change: &Change, undo: &[Change], flavor: Flavor) -> Value {
+pub(super) fn change(change: &Change, undo: &[Change], terms: Terms) -> Value {
     let before = undo.iter().find(|undo| undo.kind == change.kind && undo.id == change.id);
     let before = before.and_then(|before| before.bytes.as_ref());
     let kind = change.kind.kind();
     let object =
-        |bytes: Option<&Bytes>| kind?.visit(Decode { id: change.id, bytes: bytes?, flavor });
+        |bytes: Option<&Bytes>| kind?.visit(Decode { id: change.id, bytes: bytes?, terms });
     let (before, after) = (object(before), object(change.bytes.as_ref()));
     let name = after.as_ref().or(before.as_ref()).and_then(|shown| name(kind?, shown));
     value!({
@@ -116,7 +116,7 @@ fn mask_within(value: &mut Value) {
 struct Decode<'a> {
     id: Uuid,
     bytes: &'a Bytes,
-    flavor: Flavor,
+    terms: Terms,
 }
 
 impl Visit for Decode<'_> {
@@ -124,7 +124,7 @@ impl Visit for Decode<'_> {
 
     fn visit<E: Entity>(self) -> Self::Output {
         let entity = encode::decode::<E>(self.id, self.bytes).ok()?;
-        Some(to_object(&entity, self.flavor))
+        Some(to_object(&entity, self.terms))
     }
 }
 
