@@ -22,6 +22,9 @@ pub(crate) async fn describe(call: Call) -> Result<Response<Body>, Problem> {
 pub(crate) async fn validate(mut call: Call) -> Result<Response<Body>, Problem> {
     let kind = kind(&call)?;
     let mut body = call.object(kind.schema());
+    if let Some(ttl) = kind.schema().ttl() {
+        body.remove(ttl.name); // Kong takes any
+    }
     schema::stamp(kind.schema(), call.terms(), &mut body, Timestamp::from_seconds(1));
     kind.visit(Validate(body, call.terms())).map_err(Problem::Invalid)?;
     Ok(json(StatusCode::OK, &value!({ "message": "schema validation successful" })))
