@@ -100,6 +100,9 @@ pub(super) fn operation(path: &str, method: &str) -> Operation {
         ("get", "/status") => {
             Operation::gives(200, reference("status")).called("How this node fares")
         }
+        ("get", "/status/dns") => {
+            Operation::gives(501, reference("message")).called("What Kong's newer resolver does")
+        }
         ("get", "/openapi.json") => Operation::gives(200, anything()).called("This description"),
         ("get", "/endpoints") => {
             let data = json!({ "type": "array", "items": { "type": "string" } });
