@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyDataStream, BodyExt, Full};
+use model::Terms;
 use model::schema::{Object, Schema};
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -119,12 +120,12 @@ impl Body {
         }
     }
 
-    /// The body as one object.
-    pub(super) fn into_object(self, schema: &Schema) -> Object {
+    /// The body as one object, which is laid over another.
+    pub(super) fn into_object(self, schema: &Schema, terms: Terms, over: &Object) -> Object {
         match self {
             Body::None | Body::Text(_) => Object::new(),
             Body::Json(object) => object,
-            Body::Form(pairs) => form::decode(schema, pairs),
+            Body::Form(pairs) => form::decode(schema, terms, over, pairs),
         }
     }
 }

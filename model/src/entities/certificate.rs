@@ -27,10 +27,12 @@ pub struct Certificate {
     /// The certificate in PEM, followed by the intermediate ones that lead to its root.
     pub cert: CertificatePem,
     /// Its private key in PEM.
+    #[field(secret)]
     pub key: KeyPem,
     /// Another certificate, whose key is of another type, for clients that prefer it.
     pub cert_alt: Option<CertificatePem>,
     /// The private key of the other certificate.
+    #[field(secret)]
     pub key_alt: Option<KeyPem>,
     /// Labels to list certificates by.
     pub tags: Option<Tags>,
