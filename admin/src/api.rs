@@ -204,6 +204,12 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     map.at("/tags/{tags}", READ, get(tags::one));
     map.at("/schemas/{name}", READ, get(schemas::describe));
     map.at("/schemas/{name}/validate", SUBMIT, post(schemas::validate));
+    map.at("/schemas/plugins/{name}", READ, get(schemas::of_plugin));
+    map.at("/schemas/plugins/validate", SUBMIT, post(schemas::validate_plugin));
+    map.at("/schemas/vaults/{name}", READ, get(schemas::of_vault));
+    map.at("/schemas/vaults/validate", SUBMIT, post(schemas::validate_vault));
+    map.at("/plugins/enabled", READ, get(info::enabled));
+    map.at("/plugins/schema/{name}", READ, get(schemas::of_config));
     for kind in EntityKind::ALL {
         match kind {
             EntityKind::Certificate => map.entity::<Certificate>(

@@ -54,7 +54,9 @@ fn sample(kind: EntityKind, number: usize) -> Value {
         EntityKind::JwtSecret => json!({ "key": format!("j{number}") }),
         EntityKind::Acl => json!({ "group": format!("g{number}") }),
         EntityKind::OAuth2 => json!({ "name": "app", "client_id": format!("o{number}") }),
-        EntityKind::Plugin => json!({ "name": "cors", "instance_name": format!("p{number}") }),
+        EntityKind::Plugin => {
+            json!({ "name": "request-termination", "instance_name": format!("p{number}") })
+        }
     }
 }
 
@@ -454,7 +456,9 @@ async fn the_node_tells_of_itself() {
     assert_eq!(root["gateway_version"], model::VERSION);
     assert_eq!(root["hostname"], "cp.test");
     assert_eq!(root["configuration"]["role"], "control_plane");
-    assert!(root["plugins"]["available_on_server"].is_object());
+    let available = &root["plugins"]["available_on_server"];
+    assert_eq!(available["key-auth"], json!({ "version": "3.10.0", "priority": 1250 }));
+    assert_eq!(root["plugins"]["enabled_in_cluster"], json!([]));
     assert!(root["pids"]["workers"].is_array());
     assert_eq!(text(&root["node_id"]).parse::<Uuid>().unwrap(), plane.server.node_id());
 

@@ -104,6 +104,8 @@ impl World {
             };
             match EntityKind::from_name(name) {
                 Some(kind) => self.ids[&kind].clone(),
+                None if path.contains("/plugins/") => "cors".to_owned(),
+                None if path.starts_with("/schemas/vaults/") => "env".to_owned(),
                 None if path.starts_with("/schemas/") => "services".to_owned(),
                 None => {
                     known = false;

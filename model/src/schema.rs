@@ -154,6 +154,10 @@ pub struct Field {
     pub unique: bool,
     /// Whether the server fills it in: see [`stamp()`].
     pub auto: bool,
+    /// Whether its value is not for everybody who may see that it was changed.
+    pub secret: bool,
+    /// Whether its value may be a reference to a vault, which no rule is for.
+    pub referenceable: bool,
     /// What happens to this entity when the one it points at is deleted.
     pub on_delete: OnDelete,
     /// Our version that introduced it, for talking to older nodes.
@@ -175,6 +179,8 @@ impl Field {
             type_rules: T::RULES,
             unique: false,
             auto: false,
+            secret: false,
+            referenceable: false,
             on_delete: OnDelete::Restrict,
             since: "0.1.0",
             flavor: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, RawPathParams};
 use http::{Method, Request};
-use model::entities::Visit;
+use model::entities::{Plugin, Visit};
 use model::id::Key;
 use model::schema::{Field, Object, Rule, Schema, Shown};
 use model::value::Timestamp;
@@ -20,7 +20,7 @@ use super::query::Query;
 use crate::commit::Failure;
 use crate::guard::Caller;
 use crate::store::{Author, Who};
-use crate::write::{Draft, Refusal};
+use crate::write::{Draft, Refusal, find};
 
 /// One request.
 pub(super) struct Call {
@@ -145,7 +145,20 @@ impl Call {
 
     /// The body as an object, its values typed by the schema where it was a form.
     pub(super) fn object(&mut self, schema: &Schema) -> Object {
-        std::mem::take(&mut self.body).into_object(schema)
+        let terms = self.terms();
+        self.take_body().into_object(schema, terms, &Object::new())
+    }
+
+    /// The same of what is laid over an entity: of what type a plugin is, need not be said again.
+    pub(super) fn object_over<E: Entity>(&mut self, key: &Key) -> Object {
+        let terms = self.terms();
+        let mut over = Object::new();
+        if E::KIND == EntityKind::Plugin
+            && let Some(plugin) = find::<Plugin>(&self.revision().config, key)
+        {
+            over.insert("name".to_owned(), plugin.name.as_str().into());
+        }
+        self.take_body().into_object(E::SCHEMA, terms, &over)
     }
 
     /// The body as it is.

@@ -135,6 +135,8 @@ impl FieldOptions {
                 self.settings.push(quote!(unique: true));
             }
             "auto" => self.settings.push(quote!(auto: true)),
+            "secret" => self.settings.push(quote!(secret: true)),
+            "referenceable" => self.settings.push(quote!(referenceable: true)),
             "default" => {
                 let default = literal(&meta.value()?.parse()?)?;
                 self.settings.push(quote!(default: ::core::option::Option::Some(#default)));
@@ -217,8 +219,8 @@ fn field_rule(rule: &str, meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
         }
         _ => {
             return Err(meta.error(
-                "expected one of: name, unique, auto, default, since, flavor, on_delete, not, \
-                 one_of, not_one_of, above, between, len_eq, len_min, len_max, starts_with, subsets",
+                "expected one of: name, unique, auto, secret, referenceable, default, since, flavor, \
+                 on_delete, not, one_of, not_one_of, above, between, len_eq, len_min, len_max, starts_with, subsets",
             ));
         }
     })

@@ -27,10 +27,12 @@ pub struct Certificate {
     /// The certificate in PEM, followed by the intermediate ones that lead to its root.
     pub cert: Referable<CertificatePem>,
     /// Its private key in PEM.
+    #[field(secret)]
     pub key: Referable<KeyPem>,
     /// Another certificate, whose key is of another type, for clients that prefer it.
     pub cert_alt: Option<Referable<CertificatePem>>,
     /// The private key of the other certificate.
+    #[field(secret)]
     pub key_alt: Option<Referable<KeyPem>>,
     /// Labels to list certificates by.
     pub tags: Option<Tags>,

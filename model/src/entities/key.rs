@@ -25,8 +25,10 @@ pub struct Key {
     #[field(len_max = 2048)]
     pub kid: String,
     /// The key as JSON text (RFC 7517 §4).
+    #[field(secret)]
     pub jwk: Option<Referable<Jwk>>,
     /// The key in PEM.
+    #[field(secret)]
     pub pem: Option<Pem>,
     /// Labels to list keys by.
     pub tags: Option<Tags>,

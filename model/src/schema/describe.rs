@@ -16,6 +16,12 @@ impl Schema {
         Value::Object(description)
     }
 
+    /// The same of one field alone.
+    pub fn describe_field(&self, name: &str) -> Option<Value> {
+        let field = self.field(name)?.describe();
+        Some(json!({ "fields": [single(name, field)] }))
+    }
+
     fn describe_record(&self, flavor: Flavor) -> Object {
         // Kong does not count how long something lasts among its fields.
         let fields = self.fields.iter().filter(|field| field.is_of(flavor) && !field.is_ttl());
@@ -51,21 +57,25 @@ impl PluginType {
         let elements = json!({ "type": "string", "one_of": words });
         let protocols =
             json!({ "type": "set", "required": true, "default": words, "elements": elements });
-        let mut config = self.config.describe_record(Flavor::default());
-        config.insert("type".to_owned(), "record".into());
-        config.insert("required".to_owned(), true.into());
-        // They are said of the plugin.
-        config.remove("entity_checks");
         let checks = self.config.checks.iter().filter_map(|check| check.describe("config."));
         let checks: Vec<Value> = checks.collect();
         let fields = forbidden
-            .chain([single("protocols", protocols), single("config", config.into())])
+            .chain([single("protocols", protocols), single("config", self.describe_config())])
             .collect::<Vec<_>>();
         let mut description = Object::from_iter([("fields".to_owned(), fields.into())]);
         if !checks.is_empty() {
             description.insert("entity_checks".to_owned(), checks.into());
         }
         description.into()
+    }
+
+    /// What the `config` of its plugins is.
+    pub fn describe_config(&self) -> Value {
+        let mut config = self.config.describe_record(Flavor::default());
+        config.insert("type".to_owned(), "record".into());
+        config.insert("required".to_owned(), true.into());
+        config.remove("entity_checks"); // they are said of the plugin
+        config.into()
     }
 }
 
@@ -87,6 +97,9 @@ impl Field {
         }
         if self.auto {
             set("auto", true.into());
+        }
+        if self.referenceable {
+            set("referenceable", true.into());
         }
         if let (Kind::Foreign { .. }, OnDelete::Cascade) = (self.kind, self.on_delete) {
             set("on_delete", "cascade".into());

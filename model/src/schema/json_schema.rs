@@ -26,13 +26,6 @@ impl Schema {
         let fields = || self.fields.iter().filter(|field| field.is_of(terms.flavor));
         let mut properties: Object =
             fields().map(|field| (field.name.to_owned(), field.json_schema(terms, role))).collect();
-        if let Some(Value::Object(of_type)) =
-            self.of_type().and_then(|(_, by)| properties.get_mut(by))
-            && role != Role::Shown
-        {
-            let names: Value = terms.catalog.iter().map(|plugin| plugin.name).collect();
-            of_type.insert("enum".to_owned(), names);
-        }
         let required: Vec<&str> = match role {
             Role::Shown => fields().map(|field| field.name).collect(),
             Role::Whole => fields().filter(|field| must_be_said(field)).map(|f| f.name).collect(),
@@ -57,7 +50,26 @@ impl Schema {
             _ if required.is_empty() => {}
             _ => drop(schema.insert("required".to_owned(), json!(required))),
         }
+        self.add_types(terms, role, &mut schema);
         schema
+    }
+
+    /// Adds which types there are, and what the field that is another record in each is in theirs.
+    fn add_types(&self, terms: Terms, role: Role, schema: &mut Object) {
+        let names: Vec<_> = terms.catalog.iter().map(|plugin| plugin.name).collect();
+        let Some((field, by)) = self.of_type().filter(|_| !names.is_empty()) else { return };
+        let in_each = terms.catalog.iter().map(|plugin| {
+            let inner = plugin.config.json_schema(Terms::default(), role);
+            json!({
+                "if": { "properties": { by: { "const": plugin.name } }, "required": [by] },
+                "then": { "properties": { field.name: inner } },
+            })
+        });
+        schema.insert("allOf".to_owned(), in_each.collect());
+        // What is there may be of a type that may no longer be used.
+        if let (Some(property), true) = (schema["properties"].get_mut(by), role != Role::Shown) {
+            property["enum"] = json!(names);
+        }
     }
 }
 
@@ -70,11 +82,16 @@ impl Field {
     fn json_schema(&self, terms: Terms, role: Role) -> Value {
         let mut schema = of_kind(self.kind, terms, role);
         self.all_rules().for_each(|rule| rule.constrain(self.kind, &mut schema));
-        let mut schema = if self.required {
-            schema
-        } else {
-            object(&[("anyOf", json!([schema, { "type": "null" }]))])
-        };
+        let reference = json!({ "type": "string", "pattern": r"^\{vault://" });
+        let others = [
+            self.referenceable.then_some(reference),
+            (!self.required).then(|| json!({ "type": "null" })),
+        ];
+        let others: Vec<_> = others.into_iter().flatten().collect();
+        if !others.is_empty() {
+            let ways: Value = std::iter::once(schema.into()).chain(others).collect();
+            schema = object(&[("anyOf", ways)]);
+        }
         schema.insert("description".to_owned(), self.doc.into());
         if let (Some(default), true) = (self.default, role != Role::Shown) {
             schema.insert("default".to_owned(), default.to_json());
@@ -191,7 +208,7 @@ fn object<const N: usize>(members: &[(&str, Value); N]) -> Object {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EntityKind, Flavor};
+    use crate::{EntityKind, Flavor, testing};
 
     fn service(role: Role) -> Value {
         EntityKind::Service.schema().json_schema(Terms::default(), role).into()
@@ -214,6 +231,23 @@ mod tests {
         assert_eq!((&port["minimum"], &port["maximum"]), (&json!(0), &json!(65535)));
         assert_eq!(port["default"], 80);
         assert_eq!(service(Role::Part)["anyOf"], Value::Null);
+    }
+
+    #[test]
+    fn what_is_another_record_in_each_type_is_said_of_each() {
+        let plugin = |role| -> Value {
+            EntityKind::Plugin.schema().json_schema(testing::terms(), role).into()
+        };
+        let (whole, shown) = (plugin(Role::Whole), plugin(Role::Shown));
+        assert_eq!(whole["properties"]["name"]["enum"][1], "rate-limiting");
+        assert_eq!(shown["properties"]["name"]["enum"], Value::Null);
+        let limiting = &whole["allOf"][1];
+        assert_eq!(limiting["if"]["properties"]["name"]["const"], "rate-limiting");
+        let config = &limiting["then"]["properties"]["config"]["properties"];
+        assert_eq!(config["redis"]["properties"]["port"]["default"], 6379);
+        let password = &config["redis"]["properties"]["password"]["anyOf"];
+        assert_eq!(password[1]["pattern"], r"^\{vault://");
+        assert_eq!(password[2]["type"], "null");
     }
 
     #[test]

@@ -134,6 +134,7 @@ pub struct Redis {
     /// Who asks.
     pub username: Option<String>,
     /// What proves it.
+    #[field(secret, referenceable, len_max = 20)]
     pub password: Option<String>,
     /// How long it may take, in milliseconds.
     #[field(default = 2000, between = (0, 2147483646))]
@@ -206,6 +207,6 @@ pub struct FileLog {
     /// What else is in a line.
     pub custom_fields: serde_json::Value,
     /// What lines are signed with; made up where none is given.
-    #[field(auto)]
-    pub secret: Option<String>,
+    #[field(auto, secret)]
+    pub signed_with: Option<String>,
 }

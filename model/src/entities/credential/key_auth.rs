@@ -19,7 +19,7 @@ pub struct KeyAuth {
     #[field(on_delete = "cascade")]
     pub consumer: Reference<Consumer>,
     /// The key; made up where none is given.
-    #[field(auto, unique, len_max = 2048)]
+    #[field(auto, unique, secret, len_max = 2048)]
     pub key: String,
     /// How many seconds it still lasts; in files, the second since 1970 at which it is over.
     pub ttl: Option<Expiry>,
