@@ -41,6 +41,7 @@ fn state(entities: Vec<(&'static str, u32, Value)>) -> State {
 pub(crate) fn first(pairs: &Pairs) -> State {
     let mut all = traffic(pairs);
     all.extend(people());
+    all.extend(plugins());
     all.extend([
         ("vaults", 70, json!({ "name": "env", "prefix": "my-env", "description": "the environment", "config": { "prefix": "GW_" } })),
         ("key-sets", 80, json!({ "name": "ours" })),
@@ -169,6 +170,36 @@ fn people() -> Vec<(&'static str, u32, Value)> {
     ]
 }
 
+fn plugins() -> Vec<(&'static str, u32, Value)> {
+    vec![
+        (
+            "plugins",
+            90,
+            json!({ "name": "rate-limiting", "config": { "minute": 5, "redis": { "port": 7000 } } }),
+        ),
+        (
+            "plugins",
+            91,
+            json!({
+                "name": "key-auth", "service": to(10), "config": { "key_names": ["x-key"] }, "tags": ["shop"],
+            }),
+        ),
+        (
+            "plugins",
+            92,
+            json!({ "name": "cors", "route": to(20), "instance_name": "pages", "enabled": false }),
+        ),
+        (
+            "plugins",
+            93,
+            json!({
+                "name": "request-termination", "consumer": to(51), "config": { "message": "no" },
+                "protocols": ["https"],
+            }),
+        ),
+    ]
+}
+
 /// The next version: of most kinds one is changed, some are gone and some new.
 pub(crate) fn second(pairs: &Pairs) -> State {
     let mut state = first(pairs);
@@ -191,7 +222,9 @@ pub(crate) fn second(pairs: &Pairs) -> State {
     change("acls", 66, "group", "guests".into());
     change("vaults", 70, "config", json!({ "prefix": "OTHER_" }));
     change("certificates", 1, "tags", json!(["shop", "new"]));
+    change("plugins", 90, "config", json!({ "minute": 6 }));
     for (path, number) in [
+        ("plugins", 93),
         ("snis", 2),
         ("routes", 22),
         ("services", 12),

@@ -47,8 +47,8 @@ const fn credential(path: &'static str, schema: &'static str, called: &'static s
 
 const TARGETS: Below = Below { parents: "upstreams", field: "upstream", called: "targets" };
 
-/// All that decK knows of a Kong without plugins.
-pub(crate) const KINDS: [Kind; 16] = [
+/// All that decK knows, but for what the enterprise edition has.
+pub(crate) const KINDS: [Kind; 17] = [
     kind("certificates", "certificates", 1),
     kind("ca_certificates", "ca_certificates", 1),
     kind("consumers", "consumers", 1),
@@ -65,6 +65,7 @@ pub(crate) const KINDS: [Kind; 16] = [
     credential("oauth2", "oauth2_credentials", "oauth2"),
     credential("acls", "acls", "acls"),
     Kind { has_defaults: true, ..kind("routes", "routes", 3) },
+    kind("plugins", "plugins", 4),
 ];
 
 /// Targets are listed upstream by upstream only.
@@ -107,7 +108,7 @@ impl<'a> Deck<'a> {
     pub(crate) async fn sync(&self, wanted: &State) -> Changes {
         let (current, wanted) = (self.read().await, self.completed(wanted).await);
         let mut changes = Changes::default();
-        for level in 1..=3 {
+        for level in 1..=4 {
             let calls = wanted.iter().flat_map(|(path, entities)| {
                 let kind = of_path(path);
                 let here = entities.values().filter(move |_| kind.level == level);
@@ -118,7 +119,7 @@ impl<'a> Deck<'a> {
             changes.created += done.iter().filter(|done| **done == Done::Created).count();
             changes.updated += done.iter().filter(|done| **done == Done::Updated).count();
         }
-        for level in (1..=3).rev() {
+        for level in (1..=4).rev() {
             let gone = current.iter().flat_map(|(path, entities)| {
                 let kind = of_path(path);
                 let left = wanted.get(path);
@@ -230,6 +231,13 @@ impl<'a> Deck<'a> {
                 let defaults = defaults(&schema);
                 entities.values_mut().for_each(|entity| fill(entity, &defaults));
             }
+            if kind.path == "plugins" {
+                for plugin in entities.values_mut() {
+                    let name = plugin["name"].as_str().unwrap();
+                    let schema = self.plane.get(&format!("/schemas/plugins/{name}")).await.1;
+                    fill_plugin(plugin, &schema);
+                }
+            }
         }
         wanted
     }
@@ -326,6 +334,38 @@ fn fill(entity: &mut Object, defaults: &Object) {
     }
 }
 
+/// What is not said of a plugin: its type says where it counts and what it does then. A field of its
+/// config for which nothing is said is null, and that is compared.
+fn fill_plugin(plugin: &mut Object, schema: &Value) {
+    let field = |name: &str| {
+        let mut fields = schema["fields"].as_array().unwrap().iter();
+        fields.find_map(|field| field.get(name)).unwrap().clone()
+    };
+    let config = plugin.entry("config").or_insert_with(|| Object::new().into());
+    complete(config.as_object_mut().unwrap(), &field("config"));
+    let protocols = field("protocols")["default"].clone();
+    assert!(protocols.is_array());
+    plugin.entry("protocols").or_insert(protocols);
+    plugin.entry("enabled").or_insert(true.into());
+}
+
+fn complete(config: &mut Object, schema: &Value) {
+    for field in schema["fields"].as_array().unwrap() {
+        let (name, field) = field.as_object().unwrap().iter().next().unwrap();
+        let is_record = field["type"] == "record";
+        match config.get_mut(name) {
+            Some(Value::Object(inner)) if is_record => complete(inner, field),
+            Some(_) => {}
+            None if is_record && field["required"] == true => {
+                let mut inner = Object::new();
+                complete(&mut inner, field);
+                config.insert(name.clone(), inner.into());
+            }
+            None => drop(config.insert(name.clone(), field["default"].clone())),
+        }
+    }
+}
+
 /// What decK compares: nothing that only the server knows, nor what it cannot know.
 fn is_same(path: &str, one: &Object, other: &Object) -> bool {
     let compared = |entity: &Object| {
@@ -337,7 +377,7 @@ fn is_same(path: &str, one: &Object, other: &Object) -> bool {
         }
         entity
     };
-    compared(one) == compared(other)
+    compared(one) == compared(other) && one.get("config") == other.get("config")
 }
 
 /// What an entity says: null is as good as nothing.

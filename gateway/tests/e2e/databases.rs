@@ -1,7 +1,7 @@
 //! Control planes that share a PostgreSQL, and what becomes of them without it.
 
 #[path = "../../../admin/tests/support/postgres.rs"]
-mod postgres;
+pub(crate) mod postgres;
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::support::{ControlPlane, DataPlane, Http, Origin, PATIENCE, Site, with
 use postgres::Server;
 
 /// A control plane that is not started yet, on this database of the server.
-fn control_plane(site: &Site, server: &Server, database: &str) -> ControlPlane {
+pub(crate) fn control_plane(site: &Site, server: &Server, database: &str) -> ControlPlane {
     let mut control_plane = ControlPlane::new(site);
     let process = &mut control_plane.process;
     process.set("pg_host", "127.0.0.1");
@@ -22,7 +22,7 @@ fn control_plane(site: &Site, server: &Server, database: &str) -> ControlPlane {
 }
 
 /// Makes the tables.
-fn bootstrap(control_plane: &ControlPlane) {
+pub(crate) fn bootstrap(control_plane: &ControlPlane) {
     control_plane.process.configure();
     let output = control_plane.process.run("migrations bootstrap");
     assert!(output.status.success(), "{output:?}");

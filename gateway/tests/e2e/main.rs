@@ -44,6 +44,7 @@ mod sync; // a change on its way
 mod dbless; // no database: a document is the configuration
 mod outage; // either side gone
 mod databases; // several control planes on one, and none
+mod deck; // Kong's own tool, on either of them
 mod cache; // the files that outlive a restart, damaged
 mod identity; // who may join
 mod refusal; // a revision that cannot be served
