@@ -43,10 +43,28 @@ pub(crate) fn first(pairs: &Pairs) -> State {
     all.extend(people());
     all.extend(plugins());
     all.extend([
-        ("vaults", 70, json!({ "name": "env", "prefix": "my-env", "description": "the environment", "config": { "prefix": "GW_" } })),
+        (
+            "vaults",
+            70,
+            json!({
+                "name": "env", "prefix": "my-env", "description": "the environment",
+                "config": { "prefix": "GW_" },
+            }),
+        ),
         ("key-sets", 80, json!({ "name": "ours" })),
-        ("keys", 81, json!({ "name": "first", "kid": "first", "set": to(80), "jwk": r#"{"kty":"oct","kid":"first","k":"AA"}"# })),
-        ("keys", 82, json!({ "name": "second", "kid": "second", "pem": { "private_key": pairs.other.key } })),
+        (
+            "keys",
+            81,
+            json!({
+                "name": "first", "kid": "first", "set": to(80),
+                "jwk": r#"{"kty":"oct","kid":"first","k":"AA"}"#,
+            }),
+        ),
+        (
+            "keys",
+            82,
+            json!({ "name": "second", "kid": "second", "pem": { "private_key": pairs.other.key } }),
+        ),
     ]);
     state(all)
 }
