@@ -7,7 +7,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{Field, Kind, Object, Record, Schema};
+use super::{Field, Kind, Object, Record, Schema, alias};
 use crate::Terms;
 
 /// A record as clients of a node see it.
@@ -27,11 +27,17 @@ impl<R: Record + Serialize> Serialize for Shown<'_, R> {
         if R::SCHEMA.fields.iter().all(is_whole) {
             return self.record.serialize(serializer);
         }
-        to_object(self.record, self.terms).serialize(serializer)
+        let mut object = to_object(self.record, self.terms);
+        if let Some((field, schema)) = R::SCHEMA.inner(&object, self.terms)
+            && let Some(Value::Object(inner)) = object.get_mut(field.name)
+        {
+            alias::add(schema, inner);
+        }
+        object.serialize(serializer)
     }
 }
 
-/// The same as an object.
+/// The same as an object, and without older names of fields.
 pub fn to_object<R: Record + Serialize>(record: &R, terms: Terms) -> Object {
     let Ok(Value::Object(mut object)) = serde_json::to_value(record) else {
         unreachable!("a record is an object of plain values");
