@@ -43,6 +43,7 @@ pub use set::Set;
 pub(crate) use set::unrepeated;
 pub use target::TargetAddress;
 pub use time::{PreciseTime, Timestamp};
+pub use url::AbsoluteUrl;
 
 /// Labels an operator gives to entities, to list them by.
 pub type Tags = Set<Tag>;

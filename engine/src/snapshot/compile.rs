@@ -8,13 +8,14 @@ mod streams; // routes for streams
 
 use super::authorities::Authorities;
 use super::certificates::UNUSABLE;
+use super::plugins::{self, Plugins};
 use super::remarks::Remarks;
 use super::upstream_tls::Sources;
 use super::{Certificates, CompiledRoute, CompiledService, GrpcOver, Snapshot, UpstreamDefaults};
 use crate::router::{Change, Pattern, Regexes, RouterPriority, StreamChange, Unserved};
 use boring::error::ErrorStack;
 use model::config::Difference;
-use model::entities::{CaCertificate, Certificate, Route, Service};
+use model::entities::{CaCertificate, Certificate, Plugin, Route, Service};
 use model::value::{Host, IpRange, Millis, Protocol};
 use model::vitals::Problem;
 use model::{Config, Entity, EntityKind, Flavor, Id, Listed, Revision};
@@ -29,6 +30,8 @@ use uuid::Uuid;
 pub const NOT_SERVED: &str = "not_served";
 /// The code of a reference to what does not exist.
 pub const DANGLING: &str = "dangling_reference";
+/// The code of a plugin that cannot do what it is told.
+pub const BAD_PLUGIN: &str = "invalid_plugin";
 /// The code of a regular expression that routes cannot have.
 pub const BAD_REGEX: &str = "invalid_regex";
 /// The code of an expression that cannot be read or makes no sense.
@@ -75,6 +78,7 @@ pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec
         previous,
         certificates: previous.certificates.patched(config, before, &mut problems),
         authorities: previous.authorities.patched(config, before, &mut problems),
+        plugins: previous.plugins.clone(),
         services: previous.services.clone(),
         touched: BTreeSet::new(),
         remarks: previous.remarks.clone(),
@@ -83,6 +87,7 @@ pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec
         problems,
     };
     step.compile_services();
+    step.compile_plugins();
     let (changes, stream_changes) = step.compile_routes();
     if !step.problems.is_empty() {
         return Err(step.problems);
@@ -93,6 +98,7 @@ pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec
         streams: previous.streams.patched(stream_changes),
         certificates: step.certificates,
         authorities: step.authorities,
+        plugins: step.plugins,
         services: step.services,
         config: revision.config.clone(),
         options: previous.options.clone(),
@@ -108,6 +114,7 @@ struct Step<'a> {
     previous: &'a Snapshot,
     certificates: Certificates,
     authorities: Authorities,
+    plugins: Plugins,
     services: imbl::OrdMap<Id<Service>, Arc<CompiledService>>,
     /// Routes that may not be what they were.
     touched: BTreeSet<Id<Route>>,
@@ -170,6 +177,13 @@ impl Step<'_> {
                 self.problems.push(Problem::of(Service::KIND, service.id, UNUSABLE, message));
             }
         }
+    }
+
+    /// Plugins, and which routes they make others of.
+    fn compile_plugins(&mut self) {
+        let changed = changed::<Plugin>(self.config, &self.previous.config);
+        self.touched.extend(plugins::touched(&changed, self.config, &self.previous.config));
+        self.plugins.patch(&changed, self.config, &mut self.problems);
     }
 
     fn compile_routes(&mut self) -> (Vec<Change>, Vec<StreamChange>) {
@@ -239,7 +253,9 @@ impl Step<'_> {
                 }
             },
         };
-        Some(Change::Put(Arc::new(compile_route(route, pattern?, service))))
+        let plugins = self.plugins.of_route(route, self.config);
+        let compiled = compile_route(route, pattern?, service);
+        Some(Change::Put(Arc::new(CompiledRoute { plugins, ..compiled })))
     }
 
     /// The pattern of a route, unless it cannot be served.
@@ -292,6 +308,7 @@ fn compile_route(
             (false, false) => None,
         },
         service,
+        plugins: None,
         pattern,
     }
 }
