@@ -40,6 +40,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::commit::Committer;
 use crate::guard::Guard;
 use crate::serve::Traffic;
@@ -65,6 +66,7 @@ pub(crate) struct Api {
     revisions: watch::Receiver<Arc<Revision>>,
     committer: Committer,
     judge: Arc<dyn Judge>,
+    clock: Clock,
     /// Whose turn it is to be explained a route.
     asking: Arc<Semaphore>,
     /// There where there is no database.
@@ -101,6 +103,7 @@ impl Api {
         revisions: watch::Receiver<Arc<Revision>>,
         committer: Committer,
         judge: Arc<dyn Judge>,
+        clock: Clock,
         documents: Option<Documents>,
         guard: Arc<Guard>,
     ) -> Self {
@@ -111,6 +114,7 @@ impl Api {
             revisions,
             committer,
             judge,
+            clock,
             asking: Arc::new(Semaphore::new(1)),
             documents,
             guard,
@@ -156,9 +160,17 @@ impl Api {
         Arc::clone(&self.vitals.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What all reading is served from: the newest revision.
+    /// What all reading is served from: the newest revision, without what is gone since it was made.
     fn revision(&self) -> Arc<Revision> {
-        Arc::clone(&self.revisions.borrow())
+        let revision = Arc::clone(&self.revisions.borrow());
+        let Some(at) = revision.config.next_expiry() else { return revision };
+        let now = self.clock.now();
+        if at > now {
+            return revision;
+        }
+        let mut left = Revision::clone(&revision);
+        left.config.expire(now);
+        Arc::new(left)
     }
 }
 
@@ -188,7 +200,7 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     for path in WASM {
         map.router = std::mem::take(&mut map.router).route(path, any(|| async { Problem::NoWasm }));
     }
-    map.at("/tags", READ, get(tags::list));
+    map.at("/tags", COLLECTION, get(tags::list).post(tags::refuse));
     map.at("/tags/{tags}", READ, get(tags::one));
     map.at("/schemas/{name}", READ, get(schemas::describe));
     map.at("/schemas/{name}/validate", SUBMIT, post(schemas::validate));

@@ -12,6 +12,7 @@ mod commit; // the one that writes
 mod store; // the database
 mod signing; // the key that signs revisions
 mod clock; // the time
+mod expiry; // what is gone after a while
 
 use std::io;
 use std::net::SocketAddr;
@@ -214,7 +215,7 @@ impl Server {
 
         let tail = kept.keeper.tail();
         let (committer, revisions, committed) =
-            Committer::start(kept, Arc::clone(&options.judge), options.clock)
+            Committer::start(kept, Arc::clone(&options.judge), options.clock.clone())
                 .map_err(StartError::Thread)?;
         let origins = Arc::new(options.origins);
         let guard = Arc::new(Guard::new(options.rules, Arc::clone(&origins)));
@@ -232,6 +233,7 @@ impl Server {
             revisions.clone(),
             committer.clone(),
             options.judge,
+            options.clock.clone(),
             documents,
             Arc::clone(&guard),
         ));
@@ -247,6 +249,7 @@ impl Server {
         let listening = listening.map_err(StartError::Listen)?;
         let mut heeding = JoinSet::new();
         heeding.spawn(tidy(committer.clone()));
+        heeding.spawn(expiry::sweep(committer.clone(), revisions.clone(), options.clock));
         if let Some((tail, told)) = tail {
             follow_others(&mut heeding, tail, told, &committer, &revisions);
         }

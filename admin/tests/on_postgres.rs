@@ -8,3 +8,9 @@ mod api;
 mod certificates;
 #[path = "crud.rs"]
 mod crud;
+#[path = "deck.rs"]
+mod deck;
+#[path = "expiry.rs"]
+mod expiry;
+#[path = "mistakes.rs"]
+mod mistakes;
