@@ -43,7 +43,7 @@ use uuid::Uuid;
 use crate::commit::Committer;
 use crate::guard::Guard;
 use crate::serve::Traffic;
-use crate::store::Keep;
+use crate::store::{Keep, Past, Reader};
 use body::Rooms;
 use extra::{
     absent, audit, authorities, certificates, consumers, debug, info, nodes, schemas, tags, targets,
@@ -64,6 +64,10 @@ pub(crate) struct Api {
     rooms: Rooms,
     revisions: watch::Receiver<Arc<Revision>>,
     committer: Committer,
+    /// What is asked whether the database answers, where there is one.
+    database: Option<Arc<Reader>>,
+    /// There where there is a database.
+    past: Option<Past>,
     judge: Arc<dyn Judge>,
     /// Whose turn it is to be explained a route.
     asking: Arc<Semaphore>,
@@ -100,6 +104,7 @@ impl Api {
         max_body: Option<u64>,
         revisions: watch::Receiver<Arc<Revision>>,
         committer: Committer,
+        (database, past): (Option<Arc<Reader>>, Option<Past>),
         judge: Arc<dyn Judge>,
         documents: Option<Documents>,
         guard: Arc<Guard>,
@@ -110,6 +115,8 @@ impl Api {
             rooms: Rooms::default(),
             revisions,
             committer,
+            database,
+            past,
             judge,
             asking: Arc::new(Semaphore::new(1)),
             documents,
