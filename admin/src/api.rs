@@ -44,7 +44,7 @@ use crate::clock::Clock;
 use crate::commit::Committer;
 use crate::guard::Guard;
 use crate::serve::Traffic;
-use crate::store::Keep;
+use crate::store::{Keep, Past, Reader};
 use body::Rooms;
 use extra::{
     absent, audit, authorities, certificates, consumers, debug, info, nodes, schemas, tags, targets,
@@ -65,6 +65,8 @@ pub(crate) struct Api {
     rooms: Rooms,
     revisions: watch::Receiver<Arc<Revision>>,
     committer: Committer,
+    database: Option<Arc<Reader>>,
+    past: Option<Past>,
     judge: Arc<dyn Judge>,
     clock: Clock,
     /// Whose turn it is to be explained a route.
@@ -96,23 +98,35 @@ pub(crate) struct About {
     pub(crate) log_level: Option<Arc<dyn LogLevel>>,
 }
 
+/// By which the configuration is read and written, as it is and as it was.
+pub(crate) struct History {
+    pub(crate) revisions: watch::Receiver<Arc<Revision>>,
+    pub(crate) committer: Committer,
+    /// What is asked whether the database answers, where there is one.
+    pub(crate) database: Option<Arc<Reader>>,
+    /// There where there is a database.
+    pub(crate) past: Option<Past>,
+}
+
 impl Api {
     pub(crate) fn new(
         about: About,
         max_body: Option<u64>,
-        revisions: watch::Receiver<Arc<Revision>>,
-        committer: Committer,
+        history: History,
         judge: Arc<dyn Judge>,
         clock: Clock,
         documents: Option<Documents>,
         guard: Arc<Guard>,
     ) -> Self {
+        let History { revisions, committer, database, past } = history;
         Self {
             about,
             max_body,
             rooms: Rooms::default(),
             revisions,
             committer,
+            database,
+            past,
             judge,
             clock,
             asking: Arc::new(Semaphore::new(1)),

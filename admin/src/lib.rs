@@ -38,7 +38,7 @@ use commit::Committer;
 use commit::keeper::Kept;
 use guard::Guard;
 use serve::Listening;
-use store::{Keep, Place, Store, Tail};
+use store::{Keep, Place, Reader, Store, Tail};
 
 pub use api::{BeginError, Beginning, LevelChange, LogLevel};
 pub use clock::Clock;
@@ -195,6 +195,7 @@ pub struct Server {
     heeding: JoinSet<()>,
     committer: Committer,
     committed: oneshot::Receiver<()>,
+    database: Option<Arc<Reader>>,
 }
 
 impl Server {
@@ -214,6 +215,7 @@ impl Server {
         let steps = std::mem::take(&mut kept.steps);
 
         let tail = kept.keeper.tail();
+        let (database, past) = (kept.keeper.reader().map(Arc::new), kept.keeper.past());
         let (committer, revisions, committed) =
             Committer::start(kept, Arc::clone(&options.judge), options.clock.clone())
                 .map_err(StartError::Thread)?;
@@ -230,8 +232,12 @@ impl Server {
                 log_level: options.log_level,
             },
             options.max_body,
-            revisions.clone(),
-            committer.clone(),
+            api::History {
+                revisions: revisions.clone(),
+                committer: committer.clone(),
+                database: database.clone(),
+                past,
+            },
             options.judge,
             options.clock.clone(),
             documents,
@@ -264,6 +270,7 @@ impl Server {
             heeding,
             committer,
             committed,
+            database,
         })
     }
 
@@ -348,15 +355,12 @@ impl Server {
 
     /// Whether the database answers, asked once a second. None where there is no database.
     pub fn reachable(&mut self) -> Option<watch::Receiver<bool>> {
-        if !self.api.has_database() {
-            return None;
-        }
-        let committer = self.committer.clone();
+        let database = self.database.clone()?;
         let (tell, told) = watch::channel(true); // it has just been opened
         self.heeding.spawn(async move {
             while !tell.is_closed() {
                 sleep(ASK_EVERY).await;
-                let answer = timeout(ASK_EVERY, committer.is_database_reachable()).await;
+                let answer = timeout(ASK_EVERY, database.is_reachable()).await;
                 tell.send_replace(answer.unwrap_or(false));
             }
         });

@@ -4,6 +4,8 @@
 
 #[path = "api.rs"]
 mod api;
+#[path = "audit.rs"]
+mod audit;
 #[path = "certificates.rs"]
 mod certificates;
 #[path = "crud.rs"]

@@ -4,8 +4,10 @@
 
 mod support;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, LazyLock, Mutex};
 
+use jsonschema::Validator;
 use model::EntityKind;
 use model::entity::foreign_keys;
 use proptest::strategy::{Strategy, ValueTree};
@@ -28,6 +30,9 @@ struct World {
     ids: BTreeMap<EntityKind, String>,
     places: Vec<String>,
 }
+
+/// What was made of the schemas of the description, which is the same each time: making it takes a while.
+static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
 
 impl World {
     async fn new() -> Self {
@@ -161,7 +166,13 @@ impl World {
             "allOf": [schema],
             "components": self.document["components"],
         });
-        let validator = jsonschema::validator_for(&schema).unwrap();
+        let name = schema["allOf"].to_string();
+        let made = VALIDATORS.lock().unwrap().get(&name).cloned();
+        let validator = made.unwrap_or_else(|| {
+            let made = Arc::new(jsonschema::validator_for(&schema).unwrap());
+            VALIDATORS.lock().unwrap().insert(name, Arc::clone(&made));
+            made
+        });
         let told =
             |error: jsonschema::ValidationError<'_>| format!("{}: {error}", error.instance_path());
         validator.iter_errors(value).map(told).collect()

@@ -18,6 +18,7 @@ use hello::Hello;
 use model::Config;
 use model::entities::{Certificate, Sni};
 use pem::{Pair, certificate, ec, rsa, sni, weak};
+use serde_json::{Value, json};
 use std::process::Stdio;
 use std::time::Duration;
 use support::{Act, Client, Gateway, Origin, one, within};
@@ -215,7 +216,7 @@ fn both_halves_of_a_key_belong_together() {
         String::from_utf8(key.public_key_to_pem().unwrap()).unwrap()
     };
     let judge = engine::judge(engine::RouterOptions::default());
-    let judged = |pem: serde_json::Value| {
+    let judged = |pem: Value| {
         let key = json!({
             "id": uuid::Uuid::new_v4(), "kid": "k", "pem": pem, "created_at": 1, "updated_at": 1,
         });
@@ -303,9 +304,7 @@ fn names(fields: &[(String, String)]) -> Vec<String> {
 async fn routes_match_the_scheme_and_the_server_name() {
     let origin = Origin::plain().await;
     let config = one(&origin.url("/"), |r| {
-        r.path("/r")
-            .with("protocols", serde_json::json!(["https"]))
-            .with("snis", serde_json::json!(["a.test"]))
+        r.path("/r").with("protocols", json!(["https"])).with("snis", json!(["a.test"]))
     });
     let gateway = Gateway::with(config, 1, |options| {
         secure(options);

@@ -8,6 +8,7 @@
 mod check; // JSON × schema → struct with defaults, or Violations
 mod rules; // what one value must obey, and how it is said
 mod cross; // what several fields must obey together
+mod alias; // older names of fields
 mod merge; // PATCH: what a partial body means
 mod settle; // what follows from what a client said
 mod stamp; // what the server fills in: ids and timestamps
@@ -88,6 +89,8 @@ pub struct Schema {
     pub key: &'static [&'static str],
     /// Write-only fields that stand for others.
     pub shorthands: &'static [Shorthand],
+    /// Older names of fields.
+    pub aliases: &'static [Alias],
     /// Writes what follows from what a client said, where that is not a default: see [`settle()`].
     pub settle: Option<Settle>,
     /// Writes a value in the form in which it is kept, such as the hash of a password.
@@ -278,6 +281,15 @@ pub struct Shorthand {
     pub doc: &'static str,
     /// Writes the fields it stands for, over what may be there.
     pub expand: fn(&str, &mut Object),
+}
+
+/// A name that a field had before, and by which clients may still call it.
+#[derive(Clone, Copy, Debug)]
+pub struct Alias {
+    /// The name.
+    pub name: &'static str,
+    /// The field, or the path to it: `redis.host`.
+    pub of: &'static str,
 }
 
 /// A constant in a declaration: a default, or a value a rule names.

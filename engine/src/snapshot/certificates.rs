@@ -66,7 +66,8 @@ impl Certificates {
         let ids: Vec<_> = self.elsewhere.iter().take(NAMED).map(ToString::to_string).collect();
         let more = if self.elsewhere.len() > NAMED { ", …" } else { "" };
         Some(format!(
-            "certificates that are kept in a vault are shown to nobody, vaults are not followed              for them: {} ({}{more})",
+            "certificates that are kept in a vault are shown to nobody, vaults are not followed \
+             for them: {} ({}{more})",
             self.elsewhere.len(),
             ids.join(", ")
         ))

@@ -20,6 +20,8 @@ pub(crate) struct Record {
     pub(crate) checks: Option<Expr>,
     /// `shorthands = …`: a constant slice of `Shorthand`.
     pub(crate) shorthands: Option<Expr>,
+    /// `aliases = …`: a constant slice of `Alias`.
+    pub(crate) aliases: Option<Expr>,
     /// `key = […]`: the names of the fields that are unique together.
     pub(crate) key: Vec<LitStr>,
     /// `settle = …` and `transform = …`: functions on what was said and the record.
@@ -51,6 +53,7 @@ impl Record {
             fields: Vec::new(),
             checks: None,
             shorthands: None,
+            aliases: None,
             key: Vec::new(),
             settle: None,
             transform: None,
@@ -79,13 +82,15 @@ impl Record {
             "name" => self.name = meta.value()?.parse::<LitStr>()?.value(),
             "checks" => self.checks = Some(meta.value()?.parse()?),
             "shorthands" => self.shorthands = Some(meta.value()?.parse()?),
+            "aliases" => self.aliases = Some(meta.value()?.parse()?),
             "prepare" => self.prepare = Some(meta.value()?.parse()?),
             "settle" => self.settle = Some(meta.value()?.parse()?),
             "transform" => self.transform = Some(meta.value()?.parse()?),
             "key" => self.key = names(&meta.value()?.parse()?)?,
             _ => {
                 return Err(meta.error(
-                    "expected one of: name, key, checks, shorthands, prepare, settle, transform",
+                    "expected one of: name, key, checks, shorthands, aliases, prepare, settle, \
+                     transform",
                 ));
             }
         }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::cross::Scope;
 use super::rules::first_refusal;
-use super::{Check, Element, Field, Kind, Object, Record, Rule, Schema, Shorthand};
+use super::{Check, Element, Field, Kind, Object, Record, Rule, Schema, Shorthand, alias};
 use crate::Terms;
 use crate::id::parse_hyphenated;
 use crate::value::unrepeated;
@@ -58,6 +58,8 @@ fn check_record(
     for shorthand in schema.shorthands {
         expand(shorthand, &mut input, &mut found);
     }
+    alias::rename(schema, &mut input);
+    alias::contradictions(schema, &mut input, &mut found);
     if !found.is_empty() {
         return Err(found); // the fields they stand for would only be missed
     }

@@ -127,7 +127,7 @@ fn says_something(value: &Value) -> bool {
 }
 
 /// What is at the end of a path.
-fn at<'a>(record: &'a Object, path: &str) -> Option<&'a Value> {
+pub(super) fn at<'a>(record: &'a Object, path: &str) -> Option<&'a Value> {
     match path.split_once('.') {
         None => record.get(path),
         Some((first, rest)) => at(record.get(first)?.as_object()?, rest),

@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Check, Element, Field, Kind, Literal, Object, OnDelete, Rule, Schema};
+use super::{
+    Alias, Check, Element, Field, Kind, Literal, Object, OnDelete, Rule, Schema, Shorthand,
+};
 use crate::catalog::PluginType;
 use crate::{EntityKind, Flavor};
 
@@ -26,11 +28,10 @@ impl Schema {
         // Kong does not count how long something lasts among its fields.
         let fields = self.fields.iter().filter(|field| field.is_of(flavor) && !field.is_ttl());
         let fields: Vec<Value> = fields.map(|field| single(field.name, field.describe())).collect();
-        let shorthands: Vec<Value> = self
-            .shorthands
-            .iter()
-            .map(|s| single(s.name, json!({ "type": "string", "description": s.doc })))
-            .collect();
+        let shorthand =
+            |s: &Shorthand| single(s.name, json!({ "type": "string", "description": s.doc }));
+        let aliases = self.aliases.iter().filter_map(|alias| alias.describe(self));
+        let shorthands: Vec<Value> = self.shorthands.iter().map(shorthand).chain(aliases).collect();
         let checks: Vec<Value> =
             self.checks.iter().filter_map(|check| check.describe("")).collect();
         let mut description = Object::from_iter([("fields".to_owned(), fields.into())]);
@@ -106,6 +107,20 @@ impl Field {
         }
         self.all_rules().for_each(|rule| rule.describe(&mut attributes));
         Value::Object(attributes)
+    }
+}
+
+impl Alias {
+    fn describe(&self, schema: &Schema) -> Option<Value> {
+        let mut attributes = describe_kind(self.field(schema)?.kind);
+        let path: Vec<&str> = self.of.split('.').collect();
+        let message = format!("{} is deprecated, please use {} instead", self.name, self.of);
+        attributes.insert("translate_backwards".to_owned(), json!(path));
+        let deprecation = json!({
+            "message": message, "removal_in_version": "4.0", "replaced_with": [{ "path": path }],
+        });
+        attributes.insert("deprecation".to_owned(), deprecation);
+        Some(single(self.name, attributes.into()))
     }
 }
 

@@ -37,6 +37,10 @@ impl Schema {
                 let text = json!({ "type": "string", "description": shorthand.doc });
                 properties.insert(shorthand.name.to_owned(), text);
             }
+            for alias in self.aliases {
+                let field = alias.field(self).map(|field| field.json_schema(terms, role));
+                properties.extend(field.map(|field| (alias.name.to_owned(), field)));
+            }
         }
         schema.insert("properties".to_owned(), properties.into());
         // What a shorthand stands for need not be said beside it.

@@ -7,7 +7,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{Field, Kind, Object, Record, Schema};
+use super::{Field, Kind, Object, Record, Schema, alias};
 use crate::Terms;
 use crate::value::Timestamp;
 
@@ -33,12 +33,18 @@ impl<R: Record + Serialize> Serialize for Shown<'_, R> {
             return self.record.serialize(serializer);
         }
         let mut object = to_object(self.record, self.terms);
+        if let Some((field, schema)) = R::SCHEMA.inner(&object, self.terms)
+            && let Some(Value::Object(inner)) = object.get_mut(field.name)
+        {
+            alias::add(schema, inner);
+        }
         R::SCHEMA.show_ttl(&mut object, self.now);
         object.serialize(serializer)
     }
 }
 
-/// The record as an object, in which what lasts for a while says when it is over.
+/// The record as an object without older names of fields, in which what lasts for a while says when it
+/// is over.
 pub fn to_object<R: Record + Serialize>(record: &R, terms: Terms) -> Object {
     let Ok(Value::Object(mut object)) = serde_json::to_value(record) else {
         unreachable!("a record is an object of plain values");

@@ -2,7 +2,7 @@
 
 use crate::catalog::{Catalog, PluginType};
 use crate::judge::Judge;
-use crate::schema::{Check, Literal, Object, Record, Rule};
+use crate::schema::{Alias, Check, Literal, Object, Record, Rule};
 use crate::value::{Decimal, HeaderName, Method, Protocol, Set};
 use crate::violation::Violations;
 use crate::vitals::Problem;
@@ -97,7 +97,7 @@ pub struct KeyAuth {
 
 /// Lets only so many requests through.
 #[derive(Clone, Debug, PartialEq, Record)]
-#[record(checks = LIMITS)]
+#[record(checks = LIMITS, aliases = OLD_NAMES)]
 pub struct RateLimiting {
     /// How many a second.
     #[field(above = 0)]
@@ -140,6 +140,11 @@ pub struct Redis {
     #[field(default = 2000, between = (0, 2147483646))]
     pub timeout: u32,
 }
+
+const OLD_NAMES: &[Alias] = &[
+    Alias { name: "redis_host", of: "redis.host" },
+    Alias { name: "redis_port", of: "redis.port" },
+];
 
 const LIMITS: &[Check] = &[
     Check::AtLeastOneOf(&["second", "minute"]),

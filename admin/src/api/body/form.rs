@@ -102,7 +102,7 @@ fn insert(tree: &mut BTreeMap<String, Node>, parts: &[&str], value: String) {
 
 fn record(schema: &Schema, tree: BTreeMap<String, Node>) -> Object {
     let field = |(name, node): (String, Node)| {
-        let kind = schema.field(&name).map_or(Kind::String, |field| field.kind);
+        let kind = schema.field_called(&name).map_or(Kind::String, |field| field.kind);
         (name, typed(kind, node))
     };
     tree.into_iter().map(field).collect()
@@ -213,6 +213,11 @@ mod tests {
         );
         let over = Object::from_iter([("name".to_owned(), "rate-limiting".into())]);
         check_over(form, json!({ "config": config }), plugin, &over);
+        check(
+            "name=rate-limiting&config.redis_port=1",
+            json!({ "name": "rate-limiting", "config": { "redis_port": 1 } }),
+            plugin,
+        );
         let untyped = json!({ "config": { "minute": "5" }, "enabled": true });
         check("config.minute=5&enabled=true", untyped, plugin);
         check(
