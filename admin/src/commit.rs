@@ -9,7 +9,6 @@ pub(crate) mod keeper; // the database, or nobody
 mod group; // several writes, decided and written together
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 
@@ -21,12 +20,12 @@ use model::vitals::Problem;
 use model::{Config, Revision, RevisionId, Terms, severity};
 use serde_json::Value;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, warn};
 
 use crate::clock::Clock;
 use crate::signing::SigningKey;
-use crate::store::{Author, News, Store, StoreError};
+use crate::store::{Author, News, StoreError};
 use crate::write::Refusal;
 use group::{Judgement, Pending, write_group};
 use keeper::{Keeper, Kept};
@@ -41,8 +40,6 @@ const QUEUE: usize = 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Committer {
     queue: mpsc::Sender<Job>,
-    /// Whose turn it is to look at the past: one at a time, so that writes come in between.
-    looking: Arc<Semaphore>,
 }
 
 /// Why a write has no effect.
@@ -59,17 +56,9 @@ pub(crate) enum Failure {
 enum Job {
     Write(Write),
     Refresh,
-    Probe(oneshot::Sender<bool>),
-    Look(Look),
-    Tidy,
+    /// Told whether there is more to be done.
+    Tidy(oneshot::Sender<bool>),
 }
-
-/// Reads what is kept, knowing what is published, and tells the one who asked. Whether that failed is
-/// returned, too.
-type Look = Box<dyn for<'a> FnOnce(&'a mut Keeper, Arc<Revision>) -> Looking<'a, bool> + Send>;
-
-/// Something that is read.
-pub(crate) type Looking<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// What makes a revision.
 enum Write {
@@ -87,9 +76,9 @@ struct Decided {
     answer: Answer,
 }
 
-/// Tells the one who asked: what came out, or why it came to nothing after all. Dropped, it tells that
-/// the database was not available.
-type Answer = Box<dyn FnOnce(Result<(), Failure>) + Send>;
+/// Tells the one who asked: the revision that has what came out, or why it came to nothing after all.
+/// Dropped, it tells that the database was not available.
+type Answer = Box<dyn FnOnce(Result<RevisionId, Failure>) + Send>;
 
 impl Committer {
     /// Starts the committer on a thread of its own, since deciding takes time that no connection should
@@ -108,7 +97,7 @@ impl Committer {
             runtime.block_on(work.run(jobs));
             let _ = ended.send(()); // nobody may be waiting
         })?;
-        Ok((Self { queue, looking: Arc::new(Semaphore::new(1)) }, revisions, end))
+        Ok((Self { queue }, revisions, end))
     }
 
     /// Has `change` applied to the newest configuration. Returns when the revision it makes is
@@ -167,8 +156,8 @@ impl Committer {
         self.change(author, change, told).await
     }
 
-    /// Puts an older configuration in the place of the newest.
-    pub(crate) async fn restore(&self, author: Author, old: Config) -> Result<(), Failure> {
+    /// Puts an older configuration in the place of the newest. Returns the revision that has it.
+    pub(crate) async fn restore(&self, author: Author, old: Config) -> Result<RevisionId, Failure> {
         let (tell, told) = oneshot::channel();
         let change = Box::new(move |config: &mut Config, _| {
             *config = old;
@@ -209,39 +198,16 @@ impl Committer {
         self.change(author, change, told).await
     }
 
-    /// Has something read of what is kept.
-    pub(crate) async fn look<T: Send + 'static>(
-        &self,
-        look: impl for<'a> FnOnce(&'a mut Store, Arc<Revision>) -> Looking<'a, Result<T, StoreError>>
-        + Send
-        + 'static,
-    ) -> Result<T, Failure> {
-        let (tell, told) = oneshot::channel();
-        let turn = Arc::clone(&self.looking).acquire_owned().await;
-        let turn = turn.map_err(|_| Failure::NotKept)?;
-        let look: Look = Box::new(|keeper, head| {
-            Box::pin(async move {
-                let _turn = turn; // until it is over, whoever may have left meanwhile
-                let Keeper::Store(store) = keeper else { return true };
-                match look(store, head).await {
-                    Ok(found) => {
-                        let _ = tell.send(found); // the client may have left
-                        true
-                    }
-                    Err(failure) => {
-                        error!("[admin] the log cannot be read: {}", chain(&failure));
-                        false
-                    }
-                }
-            })
-        });
-        self.queue.send(Job::Look(look)).await.map_err(|_| Failure::Unavailable)?;
-        told.await.map_err(|_| Failure::Unavailable)
-    }
-
     /// Lets go of what need not be kept any longer, though nobody may be writing.
     pub(crate) async fn tidy(&self) {
-        let _ = self.queue.send(Job::Tidy).await; // without a committer nothing grows
+        loop {
+            // Some of it at a time, so that writes come in between.
+            let (tell, told) = oneshot::channel();
+            let is_sent = self.queue.send(Job::Tidy(tell)).await.is_ok();
+            if !is_sent || !told.await.unwrap_or(false) {
+                return; // without a committer nothing grows
+            }
+        }
     }
 
     async fn change<T>(
@@ -271,18 +237,12 @@ impl Committer {
     pub(crate) fn waiting(&self) -> usize {
         QUEUE - self.queue.capacity()
     }
-
-    /// Whether the database answers.
-    pub(crate) async fn is_database_reachable(&self) -> bool {
-        let (tell, told) = oneshot::channel();
-        self.queue.send(Job::Probe(tell)).await.is_ok() && told.await.unwrap_or(false)
-    }
 }
 
 /// What a document comes to; the engine's objections are at the places of what they are about.
-fn became(fate: Result<(), Failure>, document: Document) -> Result<Config, Failure> {
+fn became(fate: Result<RevisionId, Failure>, document: Document) -> Result<Config, Failure> {
     match fate {
-        Ok(()) => Ok(document.config),
+        Ok(_) => Ok(document.config),
         Err(Failure::Refused(Refusal::Unservable(problems))) => {
             Err(Failure::Refused(Refusal::Document(document.blame(&problems))))
         }
@@ -314,17 +274,10 @@ impl Work {
             let mut refreshes = false;
             for job in jobs.drain(..) {
                 match job {
-                    Job::Probe(tell) => {
-                        let _ = tell.send(self.keeper.is_reachable().await);
-                    }
                     Job::Refresh => refreshes = true,
-                    Job::Look(look) => {
-                        let head = self.head.borrow().clone();
-                        if !look(&mut self.keeper, head).await {
-                            self.keeper.reset().await;
-                        }
+                    Job::Tidy(tell) => {
+                        let _ = tell.send(self.tidy().await); // nobody may be waiting
                     }
-                    Job::Tidy => self.tidy().await,
                     Job::Write(write) => writes.push(write),
                 }
             }
@@ -337,15 +290,15 @@ impl Work {
         self.keeper.close().await;
     }
 
-    async fn tidy(&mut self) {
-        let now = self.clock.now();
-        let tidied = match self.keeper.begin().await {
-            Ok(group) => group.commit(now).await,
-            Err(failure) => Err(failure),
-        };
-        if let Err(failure) = tidied {
-            warn!("[admin] the audit log could not be shortened: {}", chain(&failure));
-            self.keeper.reset().await;
+    /// Lets go of some of what is too old to be kept. Says whether there is more of it.
+    async fn tidy(&mut self) -> bool {
+        match self.keeper.tidy(self.clock.now()).await {
+            Ok(has_more) => has_more,
+            Err(failure) => {
+                warn!("[admin] the audit log could not be shortened: {}", chain(&failure));
+                self.keeper.reset().await;
+                false
+            }
         }
     }
 

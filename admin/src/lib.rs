@@ -12,6 +12,7 @@ mod commit; // the one that writes
 mod store; // the database
 mod signing; // the key that signs revisions
 mod clock; // the time
+mod expiry; // what is gone after a while
 
 use std::io;
 use std::net::SocketAddr;
@@ -37,7 +38,7 @@ use commit::Committer;
 use commit::keeper::Kept;
 use guard::Guard;
 use serve::Listening;
-use store::{Keep, Place, Store, Tail};
+use store::{Keep, Place, Reader, Store, Tail};
 
 pub use api::{BeginError, Beginning, LevelChange, LogLevel};
 pub use clock::Clock;
@@ -194,6 +195,7 @@ pub struct Server {
     heeding: JoinSet<()>,
     committer: Committer,
     committed: oneshot::Receiver<()>,
+    database: Option<Arc<Reader>>,
 }
 
 impl Server {
@@ -213,8 +215,9 @@ impl Server {
         let steps = std::mem::take(&mut kept.steps);
 
         let tail = kept.keeper.tail();
+        let (database, past) = (kept.keeper.reader().map(Arc::new), kept.keeper.past());
         let (committer, revisions, committed) =
-            Committer::start(kept, Arc::clone(&options.judge), options.clock)
+            Committer::start(kept, Arc::clone(&options.judge), options.clock.clone())
                 .map_err(StartError::Thread)?;
         let origins = Arc::new(options.origins);
         let guard = Arc::new(Guard::new(options.rules, Arc::clone(&origins)));
@@ -229,9 +232,14 @@ impl Server {
                 log_level: options.log_level,
             },
             options.max_body,
-            revisions.clone(),
-            committer.clone(),
+            api::History {
+                revisions: revisions.clone(),
+                committer: committer.clone(),
+                database: database.clone(),
+                past,
+            },
             options.judge,
+            options.clock.clone(),
             documents,
             Arc::clone(&guard),
         ));
@@ -247,6 +255,7 @@ impl Server {
         let listening = listening.map_err(StartError::Listen)?;
         let mut heeding = JoinSet::new();
         heeding.spawn(tidy(committer.clone()));
+        heeding.spawn(expiry::sweep(committer.clone(), revisions.clone(), options.clock));
         if let Some((tail, told)) = tail {
             follow_others(&mut heeding, tail, told, &committer, &revisions);
         }
@@ -261,6 +270,7 @@ impl Server {
             heeding,
             committer,
             committed,
+            database,
         })
     }
 
@@ -345,15 +355,12 @@ impl Server {
 
     /// Whether the database answers, asked once a second. None where there is no database.
     pub fn reachable(&mut self) -> Option<watch::Receiver<bool>> {
-        if !self.api.has_database() {
-            return None;
-        }
-        let committer = self.committer.clone();
+        let database = self.database.clone()?;
         let (tell, told) = watch::channel(true); // it has just been opened
         self.heeding.spawn(async move {
             while !tell.is_closed() {
                 sleep(ASK_EVERY).await;
-                let answer = timeout(ASK_EVERY, committer.is_database_reachable()).await;
+                let answer = timeout(ASK_EVERY, database.is_reachable()).await;
                 tell.send_replace(answer.unwrap_or(false));
             }
         });

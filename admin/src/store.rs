@@ -9,6 +9,7 @@ mod log; // the head, the steps to it, and who made them
 mod history; // what the log tells of the past
 mod sql; // statement text per entity
 mod link; // a connection, whichever database it is to
+mod reader; // one that reads beside the one that writes
 mod sqlite; // the file
 mod postgres; // the server
 pub(crate) mod migrations; // what makes a database ours
@@ -30,7 +31,7 @@ use uuid::Uuid;
 
 use crate::guard::Caller;
 use crate::signing::SigningKey;
-pub(crate) use history::{Logged, Noted, Sizes};
+pub(crate) use history::{Logged, Looked, Noted, Past, Rebuilt, Sizes};
 use link::{Link, Value};
 pub(crate) use place::Place;
 use sql::Statements;
@@ -40,6 +41,7 @@ pub(crate) use group::{Appended, Group};
 pub use link::DatabaseError;
 pub(crate) use postgres::tail::Tail;
 pub use postgres::{Postgres, PostgresTls};
+pub(crate) use reader::Reader;
 
 /// Under which name `identity` has the seed of the key that signs revisions.
 const SIGNING_KEY: &str = "signing_key";
@@ -102,7 +104,7 @@ impl fmt::Display for Who {
     }
 }
 
-/// The database. One of these writes; everything is read at start.
+/// The database. One of these writes; everything is read at start, and the past by [`Past`].
 pub(crate) struct Store {
     place: Place,
     keep: Keep,
@@ -165,14 +167,14 @@ impl Store {
         }
     }
 
-    /// Whether the database answers.
-    pub(crate) async fn is_reachable(&mut self) -> bool {
-        let Ok(mut link) = self.link().await else { return false };
-        let answers = log::head(&mut link).await.is_ok();
-        if answers {
-            self.link = Some(link);
-        }
-        answers
+    /// Another connection, to be asked whether the database answers.
+    pub(crate) fn reader(&self) -> Reader {
+        Reader::new(self.place.again())
+    }
+
+    /// The past, over connections of its own.
+    pub(crate) fn past(&self) -> Past {
+        Past::new(self.reader(), self.place.replica().map(Reader::new))
     }
 
     /// Closes the database. Everything committed is already on the disk.

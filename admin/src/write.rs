@@ -78,6 +78,8 @@ pub(crate) enum Refusal {
     Invalid(Violations),
     /// It is to be created, but its id is in use.
     IdInUse(Uuid),
+    /// How long it is to last is not what something can last.
+    NotATtl(String),
     /// A unique value is in use.
     Taken(Taken),
     /// It points at nothing.
@@ -215,7 +217,7 @@ pub(crate) fn merge<E: Entity>(
     resolve::<E>(draft, &mut body)?;
     let merged =
         schema::merge(E::SCHEMA, draft.terms, to_object(current, draft.terms), body.clone());
-    let entity = parse::<E>(draft, &body, merged, now)?;
+    let entity = parse::<E>(draft, &body, merged, now).map_err(when_updating)?;
     admit(draft.open(Operation::by::<E>("update", key))?, entity)
 }
 
@@ -257,9 +259,18 @@ fn parse<E: Entity>(
     now: Timestamp,
 ) -> Result<E, Refusal> {
     schema::stamp(E::SCHEMA, draft.terms, &mut body, now);
+    let ttl = E::SCHEMA.begin_ttl(said, &mut body, now);
+    ttl.map_err(|invalid| Refusal::NotATtl(invalid.0))?;
     let said = Said { fields: said, is_plain: true };
     schema::settle(E::SCHEMA, said, &mut body).map_err(Refusal::Invalid)?;
     schema::check_in(draft.terms, Value::Object(body)).map_err(Refusal::Invalid)
+}
+
+fn when_updating(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Invalid(violations) => Refusal::Invalid(violations.when_updating()),
+        other => other,
+    }
 }
 
 /// The entity joins the configuration if it fits.

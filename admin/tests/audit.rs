@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use admin::{Clock, Options};
+use futures::{StreamExt, stream};
 use model::Config;
 use model::entities::Service;
 use model::judge::{Judge, Lenient};
@@ -16,7 +17,7 @@ use model::value::Timestamp;
 use model::vitals::Problem;
 use serde_json::{Value, json};
 use support::pem::pair;
-use support::{Plane, options};
+use support::{ON_POSTGRES, Plane, options};
 use tempfile::TempDir;
 
 /// One whose log keeps so many steps.
@@ -269,6 +270,7 @@ async fn a_change_of_many_entities_is_shown_a_page_at_a_time() {
 /// bodies and go when they are old.
 #[tokio::test]
 async fn the_past_takes_so_much_room_and_no_more() {
+    const MANY: usize = 2500;
     let day = 86_400;
     let now = Arc::new(AtomicI64::new(1_000_000_000));
     let dir = Arc::new(TempDir::new().unwrap());
@@ -308,16 +310,30 @@ async fn the_past_takes_so_much_room_and_no_more() {
     assert!(bytes(&second) < bytes(&first) + 200, "{first} {second}");
     let grown =
         second["database_bytes"].as_u64().unwrap() - first["database_bytes"].as_u64().unwrap();
-    assert!(grown < 100 * 400, "a note has no body: {grown} bytes for 100 of them");
+    // PostgreSQL keeps the room of what is gone until it is vacuumed.
+    if !ON_POSTGRES {
+        assert!(grown < 100 * 400, "a note has no body: {grown} bytes for 100 of them");
+    }
+
+    stream::iter(300..MANY).for_each_concurrent(32, write).await;
+    let third = sizes().await;
+    assert_eq!(
+        (&third["revisions"]["kept"], &third["audit"]["rows"]),
+        (&json!(20), &json!(MANY + 1))
+    );
+    assert!(bytes(&third) < bytes(&first) + 200, "{first} {third}");
 
     now.fetch_add(2 * day as i64 + 1, Ordering::Relaxed);
-    write(300).await;
-    let third = sizes().await;
-    assert_eq!(third["audit"]["rows"], 1, "{third}");
+    // With each commit so much goes, and no more, so that none takes long.
+    for n in 0..3 {
+        write(MANY + n).await;
+    }
+    let fourth = sizes().await;
+    assert_eq!(fourth["audit"]["rows"], 3, "{fourth}");
     let (_, list) = plane.get("/audit/revisions").await;
-    assert_eq!(list["data"].as_array().unwrap().len(), 1);
+    assert_eq!(list["data"].as_array().unwrap().len(), 3);
     // A step is kept though it is not known any more who made it.
-    let (status, body) = plane.get("/audit/revisions/300").await;
+    let (status, body) = plane.get(&format!("/audit/revisions/{MANY}")).await;
     assert_eq!((status, &body["revision"]["who"]), (200, &Value::Null), "{body}");
     assert_eq!(plane.get("/audit/revisions/100").await.0, 410);
 }

@@ -4,7 +4,15 @@
 
 #[path = "api.rs"]
 mod api;
+#[path = "audit.rs"]
+mod audit;
 #[path = "certificates.rs"]
 mod certificates;
 #[path = "crud.rs"]
 mod crud;
+#[path = "deck.rs"]
+mod deck;
+#[path = "expiry.rs"]
+mod expiry;
+#[path = "mistakes.rs"]
+mod mistakes;

@@ -249,6 +249,67 @@ async fn another_clusters_database_is_not_written_to() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_past_is_read_from_the_replica_where_it_has_it() {
+    let Some(server) = Database::shared() else { return };
+    let (at, copy) = (on(server, server.database()), on(server, server.database()));
+    let before = plane(&at).await;
+    before.create("/services", service("orders")).await; // 1.2
+    before.server.shutdown(Duration::MAX).await;
+    server.restore(&copy.database, &server.dump(&at.database));
+
+    let with =
+        |replica: &Postgres| Postgres { replica: Some(Box::new(replica.clone())), ..at.clone() };
+    let here = plane(&with(&copy)).await;
+    here.create("/services", service("users")).await; // 1.3, which the replica never hears of
+    let newest = async |plane: &Plane| {
+        let (status, list) = plane.get("/audit/revisions").await;
+        assert_eq!(status, 200, "{list}");
+        list["data"][0]["revision"].clone()
+    };
+    assert_eq!(newest(&here).await, "1.2", "as the replica has it");
+    assert_eq!(here.get("/audit").await.1["audit"]["rows"], 2);
+    // What it does not have may be on its way, so the primary is asked.
+    for (n, what) in [(2, "orders"), (3, "users")] {
+        let (status, shown) = here.get(&format!("/audit/revisions/{n}")).await;
+        assert_eq!((status, &shown["data"][0]["name"]), (200, &json!(what)), "{shown}");
+    }
+    let (status, body) = here.send("POST", "/audit/revisions/2/restore", Value::Null).await;
+    assert_eq!(
+        (status, &body["newest"]),
+        (201, &json!("1.4")),
+        "the way back starts at the primary"
+    );
+
+    // One that is away, or another cluster's, is done without.
+    let elsewhere = on(server, server.database());
+    drop(plane(&elsewhere).await);
+    for replica in [on(server, "nowhere".to_owned()), elsewhere] {
+        let there = plane(&with(&replica)).await;
+        assert_eq!(newest(&there).await, "1.4");
+        assert_eq!(there.get("/audit/revisions/4").await.0, 200);
+        assert_eq!(there.get("/audit").await.1["audit"]["rows"], 4);
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_run_leaves_goes_with_the_next() {
+    let Some(left) = Database::start() else { return };
+    let (dir, port) = (left.socket().to_owned(), left.port());
+    left.abandon();
+    if !dir.join("lock").exists() {
+        return; // there is no flock here, so nobody can tell what is left
+    }
+    let next = Database::prepare().unwrap();
+    assert!(!dir.exists(), "{}", dir.display());
+    let killed = Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        assert!(killed.elapsed() < PATIENCE, "the server is gone, too");
+        std::thread::yield_now();
+    }
+    assert!(next.socket().exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_without_the_database_waits_for_it() {
     let Some(server) = Database::prepare() else { return };
     let at = Postgres { timeout: Duration::from_secs(2), ..on(&server, "postgres".to_owned()) };
@@ -314,7 +375,7 @@ async fn two_nodes_never_migrate_at_once() {
     });
     assert_eq!(
         first.up().await.unwrap(),
-        ["0001_core", "0002_certificates", "0003_audit", "0004_consumers"]
+        ["0001_core", "0002_certificates", "0003_audit", "0004_consumers", "0005_plugins"]
     );
     first.close().await;
     assert!(both.await.unwrap().is_empty(), "there was nothing left to do");

@@ -9,6 +9,7 @@ pub mod certificates; // which certificate a TLS client is shown
 pub mod upstream_tls; // what an upstream is shown, and what it must show
 mod plugins; // which plugins requests meet
 mod authorities; // the CA certificates there are
+mod keys; // do the halves of a key belong together
 pub(crate) mod trust; // does a chain end in one of them?
 pub mod publish; // the swap, and who has seen it
 pub mod follow; // newest revision → compile → publish → verdict

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::Table;
 use crate::schema::{Field, Kind, OnDelete, Part, Record};
+use crate::value::Timestamp;
 use crate::violation::Violations;
 use crate::{Config, EntityKind, Id};
 
@@ -90,6 +91,11 @@ pub trait Entity: Listed {
     /// asked of documents: what was all right when it was written may be exported and loaded again.
     fn misfit(&self, _config: &Config) -> Violations {
         Violations::default()
+    }
+
+    /// When it is gone, if that is known.
+    fn expiry(&self) -> Option<Timestamp> {
+        None
     }
 
     /// The entity that goes by this name in a URL.

@@ -12,6 +12,7 @@ mod alias; // older names of fields
 mod merge; // PATCH: what a partial body means
 mod settle; // what follows from what a client said
 mod stamp; // what the server fills in: ids and timestamps
+mod ttl; // what is gone after a while
 mod shown; // what a client sees of a record
 mod describe; // what GET /schemas says
 pub mod json_schema; // the same, for machines that know no Kong

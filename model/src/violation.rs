@@ -159,6 +159,21 @@ impl Violations {
         self.untold += other.untold;
     }
 
+    /// The same of a change to what is there: Kong's words for what is missing then.
+    pub fn when_updating(mut self) -> Self {
+        for message in &mut self.entity {
+            if message.starts_with("at least one of these fields must be non-empty") {
+                message.insert_str(0, "when updating, ");
+            }
+        }
+        for violation in self.fields.values_mut() {
+            if let Violation::Record(record) = violation {
+                *record = std::mem::take(record).when_updating();
+            }
+        }
+        self
+    }
+
     /// Counts what is not told.
     pub fn leave_untold(&mut self, count: usize) {
         self.untold += count;

@@ -92,8 +92,8 @@ impl Call {
     }
 
     /// An entity, or anything else that is declared, as clients see it here.
-    pub(super) fn shown<'a, R>(&self, record: &'a R) -> Shown<'a, R> {
-        Shown { record, terms: self.terms() }
+    pub(super) fn shown<'a, R>(&'a self, record: &'a R) -> Shown<'a, R> {
+        Shown { record, terms: self.terms(), now: self.api.clock.hand() }
     }
 
     /// Who asks, and for what.

@@ -215,6 +215,7 @@ fn refused(refusal: &Refusal) -> Told {
             let message = format!("primary key violation on key '{}'", table(&fields));
             coded(3, "primary key violation", message, object(&fields))
         }
+        Refusal::NotATtl(why) => wrong_option("ttl", why),
         Refusal::Taken(Taken { fields, .. }) => {
             let message = format!("UNIQUE violation detected on '{}'", lua(fields));
             let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));

@@ -22,7 +22,7 @@ pub(super) struct Pending {
     /// The revision the next write starts from.
     pub(super) head: Arc<Revision>,
     /// Whom to tell what.
-    pub(super) answers: Vec<(Answer, Result<(), Failure>)>,
+    pub(super) answers: Vec<(Answer, Result<RevisionId, Failure>)>,
 }
 /// Decides on a group and commits it; an error that comes with what was decided is that of the commit
 /// itself, which may have taken place.
@@ -59,13 +59,13 @@ impl Pending {
     ) -> Result<(), StoreError> {
         let (answer, verdict) = judgement.decide(&self.head, change, &author.what);
         let fate = match verdict {
-            Verdict::Nothing => Ok(()),
+            Verdict::Nothing => Ok(self.head.id),
             Verdict::Not(failure) => Err(failure),
             Verdict::Next(config) => {
                 let id = &self.head.id;
                 let id = RevisionId { version: id.version + 1, hash: config.hash(), ..*id };
                 let is_kept = self.append(group, judgement, id, *config, &author).await?;
-                if is_kept { Ok(()) } else { Err(Failure::NotKept) }
+                if is_kept { Ok(id) } else { Err(Failure::NotKept) }
             }
         };
         self.answers.push((answer, fate));
@@ -163,7 +163,10 @@ impl Judgement<'_> {
     /// renews `updated_at` does, since that is part of what clients read.
     fn decide(&self, head: &Revision, change: Change, what: &str) -> (Answer, Verdict) {
         let mut config = head.config.clone();
+        // What is gone by now stands in nobody's way, and does not come back.
+        config.expire(self.now);
         let Decided { accepted, is_about_one, answer } = change(&mut config, self.now);
+        config.expire(self.now);
         if !accepted || config.hash() == head.id.hash {
             return (answer, Verdict::Nothing);
         }

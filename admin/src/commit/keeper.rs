@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::signing::SigningKey;
-use crate::store::{Appended, Author, Group, News, Opened, Store, StoreError, Tail};
+use crate::store::{Appended, Author, Group, News, Opened, Past, Reader, Store, StoreError, Tail};
 
 /// What the committer hands its revisions to.
 pub(crate) enum Keeper {
@@ -94,11 +94,27 @@ impl Keeper {
         }
     }
 
-    /// Whether the database, where there is one, answers.
-    pub(super) async fn is_reachable(&mut self) -> bool {
+    /// Lets go of what is too old to be kept. Says whether there is more of it.
+    pub(super) async fn tidy(&mut self, now: Timestamp) -> Result<bool, StoreError> {
         match self {
-            Keeper::Store(store) => store.is_reachable().await,
-            Keeper::Nobody => true,
+            Keeper::Store(store) => store.begin().await?.tidy(now).await,
+            Keeper::Nobody => Ok(false),
+        }
+    }
+
+    /// What is asked whether the database, where there is one, answers.
+    pub(crate) fn reader(&self) -> Option<Reader> {
+        match self {
+            Keeper::Store(store) => Some(store.reader()),
+            Keeper::Nobody => None,
+        }
+    }
+
+    /// The past, where it is kept.
+    pub(crate) fn past(&self) -> Option<Past> {
+        match self {
+            Keeper::Store(store) => Some(store.past()),
+            Keeper::Nobody => None,
         }
     }
 

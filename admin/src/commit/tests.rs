@@ -19,7 +19,7 @@ async fn work(dir: &TempDir) -> Work {
     Work { keeper, key, head, judge: Arc::new(Lenient), clock: Clock::new(|| NOW) }
 }
 
-fn add(name: &'static str) -> (Write, oneshot::Receiver<Result<(), Failure>>) {
+fn add(name: &'static str) -> (Write, oneshot::Receiver<Result<RevisionId, Failure>>) {
     let (tell, told) = oneshot::channel();
     let change = Box::new(move |config: &mut Config, _| {
         config.write(service(name).build());
@@ -87,4 +87,19 @@ async fn a_commit_that_did_not_take_place_is_not_published() {
     assert_eq!(work.head.borrow().id, before.id);
     work.commit(vec![write]).await;
     assert!(told.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn each_is_told_the_revision_that_is_its_own() {
+    let dir = TempDir::new().unwrap();
+    let mut work = work(&dir).await;
+    let ((first, told_first), (second, told_second)) = (add("orders"), add("users"));
+    work.commit(vec![first, second]).await;
+    let versions =
+        [told_first, told_second].map(|told| async { told.await.unwrap().unwrap().version });
+    assert_eq!(
+        futures::future::join_all(versions).await,
+        [2, 3],
+        "though both came with one commit"
+    );
 }

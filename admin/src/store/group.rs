@@ -134,18 +134,33 @@ impl Group<'_> {
         Ok(self.link.script("release savepoint one").await?)
     }
 
-    /// Puts the group on the disk, and tells others.
+    /// Puts the group on the disk with whatever is too old to be kept beside it, and tells others.
     pub(crate) async fn commit(mut self, now: Timestamp) -> Result<(), StoreError> {
         if let Some(newest) = self.newest {
-            let age = self.keep.audit.as_secs().try_into().unwrap_or(i64::MAX);
-            let horizon = Timestamp::from_seconds(now.seconds().saturating_sub(age));
             let note = tail::note(&newest);
-            let mut calls = log::fold(self.keep.revisions, horizon).to_vec();
+            let mut calls = self.fold(now).to_vec();
             if matches!(self.link, Link::Postgres(_)) {
                 calls.push(Call { sql: tail::NOTIFY, values: vec![Value::Text(&note)] });
             }
             self.link.batch(&calls).await?;
         }
+        self.end().await
+    }
+
+    /// Lets go of what is too old to be kept. Says whether there is more of it.
+    pub(crate) async fn tidy(mut self, now: Timestamp) -> Result<bool, StoreError> {
+        let gone = self.link.batch(&self.fold(now)).await?;
+        self.end().await?;
+        Ok(gone.last().is_some_and(|notes| *notes >= log::FORGOTTEN))
+    }
+
+    fn fold(&self, now: Timestamp) -> [Call<'static>; 2] {
+        let age = self.keep.audit.as_secs().try_into().unwrap_or(i64::MAX);
+        let horizon = Timestamp::from_seconds(now.seconds().saturating_sub(age));
+        log::fold(self.keep.revisions, horizon)
+    }
+
+    async fn end(mut self) -> Result<(), StoreError> {
         self.link.commit().await?;
         *self.home = Some(self.link);
         Ok(())

@@ -1,11 +1,15 @@
 //! What the log tells of the past: who made what, what changed, and how to go back.
 
+use model::causes::chain;
 use model::delta::{Change, Delta, apply};
 use model::value::Timestamp;
-use model::{Config, Revision};
+use model::{Config, Revision, RevisionId};
+use tokio::task::spawn_blocking;
+use tracing::debug;
 use uuid::Uuid;
 
-use super::{Store, StoreError, log};
+use super::reader::Reader;
+use super::{StoreError, log};
 
 /// Who made a revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +33,26 @@ pub(crate) struct Logged {
     pub(crate) step: Delta,
     /// None where an older version of this program wrote it.
     pub(crate) undo: Option<Vec<Change>>,
+}
+
+/// What is known of a revision.
+#[derive(Clone, Debug)]
+pub(crate) struct Looked {
+    /// Who made it.
+    pub(crate) noted: Option<Noted>,
+    /// What it changed.
+    pub(crate) logged: Option<Logged>,
+    /// The oldest revision of which that can be said.
+    pub(crate) oldest: Option<(u64, u64)>,
+}
+
+/// What a revision was.
+#[derive(Debug)]
+pub(crate) enum Rebuilt {
+    /// This.
+    There(Box<Config>),
+    /// Nobody knows any more. The oldest that is still known.
+    Gone(Option<(u64, u64)>),
 }
 
 /// How much of the past there is.
@@ -63,81 +87,142 @@ impl Noted {
     }
 }
 
-impl Store {
+/// The past, over connections of its own: whoever reads it waits for nobody who writes.
+pub(crate) struct Past {
+    primary: Reader,
+    /// Where what may be a moment old is read first.
+    replica: Option<Reader>,
+}
+
+impl Past {
+    pub(super) fn new(primary: Reader, replica: Option<Reader>) -> Self {
+        Self { primary, replica }
+    }
+
     /// Who made the newest revisions, or the newest before this place in the log; newest first.
     pub(crate) async fn noted(
-        &mut self,
+        &self,
         before: Option<i64>,
         most: usize,
     ) -> Result<Vec<Noted>, StoreError> {
-        let mut link = self.link().await?;
-        let found = log::noted(&mut link, before, most).await?;
-        self.link = Some(link);
-        Ok(found)
+        if let Some(replica) = &self.replica {
+            match noted(replica, before, most).await {
+                Ok(found) => return Ok(found),
+                Err(failure) => instead(&failure),
+            }
+        }
+        noted(&self.primary, before, most).await
     }
 
-    /// Who made this revision, if that is still known.
-    pub(crate) async fn noted_at(
-        &mut self,
-        position: (u64, u64),
-    ) -> Result<Option<Noted>, StoreError> {
-        let mut link = self.link().await?;
-        let found = log::noted_at(&mut link, position).await?;
-        self.link = Some(link);
-        Ok(found)
+    /// What is known of a revision.
+    pub(crate) async fn look(&self, position: (u64, u64)) -> Result<Looked, StoreError> {
+        if let Some(replica) = &self.replica {
+            match look(replica, position).await {
+                // What it does not have may not have come there yet.
+                Ok(looked) if looked.logged.is_some() => return Ok(looked),
+                Ok(_) => {}
+                Err(failure) => instead(&failure),
+            }
+        }
+        look(&self.primary, position).await
     }
 
-    /// The step to this revision, if it is still kept.
-    pub(crate) async fn step_to(
-        &mut self,
-        position: (u64, u64),
-    ) -> Result<Option<Logged>, StoreError> {
-        let mut link = self.link().await?;
-        let found = log::step_to(&mut link, position).await?;
-        self.link = Some(link);
-        Ok(found)
-    }
-
-    /// The oldest revision that can be looked at.
-    pub(crate) async fn oldest(&mut self) -> Result<Option<(u64, u64)>, StoreError> {
-        let mut link = self.link().await?;
-        let found = log::oldest(&mut link).await?;
-        self.link = Some(link);
-        Ok(found)
-    }
-
-    /// How much of the past there is.
-    pub(crate) async fn sizes(&mut self) -> Result<Sizes, StoreError> {
-        let mut link = self.link().await?;
-        let found = log::sizes(&mut link).await?;
-        self.link = Some(link);
-        Ok(found)
+    /// How much of the past there is, and the oldest revision that can be looked at.
+    pub(crate) async fn sizes(&self) -> Result<(Option<(u64, u64)>, Sizes), StoreError> {
+        if let Some(replica) = &self.replica {
+            match sizes(replica).await {
+                Ok(found) => return Ok(found),
+                Err(failure) => instead(&failure),
+            }
+        }
+        sizes(&self.primary).await
     }
 
     /// What the revision at `position` was, found by going back from `head` one step at a time; none
-    /// where some of the steps that lead back are gone.
+    /// where some of the steps that lead back are gone, with the oldest that is there.
     pub(crate) async fn rebuild(
-        &mut self,
+        &self,
         head: &Revision,
         position: (u64, u64),
-    ) -> Result<Option<Config>, StoreError> {
+    ) -> Result<Rebuilt, StoreError> {
+        let mut reading = self.primary.begin().await?;
         let (mut here, mut config) = (head.id, head.config.clone());
         // What it is to be must itself be kept, as its difference is.
-        if self.step_to(position).await?.is_none_or(|logged| logged.undo.is_none()) {
-            return Ok(None);
-        }
-        while here.position() != position {
-            let unreadable = || StoreError::Unreadable { id: here };
-            let Some(Logged { step, undo: Some(undo) }) = self.step_to(here.position()).await?
-            else {
-                return Ok(None);
+        let is_kept = log::can_be_undone(&mut reading.link, position).await?;
+        while is_kept && here.position() != position {
+            let Some(row) = log::row_of_step(&mut reading.link, here.position()).await? else {
+                break;
             };
-            apply(&mut config, &undo).map_err(|_| unreadable())?;
-            if config.hash() != step.parent.hash || step.parent.position() >= here.position() {
-                return Err(unreadable());
-            }
-            here = step.parent;
+            let after = config.clone(); // which shares what the step left alone
+            let back = move || step_back(after, here, &log::logged(&row)?);
+            let Some(before) = apart(here, back).await?? else { break };
+            (config, here) = before;
         }
-        Ok(Some(config))
+        let oldest = log::oldest(&mut reading.link).await?;
+        reading.end().await?;
+        let is_there = is_kept && here.position() == position;
+        Ok(if is_there { Rebuilt::There(Box::new(config)) } else { Rebuilt::Gone(oldest) })
     }
+}
+
+/// The replica did not do, so the primary does.
+fn instead(failure: &StoreError) {
+    debug!("[admin] the past is read from the primary: {}", chain(failure));
+}
+
+async fn noted(
+    reader: &Reader,
+    before: Option<i64>,
+    most: usize,
+) -> Result<Vec<Noted>, StoreError> {
+    let mut reading = reader.begin().await?;
+    let found = log::noted(&mut reading.link, before, most).await?;
+    reading.end().await?;
+    Ok(found)
+}
+
+async fn look(reader: &Reader, position: (u64, u64)) -> Result<Looked, StoreError> {
+    let mut reading = reader.begin().await?;
+    let noted = log::noted_at(&mut reading.link, position).await?;
+    let row = log::row_of_step(&mut reading.link, position).await?;
+    let oldest = log::oldest(&mut reading.link).await?;
+    reading.end().await?;
+    let id = RevisionId { epoch: position.0, version: position.1, ..RevisionId::default() };
+    let logged = match row {
+        Some(row) => Some(apart(id, move || log::logged(&row)).await??),
+        None => None,
+    };
+    Ok(Looked { noted, logged, oldest })
+}
+
+async fn sizes(reader: &Reader) -> Result<(Option<(u64, u64)>, Sizes), StoreError> {
+    let mut reading = reader.begin().await?;
+    let oldest = log::oldest(&mut reading.link).await?;
+    let found = log::sizes(&mut reading.link).await?;
+    reading.end().await?;
+    Ok((oldest, found))
+}
+
+/// What was before the step to `here`, if that is known.
+fn step_back(
+    mut config: Config,
+    here: RevisionId,
+    Logged { step, undo }: &Logged,
+) -> Result<Option<(Config, RevisionId)>, StoreError> {
+    let unreadable = || StoreError::Unreadable { id: here };
+    let Some(undo) = undo else { return Ok(None) };
+    apply(&mut config, undo).map_err(|_| unreadable())?;
+    if config.hash() != step.parent.hash || step.parent.position() >= here.position() {
+        return Err(unreadable());
+    }
+    Ok(Some((config, step.parent)))
+}
+
+/// Has something done that may take a while, such as to decode a step with all there is, where no
+/// connection waits for it.
+async fn apart<T: Send + 'static>(
+    id: RevisionId,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    spawn_blocking(work).await.map_err(|_| StoreError::Unreadable { id })
 }

@@ -12,7 +12,7 @@ use super::link::{Call, DatabaseError, Link, Row, Value};
 use super::{Author, Logged, Noted, Sizes, StoreError};
 
 /// How many notes are forgotten with a commit, at most: none should wait for long.
-const FORGOTTEN: i64 = 1000;
+pub(super) const FORGOTTEN: u64 = 1000;
 
 const HEAD: &str = "select epoch, version, hash from head";
 
@@ -98,13 +98,13 @@ impl Entry {
 }
 
 /// Lets go of all steps but the newest `keep`, and of what was noted before `horizon`.
-pub(super) fn fold<'a>(keep: u64, horizon: Timestamp) -> [Call<'a>; 2] {
+pub(super) fn fold(keep: u64, horizon: Timestamp) -> [Call<'static>; 2] {
     let steps = "delete from revisions where seq <= (select max(seq) from revisions) - $1";
     let notes = "delete from audit where seq in \
         (select seq from audit where at < $1 order by at limit $2)";
     [
         Call { sql: steps, values: vec![int(keep)] },
-        Call { sql: notes, values: vec![Value::Int(horizon.seconds()), Value::Int(FORGOTTEN)] },
+        Call { sql: notes, values: vec![Value::Int(horizon.seconds()), int(FORGOTTEN)] },
     ]
 }
 
@@ -141,17 +141,30 @@ fn note(row: &Row) -> Result<Noted, StoreError> {
     })
 }
 
-/// The step to this revision, if it is still kept.
-pub(super) async fn step_to(
+/// Whether the step to this revision is still kept, and can be undone.
+pub(super) async fn can_be_undone(
     db: &mut Link,
     (epoch, version): (u64, u64),
-) -> Result<Option<Logged>, StoreError> {
+) -> Result<bool, StoreError> {
+    let row = "select seq from revisions where epoch = $1 and version = $2 and undo is not null";
+    Ok(db.first(row, &[int(epoch), int(version)]).await?.is_some())
+}
+
+/// The step to this revision, if it is still kept, as [`logged`] reads it.
+pub(super) async fn row_of_step(
+    db: &mut Link,
+    (epoch, version): (u64, u64),
+) -> Result<Option<Row>, StoreError> {
     let row = "select * from revisions where epoch = $1 and version = $2";
-    let Some(row) = db.first(row, &[int(epoch), int(version)]).await? else { return Ok(None) };
-    let step = step(&row)?;
+    Ok(db.first(row, &[int(epoch), int(version)]).await?)
+}
+
+/// A step, and what leads back.
+pub(super) fn logged(row: &Row) -> Result<Logged, StoreError> {
+    let step = step(row)?;
     let undo = row.bytes_if_any("undo")?.map(rmp_serde::from_slice).transpose();
     let undo = undo.map_err(|_| StoreError::Unreadable { id: step.id })?;
-    Ok(Some(Logged { step, undo }))
+    Ok(Logged { step, undo })
 }
 
 /// The oldest revision whose step is kept, and can be undone.

@@ -2,7 +2,7 @@
 //! what was there.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::causes::chain;
@@ -24,9 +24,13 @@ pub(crate) struct Place {
     at: At,
     /// The public half of the key that was found there.
     of: Option<[u8; 32]>,
-    outage: Option<Outage>,
+    /// What it is called in the log.
+    name: &'static str,
+    /// Of all who connect to it, so that it is told once.
+    outage: Arc<Mutex<Option<Outage>>>,
 }
 
+#[derive(Clone)]
 enum At {
     File {
         path: PathBuf,
@@ -59,7 +63,20 @@ impl Place {
     }
 
     fn at(at: At) -> Self {
-        Self { at, of: None, outage: None }
+        Self { at, of: None, name: "the database", outage: Arc::default() }
+    }
+
+    /// The same place, for another connection.
+    pub(super) fn again(&self) -> Self {
+        let Self { at, of, name, outage } = self;
+        Self { at: at.clone(), of: *of, name, outage: Arc::clone(outage) }
+    }
+
+    /// Where there is a copy of it that may be a moment old, if there is any.
+    pub(super) fn replica(&self) -> Option<Self> {
+        let At::Server { options, .. } = &self.at else { return None };
+        let replica = Postgres::clone(options.replica.as_deref()?);
+        Some(Self { of: self.of, name: "the replica", ..Self::server(replica, None) })
     }
 
     /// How long a statement waits for another process that holds the file.
@@ -101,15 +118,15 @@ impl Place {
     }
 
     /// Connects, unless that failed a moment ago.
-    pub(super) async fn connect(&mut self) -> Result<Link, StoreError> {
-        if self.outage.as_ref().is_some_and(|outage| Instant::now() < outage.until) {
+    pub(super) async fn connect(&self) -> Result<Link, StoreError> {
+        if self.outage().as_ref().is_some_and(|outage| Instant::now() < outage.until) {
             return Err(DatabaseError::Away.into());
         }
         match self.connect_now().await {
             Ok(link) => {
-                if let Some(outage) = self.outage.take() {
+                if let Some(outage) = self.outage().take() {
                     let time = outage.since.elapsed();
-                    info!("[admin] the database is there again, after {time:.1?}");
+                    info!("[admin] {} is there again, after {time:.1?}", self.name);
                 }
                 Ok(link)
             }
@@ -118,6 +135,10 @@ impl Place {
                 Err(failure)
             }
         }
+    }
+
+    fn outage(&self) -> MutexGuard<'_, Option<Outage>> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connect_now(&self) -> Result<Link, StoreError> {
@@ -133,10 +154,11 @@ impl Place {
     }
 
     /// It is asked for again after a while, which grows with every failure.
-    fn leave_alone(&mut self, failure: &StoreError) {
+    fn leave_alone(&self, failure: &StoreError) {
         let now = Instant::now();
-        let outage = self.outage.get_or_insert_with(|| {
-            warn!("[admin] the database is gone: {}", chain(failure));
+        let mut outage = self.outage();
+        let outage = outage.get_or_insert_with(|| {
+            warn!("[admin] {} is gone: {}", self.name, chain(failure));
             Outage { since: now, pause: ALONE.0, until: now }
         });
         outage.until = now + outage.pause;

@@ -89,7 +89,7 @@ pub(crate) fn options(dir: &TempDir, judge: Arc<dyn Judge>) -> Options {
 }
 
 /// Whether this is the binary that runs the suites on PostgreSQL.
-const ON_POSTGRES: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"on_postgres");
+pub(crate) const ON_POSTGRES: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"on_postgres");
 
 /// A file in this directory, or a database of the server that goes with it. Where there is no server,
 /// it is the file again.
@@ -117,6 +117,8 @@ pub(crate) fn on(server: &postgres::Server, database: String) -> Postgres {
         host: server.socket().to_str().unwrap().to_owned(),
         port: server.port(),
         database,
+        // A machine that does other things may leave either alone for a while.
+        timeout: Duration::from_secs(60),
         ..Postgres::default()
     }
 }

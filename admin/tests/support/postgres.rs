@@ -1,8 +1,9 @@
 //! PostgreSQL for tests: a server of their own, on a free port, in a directory that goes with them.
 //!
 //! A shell looks after it, as whoever may run one (`initdb` refuses root). It ends, and cleans up, when
-//! its standard input does: however the tests end. Where there is no PostgreSQL, there is no server,
-//! and the tests that want one say so and pass.
+//! its standard input does: however the tests end. If it is killed itself, the next one cleans up, as nobody
+//! holds the lock of that directory any more. Where there is no PostgreSQL, there is no server, and the tests
+//! that want one say so and pass.
 
 #![allow(dead_code, reason = "each test binary uses some of it")]
 #![allow(
@@ -26,10 +27,21 @@ const SETTINGS: &str = "-c fsync=off -c synchronous_commit=off -c full_page_writ
     -c max_connections=200 -c shared_buffers=16MB -c log_min_messages=warning";
 
 const KEEPER: &str = r#"
-bin=$1 port=$2 settings=$3
-dir=$(mktemp -d "${TMPDIR:-/tmp}/gateway-postgres.XXXXXX") || exit 1
+bin=$1 port=$2 settings=$3 all=${TMPDIR:-/tmp}/gateway-postgres
+for left in "$all".*; do
+    [ -f "$left/lock" ] && flock --nonblock "$left/lock" true 2>/dev/null || continue
+    pid=$(head -n 1 "$left/data/postmaster.pid" 2>/dev/null)
+    if [ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF " $left/"; then
+        kill -KILL $pid $(ps -o pid= --ppid $pid)
+    fi
+    rm -rf "$left"
+done 2>/dev/null
+dir=$(mktemp -d "$all.XXXXXX") || exit 1
 chmod 755 "$dir"
-"$bin/initdb" -D "$dir/data" -U kong -A trust -E UTF8 --locale=C --no-sync >"$dir/log" 2>&1 ||
+# It has that name only when it is held.
+exec 9>"$dir/lock.new"
+flock 9 && mv "$dir/lock.new" "$dir/lock"
+"$bin/initdb" -D "$dir/data" -U kong -A trust -E UTF8 --locale=C --no-sync >"$dir/log" 2>&1 9>&- ||
     { cat "$dir/log" >&2; rm -rf "$dir"; exit 1; }
 echo "$dir"
 pid=
@@ -38,7 +50,7 @@ start() {
     [ -f "$dir/server.key" ] && tls="-c ssl=on -c ssl_cert_file=$dir/server.crt -c ssl_key_file=$dir/server.key"
     while :; do
         "$bin/postgres" -D "$dir/data" -k "$dir" -p "$port" -c listen_addresses=127.0.0.1 \
-            $settings $tls >>"$dir/log" 2>&1 &
+            $settings $tls >>"$dir/log" 2>&1 9>&- &
         pid=$!
         while kill -0 $pid 2>/dev/null; do
             "$bin/pg_isready" -q -h "$dir" -p "$port" -U kong -d postgres && return
@@ -84,7 +96,7 @@ pub(crate) struct Server {
 }
 
 struct Keeper {
-    _process: Child,
+    process: Child,
     words: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
@@ -122,7 +134,7 @@ impl Server {
         let mut dir = String::new();
         answers.read_line(&mut dir).unwrap();
         assert!(!dir.is_empty(), "PostgreSQL could not be set up");
-        let keeper = Mutex::new(Keeper { _process: process, words, answers });
+        let keeper = Mutex::new(Keeper { process, words, answers });
         Some(Self { bin, dir: dir.trim_end().into(), port, keeper })
     }
 
@@ -175,6 +187,13 @@ impl Server {
         let mut child = psql.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
         assert!(child.wait().unwrap().success());
+    }
+
+    /// Kills whoever looks after it, so that nobody does.
+    pub(crate) fn abandon(self) {
+        let mut process = self.keeper.into_inner().unwrap().process;
+        process.kill().unwrap();
+        process.wait().unwrap();
     }
 
     /// Where it listens besides its Unix socket.

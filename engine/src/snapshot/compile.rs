@@ -86,6 +86,7 @@ pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec
         is_full: false,
         problems,
     };
+    super::keys::check(config, before, &mut step.problems);
     step.compile_services();
     step.compile_plugins();
     let (changes, stream_changes) = step.compile_routes();
@@ -332,6 +333,11 @@ fn problems_of(service: &Service, config: &Config) -> Vec<Problem> {
     if let Some(id) = client.filter(|id| config.get(*id).is_none()) {
         let message = format!("its client certificate {id} does not exist");
         problems.push(problem(DANGLING, message).at("client_certificate"));
+    }
+    let certificate = client.and_then(|id| config.get(id));
+    if certificate.is_some_and(|it| it.cert.value().is_none() || it.key.value().is_none()) {
+        let message = "its client certificate is kept in a vault, which is not followed";
+        problems.push(problem(UNUSABLE, message.to_owned()).at("client_certificate"));
     }
     let is_missing = |id: &&Uuid| config.get(Id::<CaCertificate>::from(**id)).is_none();
     for id in service.ca_certificates.iter().flatten().filter(is_missing) {

@@ -93,9 +93,54 @@ impl Reader<'_> {
             timeout: Duration::from_millis(milliseconds),
             tls: self.postgres_tls(),
             poll: poll.unwrap_or(Duration::from_secs(1)),
+            replica: None,
         };
         self.inform(format!("database = postgres ({options}): {why}"));
-        Database::Postgres(Box::new(options))
+        let replica = self.replica(&options);
+        if let Some(replica) = &replica {
+            self.inform(format!("what was changed is looked up at the replica ({replica})"));
+        }
+        Database::Postgres(Box::new(Postgres { replica: replica.map(Box::new), ..options }))
+    }
+
+    /// The server's replica, if there is one. What is not said of it is as at the server itself.
+    fn replica(&mut self, server: &Postgres) -> Option<Postgres> {
+        let tls = self.replica_tls(server.tls.is_some());
+        let port = match self.is_set("pg_ro_port") {
+            true => self.whole("pg_ro_port", 1..=65535) as u16,
+            false => server.port,
+        };
+        let timeout = match self.is_set("pg_ro_timeout") {
+            true => Duration::from_millis(self.whole("pg_ro_timeout", 1..=u64::from(u32::MAX))),
+            false => server.timeout,
+        };
+        let text = |name| self.text(name).map(str::to_owned);
+        let (user, database) = (text("pg_ro_user"), text("pg_ro_database"));
+        let (password, schema) = (text("pg_ro_password"), text("pg_ro_schema"));
+        Some(Postgres {
+            host: text("pg_ro_host")?,
+            port,
+            user: user.unwrap_or_else(|| server.user.clone()),
+            password: password.or_else(|| server.password.clone()),
+            database: database.unwrap_or_else(|| server.database.clone()),
+            schema: schema.or_else(|| server.schema.clone()),
+            timeout,
+            tls,
+            ..server.clone()
+        })
+    }
+
+    fn replica_tls(&mut self, otherwise: bool) -> Option<PostgresTls> {
+        let is_encrypted = match self.is_set("pg_ro_ssl") {
+            true => self.flag("pg_ro_ssl"),
+            false => otherwise,
+        };
+        let verify = match self.is_set("pg_ro_ssl_verify") {
+            true => self.flag("pg_ro_ssl_verify"),
+            false => self.flag("pg_ssl_verify"),
+        };
+        let (trusted, system) = self.trusted();
+        is_encrypted.then_some(PostgresTls { verify, trusted, system })
     }
 
     fn postgres_tls(&mut self) -> Option<PostgresTls> {

@@ -25,9 +25,9 @@ const REVOCATION: &str = "revocation of clients' certificates is not checked in 
 const NO_NGINX: &str = "there is no nginx underneath";
 const NO_LUA: &str = "there is no Lua inside";
 const NO_MANAGER: &str = "the web interface is not part of this version";
-const ONE_WRITES: &str = "reads come from memory; one connection writes, whatever waits shares its transactions, and one \
-                          listens";
-const NO_REPLICA: &str = "reads come from memory, so there is nothing to read from a replica";
+const FEW_CONNECT: &str = "reads come from memory; one connection writes, and whatever waits shares its transactions; one \
+                           listens, one reads what was changed, one asks whether the server is there";
+const ONE_AT_A_TIME: &str = "one connection reads what was changed, one request after the other";
 const ELLIPTIC: &str = "keys are agreed on with elliptic curves only";
 const NO_SESSIONS: &str = "tickets last as long as the library lets them";
 const ONE_CONTEXT: &str =
@@ -172,25 +172,26 @@ pub static GROUPS: &[Group] = &[
                 .more("Then a server that does not is not spoken to."),
             effective("pg_ssl_verify", Flag, "off", ADMIN, "PostgreSQL: whether the server's certificate is checked, and whether it is for pg_host.")
                 .more("Against lua_ssl_trusted_certificate. With SCRAM a password goes only to whoever has that certificate, checked or not."),
-            inert("pg_max_concurrent_queries", Whole, "0", "Queries at once; 0 is no limit.", ONE_WRITES),
-            inert("pg_semaphore_timeout", Whole, "60000", "Wait for a free query slot, ms.", ONE_WRITES),
-            inert("pg_keepalive_timeout", Whole, "", "Idle time of a pooled connection, ms.", ONE_WRITES),
-            inert("pg_pool_size", Whole, "", "Pooled connections.", ONE_WRITES),
-            inert("pg_backlog", Whole, "", "Queries waiting for a connection.", ONE_WRITES),
-            inert("pg_ro_host", Text, "", "Host of the read-only replica.", NO_REPLICA),
-            inert("pg_ro_port", Whole, "", "Port of the read-only replica.", NO_REPLICA),
-            inert("pg_ro_user", Text, "", "User at the read-only replica.", NO_REPLICA),
-            inert("pg_ro_password", Secret, "", "Password at the read-only replica.", NO_REPLICA),
-            inert("pg_ro_database", Text, "", "Database of the read-only replica.", NO_REPLICA),
-            inert("pg_ro_schema", Text, "", "Schema at the read-only replica.", NO_REPLICA),
-            inert("pg_ro_timeout", Whole, "", "Timeout of the read-only replica, ms.", NO_REPLICA),
-            inert("pg_ro_ssl", Flag, "", "TLS to the read-only replica.", NO_REPLICA),
-            inert("pg_ro_ssl_verify", Flag, "", "Whether the replica's certificate is checked.", NO_REPLICA),
-            inert("pg_ro_max_concurrent_queries", Whole, "", "Queries at once at the replica.", NO_REPLICA),
-            inert("pg_ro_semaphore_timeout", Whole, "", "Wait for a free query slot at the replica, ms.", NO_REPLICA),
-            inert("pg_ro_keepalive_timeout", Whole, "", "Idle time of a pooled connection to the replica, ms.", NO_REPLICA),
-            inert("pg_ro_pool_size", Whole, "", "Pooled connections to the replica.", NO_REPLICA),
-            inert("pg_ro_backlog", Whole, "", "Queries waiting for the replica.", NO_REPLICA),
+            inert("pg_max_concurrent_queries", Whole, "0", "Queries at once; 0 is no limit.", FEW_CONNECT),
+            inert("pg_semaphore_timeout", Whole, "60000", "Wait for a free query slot, ms.", FEW_CONNECT),
+            inert("pg_keepalive_timeout", Whole, "", "Idle time of a pooled connection, ms.", FEW_CONNECT),
+            inert("pg_pool_size", Whole, "", "Pooled connections.", FEW_CONNECT),
+            inert("pg_backlog", Whole, "", "Queries waiting for a connection.", FEW_CONNECT),
+            effective("pg_ro_host", Text, "", ADMIN, "PostgreSQL: host of a replica that may be read; unset, there is none.")
+                .more("Entities are read from memory. What is read there is the past (`GET /audit/…`), which may be a moment old; what the replica does not have, or while it is away, the server itself is asked for. What is not said of it by the properties below is as at the server."),
+            effective("pg_ro_port", Whole, "", ADMIN, "PostgreSQL: port of the replica; unset, pg_port."),
+            effective("pg_ro_user", Text, "", ADMIN, "PostgreSQL: user at the replica; unset, pg_user."),
+            effective("pg_ro_password", Secret, "", ADMIN, "PostgreSQL: password at the replica; unset, pg_password."),
+            effective("pg_ro_database", Text, "", ADMIN, "PostgreSQL: database at the replica; unset, pg_database."),
+            effective("pg_ro_schema", Text, "", ADMIN, "PostgreSQL: schema at the replica; unset, pg_schema."),
+            effective("pg_ro_timeout", Whole, "", ADMIN, "PostgreSQL: pg_timeout of the replica; unset, the same."),
+            effective("pg_ro_ssl", Flag, "", ADMIN, "PostgreSQL: whether to speak TLS to the replica; unset, pg_ssl."),
+            effective("pg_ro_ssl_verify", Flag, "", ADMIN, "PostgreSQL: whether the replica's certificate is checked; unset, pg_ssl_verify."),
+            inert("pg_ro_max_concurrent_queries", Whole, "", "Queries at once at the replica.", ONE_AT_A_TIME),
+            inert("pg_ro_semaphore_timeout", Whole, "", "Wait for a free query slot at the replica, ms.", ONE_AT_A_TIME),
+            inert("pg_ro_keepalive_timeout", Whole, "", "Idle time of a pooled connection to the replica, ms.", ONE_AT_A_TIME),
+            inert("pg_ro_pool_size", Whole, "", "Pooled connections to the replica.", ONE_AT_A_TIME),
+            inert("pg_ro_backlog", Whole, "", "Queries waiting for the replica.", ONE_AT_A_TIME),
             inert("_debug_pg_ttl_cleanup_interval", Whole, "300", "Seconds between clean-ups of expired rows.", "what is old goes with the next commit"),
             effective("db_update_frequency", Number, "5", ADMIN, "Seconds between looks for changes by other nodes, should PostgreSQL's word of them not arrive.")
                 .more("Greater than 0. They are notified of as they are committed; this is the net below that."),

@@ -29,6 +29,12 @@ pub(super) const REMARKS: [&str; 2] = ["_comment", "_ignore"];
 /// Keys that may stand beside the sections.
 const HEADER: [&str; 4] = ["_format_version", "_transform", "_comment", "_ignore"];
 
+/// Where filters of WebAssembly stand, beside routes and services or in them.
+const FILTERS: &str = "filter_chains";
+
+/// In Kong's words.
+const NO_WASM: &str = "wasm support is not enabled";
+
 /// Takes a document that has been read, as a node with these terms does.
 pub fn load(document: Value, now: Timestamp, terms: Terms) -> Result<Document, Violations> {
     let Value::Object(mut document) = document else {
@@ -51,6 +57,7 @@ pub fn load(document: Value, now: Timestamp, terms: Terms) -> Result<Document, V
         keys: HashMap::new(),
         document: Document::default(),
     };
+    found.extend(without_filters(&mut document));
     for &kind in EntityKind::ALL {
         if let Some(section) = document.get_mut(kind.name()) {
             loader.identify_all(kind, section, None);
@@ -94,6 +101,25 @@ fn remarks(record: &Object) -> Violations {
     if record.get("_ignore").is_some_and(|value| !value.is_array()) {
         found.set("_ignore", "expected an array");
     }
+    found
+}
+
+/// Chains of filters are known, and may be none: they are for WebAssembly.
+fn without_filters(record: &mut Object) -> Violations {
+    let mut found = Violations::default();
+    let violation = match record.remove(FILTERS) {
+        None | Some(Value::Null) => None,
+        Some(Value::Array(chains)) => Violation::list(chains.iter().map(|chain| {
+            let is_one = chain.is_object();
+            Some(if is_one {
+                Violations::entity(NO_WASM).into()
+            } else {
+                "expected a record".into()
+            })
+        })),
+        Some(_) => Some("expected an array".into()),
+    };
+    violation.into_iter().for_each(|violation| found.set(FILTERS, violation));
     found
 }
 
@@ -175,8 +201,11 @@ impl Loader {
         let Value::Object(mut item) = item else {
             return Some("expected a record".into());
         };
-        let found = remarks(&item);
+        let mut found = remarks(&item);
         REMARKS.iter().for_each(|key| drop(item.remove(*key)));
+        if matches!(kind, EntityKind::Service | EntityKind::Route) {
+            found.extend(without_filters(&mut item));
+        }
         let nested: Vec<_> = children(kind)
             .filter_map(|(child, key)| Some((child, key, item.remove(child.name())?)))
             .collect();

@@ -254,7 +254,7 @@ fn expected(kind: Kind) -> &'static str {
 }
 
 /// The number without a fraction that this is, however it was written: `1e3` is 1000.
-fn whole(value: &Value) -> Option<i64> {
+pub(super) fn whole(value: &Value) -> Option<i64> {
     // Beyond 2^53 a float no longer names one integer.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let exact = |number: &f64| number.fract() == 0.0 && number.abs() <= EXACT;

@@ -25,7 +25,8 @@ impl Schema {
     }
 
     fn describe_record(&self, flavor: Flavor) -> Object {
-        let fields = self.fields.iter().filter(|field| field.is_of(flavor));
+        // Kong does not count how long something lasts among its fields.
+        let fields = self.fields.iter().filter(|field| field.is_of(flavor) && !field.is_ttl());
         let fields: Vec<Value> = fields.map(|field| single(field.name, field.describe())).collect();
         let shorthand =
             |s: &Shorthand| single(s.name, json!({ "type": "string", "description": s.doc }));
@@ -178,7 +179,8 @@ impl Rule {
             Rule::Each(rule) => ("elements", rule.described()),
             Rule::Contains(literal) => ("contains", literal.to_json()),
             Rule::Subsets(groups) => ("mutually_exclusive_subsets", json!(groups)),
-            Rule::Parses(_) => return,
+            Rule::Referable => ("referenceable", true.into()),
+            Rule::Parses(_) | Rule::Expiry => return,
         };
         attributes.insert(name.to_owned(), value);
     }

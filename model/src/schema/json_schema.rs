@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use super::ttl::LONGEST;
 use super::{Element, Field, Kind, Literal, Object, Rule, Schema};
 use crate::Terms;
 
@@ -169,6 +170,10 @@ impl Rule {
             Rule::OneOf(words) => say("enum", Literal::List(words).to_json()),
             Rule::Above(low) => say("exclusiveMinimum", (*low).into()),
             Rule::Timestamp => say("exclusiveMinimum", 0.into()),
+            Rule::Expiry => {
+                say("minimum", 0.into());
+                say("maximum", LONGEST.into());
+            }
             Rule::Uuid => say("format", "uuid".into()),
             Rule::Between(low, high) => {
                 say("minimum", (*low).into());

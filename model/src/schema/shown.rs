@@ -9,20 +9,25 @@ use serde_json::Value;
 
 use super::{Field, Kind, Object, Record, Schema, alias};
 use crate::Terms;
+use crate::value::Timestamp;
 
 /// A record as clients of a node see it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Shown<'a, R> {
     /// The record.
     pub record: &'a R,
     /// What the node takes entities by.
     pub terms: Terms,
+    /// Tells the time, of which is shown how much is left.
+    pub now: &'a dyn Fn() -> Timestamp,
 }
 
 impl<R: Record + Serialize> Serialize for Shown<'_, R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let is_whole = |field: &Field| {
-            field.is_of(self.terms.flavor) && !matches!(field.kind, Kind::OfType { .. })
+            field.is_of(self.terms.flavor)
+                && !matches!(field.kind, Kind::OfType { .. })
+                && !field.is_ttl()
         };
         if R::SCHEMA.fields.iter().all(is_whole) {
             return self.record.serialize(serializer);
@@ -33,11 +38,13 @@ impl<R: Record + Serialize> Serialize for Shown<'_, R> {
         {
             alias::add(schema, inner);
         }
+        R::SCHEMA.show_ttl(&mut object, self.now);
         object.serialize(serializer)
     }
 }
 
-/// The same as an object, and without older names of fields.
+/// The record as an object without older names of fields, in which what lasts for a while says when it
+/// is over.
 pub fn to_object<R: Record + Serialize>(record: &R, terms: Terms) -> Object {
     let Ok(Value::Object(mut object)) = serde_json::to_value(record) else {
         unreachable!("a record is an object of plain values");

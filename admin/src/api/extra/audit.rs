@@ -1,30 +1,27 @@
 //! `/audit`: who changed what, what that changed, and the way back.
 //!
-//! The past is read from the database, behind the writes that are under way; reading it is rare.
+//! The past is read from the database, beside the writes that are under way.
 
 mod shown; // an entity before and after
 
 use axum::body::Body;
 use http::{Response, StatusCode};
 use model::RevisionId;
+use model::causes::chain;
 use serde_json::{Value, json as value};
+use tracing::{debug, error};
 use uuid::Uuid;
 
 use crate::api::call::Call;
 use crate::api::json;
 use crate::api::problem::Problem;
-use crate::store::{Logged, Noted};
+use crate::store::{Logged, Looked, Noted, Past, Rebuilt, StoreError};
 
 type Reply = Result<Response<Body>, Problem>;
 
 /// `GET /audit`: how much of the past there is.
 pub(crate) async fn sizes(call: Call) -> Reply {
-    has_log(&call)?;
-    let (oldest, sizes) = call
-        .api()
-        .committer
-        .look(|store, _| Box::pin(async move { Ok((store.oldest().await?, store.sizes().await?)) }))
-        .await?;
+    let (oldest, sizes) = past(&call)?.sizes().await.map_err(unread)?;
     let keep = &call.api().about.keep;
     let body = value!({
         "revisions": {
@@ -46,28 +43,21 @@ pub(crate) async fn sizes(call: Call) -> Reply {
 
 /// `GET /audit/revisions`: who made which, newest first.
 pub(crate) async fn list(call: Call) -> Reply {
-    has_log(&call)?;
+    let past = past(&call)?;
     let page = call.query.page()?;
-    let (before, most) = (page.after.map(Noted::place), page.wanted());
-    let look = call.api().committer.look(move |store, _| Box::pin(store.noted(before, most)));
+    let noted = past.noted(page.after.map(Noted::place), page.wanted()).await;
     let listing = page.within(&call.path, &["size"], &call.query);
-    let page = listing.of(look.await?.into_iter(), Noted::key);
+    let page = listing.of(noted.map_err(unread)?.into_iter(), Noted::key);
     Ok(json(StatusCode::OK, &page.map(|noted| about(&noted))))
 }
 
 /// `GET /audit/revisions/{n}`: what it changed.
 pub(crate) async fn show(call: Call) -> Reply {
-    has_log(&call)?;
+    let past = past(&call)?;
     let position = asked(&call)?;
     let page = call.query.page()?;
-    let look = call.api().committer.look(move |store, _| {
-        Box::pin(async move {
-            let noted = store.noted_at(position).await?;
-            let logged = store.step_to(position).await?;
-            Ok((noted, logged, store.oldest().await?))
-        })
-    });
-    let (noted, logged, oldest) = look.await?;
+    let looked = past.look(position).await;
+    let Looked { noted, logged, oldest } = looked.map_err(unread)?;
     let Some(Logged { step, undo: Some(undo) }) = logged else {
         return Err(folded(position, oldest));
     };
@@ -75,6 +65,7 @@ pub(crate) async fn show(call: Call) -> Reply {
     let from = page.after.map_or(0, |key| usize::try_from(key.as_u128()).unwrap_or(usize::MAX));
     let changes = step.changes.iter().enumerate().skip(from);
     let page = listing.of(changes, |(at, _)| Uuid::from_u128(*at as u128 + 1));
+    let undo = shown::Undo::new(&undo);
     let page = page.map(|(_, change)| shown::change(change, &undo, call.terms()));
     let mut body = serde_json::to_value(page).map_err(|_| Problem::Internal)?;
     body["revision"] = noted.map_or_else(|| nobody(&step.id), |noted| about(&noted));
@@ -85,32 +76,35 @@ pub(crate) async fn show(call: Call) -> Reply {
 
 /// `POST /audit/revisions/{n}/restore`: appends a revision equal to it.
 pub(crate) async fn restore(call: Call) -> Reply {
-    has_log(&call)?;
+    let past = past(&call)?;
     let position = asked(&call)?;
-    let look = call.api().committer.look(move |store, head| {
-        Box::pin(async move {
-            let rebuilt = store.rebuild(&head, position).await?;
-            Ok((rebuilt, store.oldest().await?))
-        })
-    });
-    let old = match look.await? {
-        (Some(old), _) => old,
-        (None, oldest) => return Err(folded(position, oldest)),
+    let rebuilt = past.rebuild(&call.revision(), position).await;
+    let old = match rebuilt.map_err(unread)? {
+        Rebuilt::There(old) => old,
+        Rebuilt::Gone(oldest) => return Err(folded(position, oldest)),
     };
     let (hash, entities) = (old.hash(), old.len());
-    call.api().committer.restore(call.author().clone(), old).await?;
+    let newest = call.api().committer.restore(call.author().clone(), *old).await?;
     let body = value!({
         "message": format!("the configuration is that of revision {}", written(position)),
         "restored": written(position),
-        "newest": written(call.revision().id.position()),
+        "newest": written(newest.position()),
         "configuration_hash": hash,
         "entities": entities,
     });
     Ok(json(StatusCode::CREATED, &body))
 }
 
-fn has_log(call: &Call) -> Result<(), Problem> {
-    if call.api().has_database() { Ok(()) } else { Err(Problem::NoDatabase) }
+fn past(call: &Call) -> Result<&Past, Problem> {
+    call.api().past.as_ref().ok_or(Problem::NoDatabase)
+}
+
+fn unread(failure: StoreError) -> Problem {
+    match failure.is_expected() {
+        true => debug!("[admin] the log was not read: {}", chain(&failure)),
+        false => error!("[admin] the log cannot be read: {}", chain(&failure)),
+    }
+    Problem::Unavailable
 }
 
 /// The revision the URL names: `42`, of the newest epoch, or `1.42`. One that never was is not found.

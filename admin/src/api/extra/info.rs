@@ -93,8 +93,8 @@ pub(crate) async fn status(call: Call) -> Result<Response<Body>, Problem> {
         "admin_api": admin_api(api),
         "warnings": api.guard.rules().warnings,
     });
-    if api.has_database() {
-        let answer = timeout(PATIENCE, api.committer.is_database_reachable()).await;
+    if let Some(database) = &api.database {
+        let answer = timeout(PATIENCE, database.is_reachable()).await;
         body["database"] = value!({ "reachable": answer.unwrap_or(false) });
     }
     Ok(json(StatusCode::OK, &body))

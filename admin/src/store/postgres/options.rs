@@ -34,6 +34,8 @@ pub struct Postgres {
     /// How often to look for what other nodes wrote, should their word of it not arrive
     /// (`db_update_frequency`).
     pub poll: Duration,
+    /// A copy that may be a moment old: the past is read there first (`pg_ro_*`).
+    pub replica: Option<Box<Postgres>>,
 }
 
 /// TLS to PostgreSQL. A server that does not speak it is not spoken to.
@@ -60,6 +62,7 @@ impl Default for Postgres {
             timeout: Duration::from_secs(5),
             tls: None,
             poll: Duration::from_secs(5),
+            replica: None,
         }
     }
 }
@@ -112,6 +115,7 @@ impl fmt::Debug for Postgres {
             .field("user", &self.user)
             .field("timeout", &self.timeout)
             .field("tls", &self.tls)
+            .field("replica", &self.replica)
             .finish_non_exhaustive()
     }
 }

@@ -53,6 +53,37 @@ fn a_server_is_reached_as_the_properties_say() {
 }
 
 #[test]
+fn what_is_not_said_of_a_replica_is_as_at_the_server() {
+    let replica = |lines: &str| {
+        let Role::Traditional { admin, .. } = good(lines).role else { panic!() };
+        let Database::Postgres(server) = admin.database else { panic!("{:?}", admin.database) };
+        server.replica.map(|replica| *replica)
+    };
+    let server = "pg_host = db\npg_port = 5433\npg_password = a\npg_ssl = on";
+    assert_eq!(replica(server), None);
+    assert_eq!(replica("pg_ro_port = 5434"), None, "it is nowhere");
+    let copy = "pg_ro_host = copy\npg_ro_user = reader\npg_ro_timeout = 100";
+    let tls = PostgresTls { verify: false, trusted: Vec::new(), system: true };
+    let expected = Postgres {
+        host: "copy".to_owned(),
+        port: 5433,
+        user: "reader".to_owned(),
+        password: Some("a".to_owned()),
+        timeout: Duration::from_millis(100),
+        tls: Some(tls),
+        ..Postgres::default()
+    };
+    assert_eq!(replica(&format!("{server}\n{copy}")), Some(expected.clone()));
+    let plain = format!("{server}\n{copy}\npg_ro_ssl = off\npg_ro_password = b\npg_ro_port = 1");
+    let password = Some("b".to_owned());
+    assert_eq!(replica(&plain), Some(Postgres { tls: None, port: 1, password, ..expected }));
+    bad(
+        "pg_ro_host = copy\npg_ro_port = 0",
+        &[r#"pg_ro_port = "0" (g.conf:2): must be 1 or greater and 65535 or less"#],
+    );
+}
+
+#[test]
 fn without_a_database_the_configuration_is_a_document() {
     let lines =
         data_plane("database = off\ndeclarative_config_string = '_format_version: \"3.0\"'");

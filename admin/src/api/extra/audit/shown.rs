@@ -1,6 +1,8 @@
 //! One entity before and after a step, as the Admin API shows it, but for its secrets: a log is read
 //! by more people than those who may use a key.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use model::delta::Change;
 use model::entities::Visit;
@@ -16,10 +18,20 @@ const MASK: &str = "******";
 const SECRET_ENDINGS: &[&str] =
     &["password", "secret", "token", "private_key", "api_key", "credential", "credentials"];
 
-/// What a step did to one entity; `undo` leads back from the step.
-pub(super) fn change(change: &Change, undo: &[Change], terms: Terms) -> Value {
-    let before = undo.iter().find(|undo| undo.kind == change.kind && undo.id == change.id);
-    let before = before.and_then(|before| before.bytes.as_ref());
+/// What leads back from a step, by entity: there may be very many.
+pub(super) struct Undo<'a>(HashMap<(&'a str, Uuid), &'a Bytes>);
+
+impl<'a> Undo<'a> {
+    pub(super) fn new(changes: &'a [Change]) -> Self {
+        let bytes =
+            |change: &'a Change| Some(((change.kind.as_str(), change.id), change.bytes.as_ref()?));
+        Self(changes.iter().filter_map(bytes).collect())
+    }
+}
+
+/// What a step did to one entity.
+pub(super) fn change(change: &Change, undo: &Undo<'_>, terms: Terms) -> Value {
+    let before = undo.0.get(&(change.kind.as_str(), change.id)).copied();
     let kind = change.kind.kind();
     let object =
         |bytes: Option<&Bytes>| kind?.visit(Decode { id: change.id, bytes: bytes?, terms });
