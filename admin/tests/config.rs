@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin::{Beginning, Options, Storage};
+use model::Catalog;
 use model::Config;
 use model::EntityKind;
 use model::declarative;
-use model::entities::Service;
+use model::entities::{Plugin, Service};
 use model::judge::Judge;
+use model::testing;
 use model::value::Timestamp;
 use model::vitals::{Problem, Verdict};
 use serde_json::{Map, Value, json};
@@ -33,7 +35,15 @@ impl Judge for Picky {
         let problem = |service: &Service| {
             vec![Problem::of(EntityKind::Service, service.id, "name", "cannot be served")]
         };
-        refused.map(problem).map_or(Ok(()), Err)
+        let plugin = config.all::<Plugin>().by_endpoint_key("unservable").map(|plugin| {
+            let problem = Problem::of(EntityKind::Plugin, plugin.id, "plugin", "no such path");
+            vec![problem.at("config.path")]
+        });
+        refused.map(problem).or(plugin).map_or(Ok(()), Err)
+    }
+
+    fn catalog(&self) -> Catalog {
+        testing::catalog()
     }
 }
 

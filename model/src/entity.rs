@@ -87,7 +87,8 @@ pub trait Entity: Listed {
         })
     }
 
-    /// What keeps it from joining this configuration, beyond what all entities have in common.
+    /// What keeps it from being written beside these others, beyond what all entities have in common. Not
+    /// asked of documents: what was all right when it was written may be exported and loaded again.
     fn misfit(&self, _config: &Config) -> Violations {
         Violations::default()
     }

@@ -94,25 +94,38 @@ impl Violations {
         match path.split_once('.') {
             None => self.set(path, violation),
             Some((first, rest)) => {
-                if !self.has(first) {
-                    self.set(first, Violations::default());
-                }
-                if let Some(inner) = self.fields.get_mut(first) {
-                    inner.as_record().set_at(rest, violation.into());
+                if let Some(inner) = self.inner(first) {
+                    inner.set_at(rest, violation.into());
                 }
             }
         }
     }
 
-    /// Says what else is wrong with a field, after what was said of it before.
-    pub fn add(&mut self, name: &str, message: &str) {
-        match self.fields.get_mut(name) {
-            Some(Violation::Message(said)) => {
-                said.push_str("; ");
-                said.push_str(message);
+    /// Says what else is wrong with a field, after what was said of it before. One inside a record is
+    /// named by its path, such as `config.host`.
+    pub fn add(&mut self, path: &str, message: &str) {
+        match path.split_once('.') {
+            Some((first, rest)) => {
+                if let Some(inner) = self.inner(first) {
+                    inner.add(rest, message);
+                }
             }
-            _ => self.set(name, message),
+            None => match self.fields.get_mut(path) {
+                Some(Violation::Message(said)) => {
+                    said.push_str("; ");
+                    said.push_str(message);
+                }
+                _ => self.set(path, message),
+            },
         }
+    }
+
+    /// What is wrong inside the record that this field is, if there is room for that.
+    fn inner(&mut self, name: &str) -> Option<&mut Violations> {
+        if !self.has(name) {
+            self.set(name, Violations::default());
+        }
+        self.fields.get_mut(name).map(Violation::as_record)
     }
 
     /// Says what is wrong with the record as a whole, after what was said before.
@@ -492,6 +505,9 @@ mod tests {
         found.add("paths", "looks around");
         found.add("paths", "refers back");
         assert_eq!(found.to_json()["paths"], "looks around; refers back");
+        found.add("config.host", "is nowhere");
+        found.add("config.host", "has no port");
+        assert_eq!(found.to_json()["config"]["host"], "is nowhere; has no port");
     }
 
     #[test]

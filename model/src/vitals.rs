@@ -36,7 +36,7 @@ pub struct Problem {
     /// The entity to blame, as table name and id, where there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub entity: Option<(String, Uuid)>,
-    /// The field of it, where one is to blame.
+    /// The field of it, where one is to blame, or the path to one inside of it: `config.host`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub field: Option<String>,
     /// A sentence for people.

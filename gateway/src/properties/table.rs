@@ -474,7 +474,7 @@ pub static GROUPS: &[Group] = &[
         about: "What is done with requests on their way.",
         properties: &[
             effective("plugins", List, "bundled", ALL, "Types of plugins that may be used: `bundled`, which is all there are, single ones by name, or `off`.")
-                .more("A name of which there is no plugin keeps the node from starting. A plugin of a type that may not be used is refused by the Admin API and in documents."),
+                .more("A name of which there is no plugin keeps the node from starting. A plugin of a type that may not be used is refused by the Admin API and in documents. A data plane takes its own declarative_config by it, and serves whatever its control plane lets through."),
             inert("pluginserver_names", List, "", "Servers of plugins outside this process.", NO_PLUGINS),
             only("wasm", Flag, "off", ALL, &["off", "false"], "WebAssembly filters.", NO_WASM),
             inert("wasm_filters", List, "bundled,user", "Filters that may be used.", NO_WASM),

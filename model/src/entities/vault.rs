@@ -1,12 +1,15 @@
 //! A vault: where secrets are that the configuration only names.
 
-use crate::schema::Record;
+use serde_json::Value;
+
+use crate::schema::{Object, Record};
 use crate::value::{EnvPrefix, Tags, Timestamp, VaultPrefix, VaultType};
-use crate::{Entity, Id};
+use crate::violation::Violations;
+use crate::{Entity, Id, Terms};
 
 /// Where `{vault://prefix/name}` is looked up.
 #[derive(Clone, Debug, PartialEq, Record)]
-#[record(name = "vaults", key = ["prefix"])]
+#[record(name = "vaults", key = ["prefix"], prepare = prepare)]
 pub struct Vault {
     /// Identifies the vault.
     #[field(auto)]
@@ -35,6 +38,14 @@ pub struct Vault {
 pub struct VaultConfig {
     /// What the names of the variables begin with.
     pub prefix: Option<EnvPrefix>,
+}
+
+/// Of a type that is not there nothing else can be said.
+fn prepare(vault: &mut Object, _: Terms) -> Result<(), Violations> {
+    let name = vault.get("name").and_then(Value::as_str);
+    let missing = name.filter(|name| VaultType::ALL.iter().all(|known| known.as_str() != *name));
+    let message = missing.map(|name| format!("vault '{name}' is not installed"));
+    message.map_or(Ok(()), |message| Err(Violations::field("name", message)))
 }
 
 impl Entity for Vault {

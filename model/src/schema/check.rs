@@ -82,21 +82,26 @@ fn check_record(
         record.insert(field.name.to_owned(), value);
     }
     let scope = Scope { record: &record, within: None, terms };
-    schema
-        .checks
-        .iter()
-        .filter(|check| is_run(check))
-        .for_each(|check| check.run(scope, &mut found));
+    check_together(schema, scope, is_run, &mut found);
     if let Some((field, schema)) = inner {
         let scope = Scope { within: Some(field.name), ..scope };
-        let checks = schema.checks.iter().filter(|check| check.is_by_name());
-        checks.for_each(|check| check.run(scope, &mut found));
+        check_together(schema, scope, Check::is_by_name, &mut found);
     }
     // Last, since there may be any number of them, and not all are told then.
     for unknown in input.keys().filter(|key| *key != "updated_at") {
         found.set(unknown, unknown_field(schema, unknown));
     }
     found.or(record)
+}
+
+fn check_together(
+    schema: &Schema,
+    scope: Scope<'_>,
+    is_run: fn(&Check) -> bool,
+    found: &mut Violations,
+) {
+    let checks = schema.checks.iter().filter(|check| is_run(check));
+    checks.for_each(|check| check.run(scope, found));
 }
 
 /// Checks a record that is another in each type, but for what is said of it from further out.
