@@ -34,12 +34,13 @@ use model::entities::{CaCertificate, Certificate, Consumer, Target};
 use model::entity::foreign_keys;
 use model::judge::Judge;
 use model::vitals::{NoVitals, Verdict, Vitals};
-use model::{Entity, EntityKind, Flavor, Revision};
+use model::{Entity, EntityKind, Revision, Terms};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::commit::Committer;
 use crate::guard::Guard;
 use crate::serve::Traffic;
@@ -64,11 +65,10 @@ pub(crate) struct Api {
     rooms: Rooms,
     revisions: watch::Receiver<Arc<Revision>>,
     committer: Committer,
-    /// What is asked whether the database answers, where there is one.
     database: Option<Arc<Reader>>,
-    /// There where there is a database.
     past: Option<Past>,
     judge: Arc<dyn Judge>,
+    clock: Clock,
     /// Whose turn it is to be explained a route.
     asking: Arc<Semaphore>,
     /// There where there is no database.
@@ -90,25 +90,35 @@ pub(crate) struct About {
     pub(crate) node_id: Uuid,
     pub(crate) configuration: Value,
     pub(crate) control_plane: bool,
-    /// How routes may be written.
-    pub(crate) flavor: Flavor,
+    /// What entities are taken by.
+    pub(crate) terms: Terms,
     /// How much of the past is kept.
     pub(crate) keep: Keep,
     /// The level of the node's log, where it can be changed.
     pub(crate) log_level: Option<Arc<dyn LogLevel>>,
 }
 
+/// By which the configuration is read and written, as it is and as it was.
+pub(crate) struct History {
+    pub(crate) revisions: watch::Receiver<Arc<Revision>>,
+    pub(crate) committer: Committer,
+    /// What is asked whether the database answers, where there is one.
+    pub(crate) database: Option<Arc<Reader>>,
+    /// There where there is a database.
+    pub(crate) past: Option<Past>,
+}
+
 impl Api {
     pub(crate) fn new(
         about: About,
         max_body: Option<u64>,
-        revisions: watch::Receiver<Arc<Revision>>,
-        committer: Committer,
-        (database, past): (Option<Arc<Reader>>, Option<Past>),
+        history: History,
         judge: Arc<dyn Judge>,
+        clock: Clock,
         documents: Option<Documents>,
         guard: Arc<Guard>,
     ) -> Self {
+        let History { revisions, committer, database, past } = history;
         Self {
             about,
             max_body,
@@ -118,6 +128,7 @@ impl Api {
             database,
             past,
             judge,
+            clock,
             asking: Arc::new(Semaphore::new(1)),
             documents,
             guard,
@@ -163,9 +174,17 @@ impl Api {
         Arc::clone(&self.vitals.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What all reading is served from: the newest revision.
+    /// What all reading is served from: the newest revision, without what is gone since it was made.
     fn revision(&self) -> Arc<Revision> {
-        Arc::clone(&self.revisions.borrow())
+        let revision = Arc::clone(&self.revisions.borrow());
+        let Some(at) = revision.config.next_expiry() else { return revision };
+        let now = self.clock.now();
+        if at > now {
+            return revision;
+        }
+        let mut left = Revision::clone(&revision);
+        left.config.expire(now);
+        Arc::new(left)
     }
 }
 
@@ -195,10 +214,16 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     for path in WASM {
         map.router = std::mem::take(&mut map.router).route(path, any(|| async { Problem::NoWasm }));
     }
-    map.at("/tags", READ, get(tags::list));
+    map.at("/tags", COLLECTION, get(tags::list).post(tags::refuse));
     map.at("/tags/{tags}", READ, get(tags::one));
     map.at("/schemas/{name}", READ, get(schemas::describe));
     map.at("/schemas/{name}/validate", SUBMIT, post(schemas::validate));
+    map.at("/schemas/plugins/{name}", READ, get(schemas::of_plugin));
+    map.at("/schemas/plugins/validate", SUBMIT, post(schemas::validate_plugin));
+    map.at("/schemas/vaults/{name}", READ, get(schemas::of_vault));
+    map.at("/schemas/vaults/validate", SUBMIT, post(schemas::validate_vault));
+    map.at("/plugins/enabled", READ, get(info::enabled));
+    map.at("/plugins/schema/{name}", READ, get(schemas::of_config));
     for kind in EntityKind::ALL {
         match kind {
             EntityKind::Certificate => map.entity::<Certificate>(

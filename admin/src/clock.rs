@@ -20,6 +20,11 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }
+
+    /// What tells it.
+    pub(crate) fn hand(&self) -> &(dyn Fn() -> Timestamp + Send + Sync) {
+        &*self.0
+    }
 }
 
 /// The system's clock.

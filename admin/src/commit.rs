@@ -17,7 +17,7 @@ use model::declarative::{self, Document};
 use model::judge::Judge;
 use model::value::Timestamp;
 use model::vitals::Problem;
-use model::{Config, Flavor, Revision, RevisionId, severity};
+use model::{Config, Revision, RevisionId, Terms, severity};
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -130,14 +130,14 @@ impl Committer {
         &self,
         author: Author,
         document: Value,
-        flavor: Flavor,
+        terms: Terms,
         with: impl Send + 'static,
     ) -> Result<Config, Failure> {
         let (tell, told) = oneshot::channel();
         let what = Arc::clone(&author.what);
         let change = Box::new(move |config: &mut Config, now| {
             let _with = with;
-            let loaded = guarded(&what, || declarative::load(document, now, flavor));
+            let loaded = guarded(&what, || declarative::load(document, now, terms));
             if let Ok(Ok(document)) = &loaded {
                 *config = document.config.clone();
             }

@@ -12,7 +12,7 @@ use model::references::{self, Taken};
 use model::schema::to_object;
 use model::value::Timestamp;
 use model::vitals::Problem;
-use model::{Config, Entity, EntityKind, Flavor, RevisionId};
+use model::{Config, Entity, EntityKind, RevisionId, Terms};
 use serde_json::Value;
 
 use crate::commit::keeper::Kept;
@@ -64,9 +64,9 @@ pub async fn import(
         Committer::start(kept, Arc::clone(&options.judge), options.clock.clone())
             .map_err(StartError::Thread)?;
     let author = Author { who: who.into(), what: "config db_import".into() };
-    let flavor = options.flavor;
+    let terms = options.terms();
     let laid = committer.lay(author, document, move |config, document| {
-        Over { flavor, read_at }.lay(config, document)
+        Over { terms, read_at }.lay(config, document)
     });
     let laid = laid.await;
     drop(committer); // with it goes the last of the queue
@@ -88,7 +88,7 @@ pub async fn import(
 /// What is in the database, as a document.
 pub async fn export(options: &Options) -> Result<String, FileError> {
     let kept = kept(options).await?;
-    let text = declarative::export(&kept.head.config, options.flavor);
+    let text = declarative::export(&kept.head.config, options.terms());
     kept.keeper.close().await;
     Ok(text)
 }
@@ -103,7 +103,7 @@ async fn kept(options: &Options) -> Result<Kept, FileError> {
 /// How entities are laid over others.
 #[derive(Clone, Copy)]
 struct Over {
-    flavor: Flavor,
+    terms: Terms,
     read_at: Timestamp,
 }
 
@@ -123,7 +123,7 @@ impl Over {
 
     /// Whether nothing but the time would change.
     fn is_the_same<E: Entity>(self, old: &E, new: &E) -> bool {
-        let (mut old, new) = (to_object(old, self.flavor), to_object(new, self.flavor));
+        let (mut old, new) = (to_object(old, self.terms), to_object(new, self.terms));
         for (name, value) in &new {
             let is_unsaid = match name.as_str() {
                 "updated_at" => true,

@@ -12,6 +12,7 @@ mod commit; // the one that writes
 mod store; // the database
 mod signing; // the key that signs revisions
 mod clock; // the time
+mod expiry; // what is gone after a while
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,12 +21,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boring::error::ErrorStack;
-use model::Flavor;
 use model::causes::chain;
 use model::delta::Touched;
 use model::judge::Judge;
 use model::vitals::{Verdict, Vitals};
-use model::{Revision, RevisionId};
+use model::{Flavor, Revision, RevisionId, Terms};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -150,6 +150,11 @@ impl Options {
         }
     }
 
+    /// What entities are taken by.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms::of(self.flavor, &*self.judge)
+    }
+
     fn keep(&self) -> Keep {
         Keep { revisions: self.revision_log_keep.max(1), audit: self.audit_keep }
     }
@@ -204,6 +209,7 @@ impl Server {
                 (kept, Some(documents))
             }
         };
+        let terms = options.terms();
         let trust = kept.key.public();
         let node_id = options.node_id.unwrap_or(kept.node_id);
         let steps = std::mem::take(&mut kept.steps);
@@ -211,7 +217,7 @@ impl Server {
         let tail = kept.keeper.tail();
         let (database, past) = (kept.keeper.reader().map(Arc::new), kept.keeper.past());
         let (committer, revisions, committed) =
-            Committer::start(kept, Arc::clone(&options.judge), options.clock)
+            Committer::start(kept, Arc::clone(&options.judge), options.clock.clone())
                 .map_err(StartError::Thread)?;
         let origins = Arc::new(options.origins);
         let guard = Arc::new(Guard::new(options.rules, Arc::clone(&origins)));
@@ -221,15 +227,19 @@ impl Server {
                 node_id,
                 configuration: options.configuration,
                 control_plane: options.control_plane,
-                flavor: options.flavor,
+                terms,
                 keep,
                 log_level: options.log_level,
             },
             options.max_body,
-            revisions.clone(),
-            committer.clone(),
-            (database.clone(), past),
+            api::History {
+                revisions: revisions.clone(),
+                committer: committer.clone(),
+                database: database.clone(),
+                past,
+            },
             options.judge,
+            options.clock.clone(),
             documents,
             Arc::clone(&guard),
         ));
@@ -245,6 +255,7 @@ impl Server {
         let listening = listening.map_err(StartError::Listen)?;
         let mut heeding = JoinSet::new();
         heeding.spawn(tidy(committer.clone()));
+        heeding.spawn(expiry::sweep(committer.clone(), revisions.clone(), options.clock));
         if let Some((tail, told)) = tail {
             follow_others(&mut heeding, tail, told, &committer, &revisions);
         }

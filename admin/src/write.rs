@@ -16,7 +16,7 @@ use model::schema::{self, Object, Said, to_object};
 use model::value::Timestamp;
 use model::violation::Violations;
 use model::vitals::Problem;
-use model::{Config, Entity, EntityKind, Flavor, Id};
+use model::{Config, Entity, EntityKind, Id, Terms};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ use uuid::Uuid;
 pub(crate) struct Draft<'a> {
     config: &'a mut Config,
     is_kept: bool,
-    flavor: Flavor,
+    terms: Terms,
 }
 
 /// What is done to an entity.
@@ -52,13 +52,8 @@ impl Operation {
 
 impl<'a> Draft<'a> {
     /// A draft of this configuration, whose changes are kept if there is a database.
-    pub(crate) fn new(config: &'a mut Config, is_kept: bool) -> Self {
-        Self { config, is_kept, flavor: Flavor::default() }
-    }
-
-    /// The same, for routes of this flavor.
-    pub(crate) fn in_flavor(self, flavor: Flavor) -> Self {
-        Self { flavor, ..self }
+    pub(crate) fn new(config: &'a mut Config, is_kept: bool, terms: Terms) -> Self {
+        Self { config, is_kept, terms }
     }
 
     /// What a write changes, once it is known to be well-formed. Without a database it comes to
@@ -83,6 +78,8 @@ pub(crate) enum Refusal {
     Invalid(Violations),
     /// It is to be created, but its id is in use.
     IdInUse(Uuid),
+    /// How long it is to last is not what something can last.
+    NotATtl(String),
     /// A unique value is in use.
     Taken(Taken),
     /// It points at nothing.
@@ -218,8 +215,9 @@ pub(crate) fn merge<E: Entity>(
     let current = find::<E>(draft, key).ok_or_else(|| Refusal::Missing(named::<E>(key)))?;
     keep_id(current, &mut body)?;
     resolve::<E>(draft, &mut body)?;
-    let merged = schema::merge(E::SCHEMA, to_object(current, draft.flavor), body.clone());
-    let entity = parse::<E>(draft, &body, merged, now)?;
+    let merged =
+        schema::merge(E::SCHEMA, draft.terms, to_object(current, draft.terms), body.clone());
+    let entity = parse::<E>(draft, &body, merged, now).map_err(when_updating)?;
     admit(draft.open(Operation::by::<E>("update", key))?, entity)
 }
 
@@ -260,10 +258,19 @@ fn parse<E: Entity>(
     mut body: Object,
     now: Timestamp,
 ) -> Result<E, Refusal> {
-    schema::stamp(E::SCHEMA, &mut body, now);
+    schema::stamp(E::SCHEMA, draft.terms, &mut body, now);
+    let ttl = E::SCHEMA.begin_ttl(said, &mut body, now);
+    ttl.map_err(|invalid| Refusal::NotATtl(invalid.0))?;
     let said = Said { fields: said, is_plain: true };
     schema::settle(E::SCHEMA, said, &mut body).map_err(Refusal::Invalid)?;
-    schema::check_in(draft.flavor, Value::Object(body)).map_err(Refusal::Invalid)
+    schema::check_in(draft.terms, Value::Object(body)).map_err(Refusal::Invalid)
+}
+
+fn when_updating(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Invalid(violations) => Refusal::Invalid(violations.when_updating()),
+        other => other,
+    }
 }
 
 /// The entity joins the configuration if it fits.
@@ -274,6 +281,7 @@ fn admit<E: Entity>(config: &mut Config, entity: E) -> Result<E, Refusal> {
     if let Some(dangling) = references::dangling(config, &entity).into_iter().next() {
         return Err(Refusal::Dangling(dangling));
     }
+    entity.misfit(config).or(()).map_err(Refusal::Invalid)?;
     match config.write(entity.clone()).len() {
         0..=MAX_ENTITY_BYTES => Ok(entity),
         length => Err(Refusal::Invalid(Violations::entity(format!(

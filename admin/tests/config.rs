@@ -39,7 +39,7 @@ impl Judge for Picky {
 
 fn beginning(text: &str, at: i64) -> Beginning {
     let document =
-        declarative::parse(text, Timestamp::from_seconds(at), model::Flavor::default()).unwrap();
+        declarative::parse(text, Timestamp::from_seconds(at), model::Terms::default()).unwrap();
     Beginning::new(text, document.config)
 }
 

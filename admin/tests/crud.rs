@@ -11,8 +11,9 @@ use axum::body::Body;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use model::entity::foreign_keys;
-use model::judge::{Judge, Lenient};
-use model::schema::Kind;
+use model::judge::Judge;
+use model::schema::{Field, Kind};
+use model::testing::Knowing;
 use model::vitals::{NodeReport, NodeStatus, Problem, SyncStatus, Vitals};
 use model::{Config, EntityKind, RevisionId};
 use serde_json::{Value, json};
@@ -53,13 +54,21 @@ fn sample(kind: EntityKind, number: usize) -> Value {
         EntityKind::JwtSecret => json!({ "key": format!("j{number}") }),
         EntityKind::Acl => json!({ "group": format!("g{number}") }),
         EntityKind::OAuth2 => json!({ "name": "app", "client_id": format!("o{number}") }),
+        EntityKind::Plugin => {
+            json!({ "name": "request-termination", "instance_name": format!("p{number}") })
+        }
     }
+}
+
+/// Fields that must refer to something. For all services there is one plugin of a type only.
+fn needs(kind: EntityKind, field: &Field) -> bool {
+    field.required || kind == EntityKind::Plugin && field.name == "service"
 }
 
 /// The same, with everything it must refer to.
 async fn complete(plane: &Plane, kind: EntityKind, number: usize) -> Value {
     let mut body = sample(kind, number);
-    for field in kind.schema().fields.iter().filter(|field| field.required) {
+    for field in kind.schema().fields.iter().filter(|field| needs(kind, field)) {
         if let Kind::Foreign { entity } = field.kind {
             let target = EntityKind::from_name(entity).unwrap();
             // Nobody else is called so.
@@ -74,7 +83,8 @@ async fn complete(plane: &Plane, kind: EntityKind, number: usize) -> Value {
 /// What a URL may call an entity by.
 fn key(kind: EntityKind, entity: &Value) -> &str {
     let names = match kind {
-        EntityKind::Target => &["target"][..],
+        EntityKind::Plugin => &["instance_name"][..],
+        EntityKind::Target => &["target"],
         EntityKind::Vault => &["prefix"],
         EntityKind::KeyAuth | EntityKind::JwtSecret => &["key"],
         EntityKind::OAuth2 => &["client_id"],
@@ -254,7 +264,7 @@ async fn every_response_says_who_answers() {
 async fn a_browser_with_another_page_than_ours_is_told_so() {
     let dir = Arc::new(TempDir::new().unwrap());
     let origins = admin::Origins::of(["https://gui.test", "http://gui.test:8002"]).unwrap();
-    let options = Options { origins, ..options(&dir, Arc::new(Lenient)) };
+    let options = Options { origins, ..options(&dir, Arc::new(Knowing)) };
     let plane = Plane::start_with(dir, options).await;
     for (origin, allowed) in [
         (Some("http://gui.test:8002"), "http://gui.test:8002"),
@@ -284,7 +294,7 @@ async fn head_says_what_get_would() {
 #[tokio::test]
 async fn a_body_has_a_largest_size() {
     let dir = Arc::new(tempfile::TempDir::new().unwrap());
-    let mut options = options(&dir, Arc::new(model::judge::Lenient));
+    let mut options = options(&dir, Arc::new(Knowing));
     options.max_body = Some(100);
     let plane = Plane::start_with(dir, options).await;
     let long = json!({ "host": "a".repeat(100) });
@@ -311,7 +321,7 @@ async fn a_body_has_a_largest_size() {
 #[tokio::test]
 async fn an_entity_has_a_largest_size() {
     let dir = Arc::new(tempfile::TempDir::new().unwrap());
-    let mut options = options(&dir, Arc::new(model::judge::Lenient));
+    let mut options = options(&dir, Arc::new(Knowing));
     options.max_body = None;
     let plane = Plane::start_with(dir, options).await;
     let route = |bytes| json!({ "name": "r", "headers": { "x": ["v".repeat(bytes)] } });
@@ -399,7 +409,7 @@ async fn routes_are_written_as_the_flavor_has_it() {
     assert_eq!(page["data"], json!([shown]));
 
     let dir = Arc::new(tempfile::TempDir::new().unwrap());
-    let mut options = options(&dir, Arc::new(model::judge::Lenient));
+    let mut options = options(&dir, Arc::new(Knowing));
     options.flavor = model::Flavor::Expressions;
     let plane = Plane::start_with(dir, options).await;
     let (_, schema) = plane.get("/schemas/routes").await;
@@ -446,7 +456,9 @@ async fn the_node_tells_of_itself() {
     assert_eq!(root["gateway_version"], model::VERSION);
     assert_eq!(root["hostname"], "cp.test");
     assert_eq!(root["configuration"]["role"], "control_plane");
-    assert!(root["plugins"]["available_on_server"].is_object());
+    let available = &root["plugins"]["available_on_server"];
+    assert_eq!(available["key-auth"], json!({ "version": "3.10.0", "priority": 1250 }));
+    assert_eq!(root["plugins"]["enabled_in_cluster"], json!([]));
     assert!(root["pids"]["workers"].is_array());
     assert_eq!(text(&root["node_id"]).parse::<Uuid>().unwrap(), plane.server.node_id());
 
@@ -462,7 +474,7 @@ async fn the_node_tells_of_itself() {
 #[tokio::test]
 async fn a_node_without_a_cluster_has_no_data_planes() {
     let dir = Arc::new(tempfile::TempDir::new().unwrap());
-    let mut options = options(&dir, Arc::new(model::judge::Lenient));
+    let mut options = options(&dir, Arc::new(Knowing));
     options.control_plane = false;
     let plane = Plane::start_with(dir, options).await;
     for path in ["/clustering/data-planes", "/clustering/status"] {
@@ -493,7 +505,7 @@ async fn shutting_down_answers_what_was_asked() {
         assert_eq!(status, 201);
         kept.push(text(&created["id"]).to_owned());
     }
-    let plane = Plane::start_in(dir, Arc::new(model::judge::Lenient)).await;
+    let plane = Plane::start_in(dir, Arc::new(Knowing)).await;
     for id in kept {
         assert_eq!(plane.get(&format!("/services/{id}")).await.0, 200);
     }
@@ -579,7 +591,7 @@ async fn a_restored_database_gets_a_new_epoch() {
 #[tokio::test]
 async fn every_request_is_logged() {
     let dir = Arc::new(tempfile::TempDir::new().unwrap());
-    let mut options = options(&dir, Arc::new(model::judge::Lenient));
+    let mut options = options(&dir, Arc::new(Knowing));
     let (log, lines) = std::sync::mpsc::channel();
     options.access_log = Some(Box::new(move |access| {
         let _ = log.send(format!("{} {access}", access.peer));

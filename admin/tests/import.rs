@@ -12,7 +12,7 @@ use model::declarative;
 use model::judge::{Judge, Lenient};
 use model::value::Timestamp;
 use model::vitals::Problem;
-use model::{Config, EntityKind, Flavor};
+use model::{Config, EntityKind, Terms};
 use serde_json::json;
 use support::{Plane, options, options_of};
 use tempfile::TempDir;
@@ -35,7 +35,7 @@ impl Place {
     async fn import_at(&self, second: i64, text: &str) -> Result<Imported, FileError> {
         let now = Timestamp::from_seconds(second);
         let text = format!("_format_version: '3.0'\n{text}");
-        let document = declarative::parse(&text, now, Flavor::default()).unwrap();
+        let document = declarative::parse(&text, now, Terms::default()).unwrap();
         admin::import(&self.options(), document, now, "a test").await
     }
 

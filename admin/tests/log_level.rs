@@ -4,41 +4,18 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use admin::{LevelChange, LogLevel, Options, Storage};
+use admin::{Options, Storage};
 use model::judge::Lenient;
 use serde_json::{Value, json};
-use support::{Plane, options_of};
+use support::{Log, Plane, options_of};
 use tempfile::TempDir;
-
-/// A log that knows two levels, and how long the last change was to last.
-struct Log(Mutex<(&'static str, Option<Duration>)>);
-
-impl LogLevel for Log {
-    fn level(&self) -> &'static str {
-        self.0.lock().unwrap().0
-    }
-
-    fn change(&self, level: &str, lasting: Option<Duration>) -> LevelChange {
-        let level = match level {
-            "notice" => "notice",
-            "debug" => "debug",
-            _ => return LevelChange::Unknown,
-        };
-        let mut now = self.0.lock().unwrap();
-        if now.0 == level {
-            return LevelChange::Already;
-        }
-        *now = (level, lasting);
-        LevelChange::Changed
-    }
-}
 
 async fn plane(storage: Option<Storage>, control_plane: bool) -> (Plane, Arc<Log>) {
     let dir = Arc::new(TempDir::new().unwrap());
-    let log = Arc::new(Log(Mutex::new(("notice", None))));
+    let log = Arc::new(Log::default());
     let storage = storage.unwrap_or_else(|| Storage::Sqlite(dir.path().join("gateway.db")));
     let log_level = Some(Arc::clone(&log) as _);
     let options = Options { log_level, control_plane, ..options_of(storage, Arc::new(Lenient)) };

@@ -10,3 +10,9 @@ mod audit;
 mod certificates;
 #[path = "crud.rs"]
 mod crud;
+#[path = "deck.rs"]
+mod deck;
+#[path = "expiry.rs"]
+mod expiry;
+#[path = "mistakes.rs"]
+mod mistakes;

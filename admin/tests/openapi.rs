@@ -4,8 +4,10 @@
 
 mod support;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, LazyLock, Mutex};
 
+use jsonschema::Validator;
 use model::EntityKind;
 use model::entity::foreign_keys;
 use proptest::strategy::{Strategy, ValueTree};
@@ -28,6 +30,9 @@ struct World {
     ids: BTreeMap<EntityKind, String>,
     places: Vec<String>,
 }
+
+/// What was made of the schemas of the description, which is the same each time: making it takes a while.
+static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
 
 impl World {
     async fn new() -> Self {
@@ -104,6 +109,8 @@ impl World {
             };
             match EntityKind::from_name(name) {
                 Some(kind) => self.ids[&kind].clone(),
+                None if path.contains("/plugins/") => "cors".to_owned(),
+                None if path.starts_with("/schemas/vaults/") => "env".to_owned(),
                 None if path.starts_with("/schemas/") => "services".to_owned(),
                 None => {
                     known = false;
@@ -133,9 +140,9 @@ impl World {
         let what = format!("{method} {filled}: {status} {answer}");
         assert_ne!(status, 405, "{what}");
         assert!(status != 404 || !known, "{what}");
-        assert!(status < 500, "{what}");
         let responses = &self.document["paths"][path][method]["responses"];
         let exact = &responses[status.to_string()];
+        assert!(status < 500 || exact.is_object(), "{what}");
         let said = if exact.is_null() { &responses[format!("{}XX", status / 100)] } else { exact };
         assert!(said.is_object(), "{what} is not described");
         let said = match said["$ref"].as_str() {
@@ -159,7 +166,13 @@ impl World {
             "allOf": [schema],
             "components": self.document["components"],
         });
-        let validator = jsonschema::validator_for(&schema).unwrap();
+        let name = schema["allOf"].to_string();
+        let made = VALIDATORS.lock().unwrap().get(&name).cloned();
+        let validator = made.unwrap_or_else(|| {
+            let made = Arc::new(jsonschema::validator_for(&schema).unwrap());
+            VALIDATORS.lock().unwrap().insert(name, Arc::clone(&made));
+            made
+        });
         let told =
             |error: jsonschema::ValidationError<'_>| format!("{}: {error}", error.instance_path());
         validator.iter_errors(value).map(told).collect()
@@ -184,6 +197,7 @@ fn by_hand(kind: EntityKind) -> Map<String, Value> {
         }),
         EntityKind::JwtSecret => json!({ "algorithm": "HS256", "rsa_public_key": null }),
         EntityKind::OAuth2 => json!({ "redirect_uris": null }),
+        EntityKind::Plugin => json!({ "name": "request-termination", "config": {} }),
         _ => json!({}),
     };
     let Value::Object(body) = body else { unreachable!() };

@@ -375,7 +375,7 @@ async fn two_nodes_never_migrate_at_once() {
     });
     assert_eq!(
         first.up().await.unwrap(),
-        ["0001_core", "0002_certificates", "0003_audit", "0004_consumers"]
+        ["0001_core", "0002_certificates", "0003_audit", "0004_consumers", "0005_plugins"]
     );
     first.close().await;
     assert!(both.await.unwrap().is_empty(), "there was nothing left to do");

@@ -10,6 +10,7 @@ pub mod door; // a connection's life: wait, read one head, let it be carried, re
 pub mod proxy; // the pipeline: what happens to a request, in order
 pub mod snapshot; // the frozen configuration this request will see
 pub mod router; // which route?
+mod plugins; // what is done with it besides
 mod lanes; // what carries a request
 mod descriptors; // how many are left, and for whom
 mod resolve; // names to addresses, in the background

@@ -18,7 +18,7 @@ pub(crate) mod reply; // responses the gateway writes itself
 pub(crate) mod preview; // what would become of a request, without one
 
 mod forwarded; // where a request comes from, as upstreams are told
-mod path; // the upstream's path
+pub(crate) mod path; // the upstream's path
 pub(crate) mod printed; // numbers and addresses as text
 
 #[cfg(test)]

@@ -7,7 +7,9 @@
 pub mod compile; // revision × previous snapshot → next snapshot, or every reason why not
 pub mod certificates; // which certificate a TLS client is shown
 pub mod upstream_tls; // what an upstream is shown, and what it must show
+mod plugins; // which plugins requests meet
 mod authorities; // the CA certificates there are
+mod keys; // do the halves of a key belong together
 pub(crate) mod trust; // does a chain end in one of them?
 pub mod publish; // the swap, and who has seen it
 pub mod follow; // newest revision → compile → publish → verdict
@@ -22,12 +24,14 @@ pub use judge::judge;
 pub use publish::{Held, Pinned, Publisher, Reader, Superseded};
 pub use upstream_tls::{UpstreamDefaults, UpstreamTls};
 
+use crate::plugins::chain::Chain;
 use crate::router::{Pattern, Regexes, RouteTable, StreamTable};
 use authorities::Authorities;
 use imbl::OrdMap;
 use model::entities::{Route, Service};
 use model::value::{Host, Name, Path, Protocol};
 use model::{Config, Id, RevisionId};
+use plugins::Plugins;
 use remarks::{News, Remarks};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -46,6 +50,7 @@ pub struct Snapshot {
     /// Which certificate a TLS client is shown.
     pub certificates: Certificates,
     authorities: Authorities,
+    pub(crate) plugins: Plugins,
     services: OrdMap<Id<Service>, Arc<CompiledService>>,
     /// What the next revision is compared with.
     config: Config,
@@ -68,6 +73,11 @@ impl Snapshot {
     pub fn empty_for(options: impl Into<CompileOptions>) -> Arc<Snapshot> {
         let options = options.into();
         Arc::new(Snapshot { options, ..Snapshot::default() })
+    }
+
+    /// The plugins that a route's requests meet.
+    pub(crate) fn plugins_of<'s>(&'s self, route: &'s CompiledRoute) -> &'s Chain {
+        route.plugins.as_deref().unwrap_or(self.plugins.global())
     }
 
     /// What an operator should read of it who has read that of `before`.
@@ -107,6 +117,8 @@ pub struct CompiledRoute {
     pub grpc: Option<GrpcOver>,
     /// Where requests go; without one there is nobody to send them to.
     pub service: Option<Arc<CompiledService>>,
+    /// The plugins its requests meet, unless they are those that all requests meet.
+    pub(crate) plugins: Option<Arc<Chain>>,
     /// Which requests it serves, in the router's terms.
     pub pattern: Arc<Pattern>,
 }

@@ -7,12 +7,12 @@ mod world; // routes and requests made up
 
 use engine::router::{RequestView, RouterPriority};
 use engine::snapshot::explain::explain;
-use engine::snapshot::{RouterOptions, Snapshot, compile};
+use engine::snapshot::{RouterOptions, Snapshot, compile, judge};
 use model::entities::{Route, Service};
 use model::explain::{Component, Explanation, Question};
 use model::testing::{cases, revision, route, service};
 use model::value::path::normal_form;
-use model::{Config, Flavor, declarative, schema};
+use model::{Config, Flavor, Terms, declarative, schema};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -31,7 +31,8 @@ fn cases() {
         let is_expressed = document.contains("expression:");
         let flavor = if is_expressed { Flavor::Expressions } else { Flavor::default() };
         let now = model::value::Timestamp::from_seconds(1);
-        let config = declarative::parse(&document, now, flavor).expect("a configuration").config;
+        let terms = Terms::of(flavor, &*judge(RouterOptions::default()));
+        let config = declarative::parse(&document, now, terms).expect("a configuration").config;
         let options = RouterOptions { router_flavor: flavor, ..RouterOptions::default() };
         let snapshot = compiled_for(&config, options);
         questions.lines().map(|line| told(&explain(&snapshot, &question(line)))).collect()
@@ -60,6 +61,9 @@ fn told(explanation: &Explanation) -> String {
                 let _ = write!(text, ", paths {} {kept} {}", path.pattern, path.matched);
             }
             text.push('\n');
+            for plugin in &matched.plugins {
+                let _ = writeln!(text, "  seen by {}", name(plugin));
+            }
             if let Some(upstream) = &matched.upstream {
                 let _ = writeln!(text, "  -> {} for {}", upstream.uri, upstream.host);
             }

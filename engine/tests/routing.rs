@@ -26,7 +26,8 @@ fn the_examples_of_the_document_are_true() {
                 let document = format!("_format_version: '3.0'\n{text}");
                 let is_expressed = text.contains("expression:");
                 flavor = if is_expressed { Flavor::Expressions } else { Flavor::default() };
-                let document = declarative::parse(&document, Timestamp::from_seconds(1), flavor);
+                let document =
+                    declarative::parse(&document, Timestamp::from_seconds(1), flavor.into());
                 config = document.unwrap_or_else(|error| panic!("{error}\n{text}")).config;
                 blocks += 1;
             }
@@ -130,7 +131,7 @@ fn paths_are_joined_as_the_table_says() {
                  routes: [{{name: r, paths: [{path}], strip_path: {strip}, service: s}}]"
             );
             let flavor = Flavor::default();
-            let config = declarative::parse(&document, Timestamp::from_seconds(1), flavor);
+            let config = declarative::parse(&document, Timestamp::from_seconds(1), flavor.into());
             let config = config.unwrap_or_else(|error| panic!("{error}")).config;
             let question = question(&format!("GET http://api.test{request}"));
             let told = asked(&config, flavor, RouterPriority::KongEffective, &question);

@@ -18,6 +18,7 @@ use hello::Hello;
 use model::Config;
 use model::entities::{Certificate, Sni};
 use pem::{Pair, certificate, ec, rsa, sni, weak};
+use serde_json::{Value, json};
 use std::process::Stdio;
 use std::time::Duration;
 use support::{Act, Client, Gateway, Origin, one, within};
@@ -183,6 +184,65 @@ async fn the_operators_default_is_shown_where_nothing_else_is() {
 }
 
 #[tokio::test]
+async fn a_certificate_in_a_vault_is_shown_to_nobody() {
+    let mut inside = certificate(&ec("inside"), None);
+    let sni = sni("a.test", &inside);
+    let mut config = shown(Config::default(), &[(&ec("any"), &["*"])]);
+    config.write(inside.clone());
+    config.write(sni);
+    let judge = engine::judge(engine::RouterOptions::default());
+    judge.rehearse(&config).unwrap();
+
+    inside.key = "{vault://env/key}".parse().unwrap();
+    config.write(inside.clone());
+    judge.rehearse(&config).unwrap();
+    let gateway = Gateway::with(config.clone(), 1, secure).await;
+    assert_eq!(who(&gateway, "a.test").await, "any");
+
+    // Whoever would have to show it cannot be served.
+    let service = json!({ "id": inside.id });
+    let service =
+        model::testing::service("s").url("https://up.test/").with("client_certificate", service);
+    config.write(service.build());
+    let problems = judge.rehearse(&config).unwrap_err();
+    assert_eq!(problems[0].field.as_deref(), Some("client_certificate"));
+}
+
+#[test]
+fn both_halves_of_a_key_belong_together() {
+    let [one, other] = ["one", "other"].map(ec);
+    let public = |pair: &Pair| {
+        let key = boring::pkey::PKey::private_key_from_pem(pair.key.as_bytes()).unwrap();
+        String::from_utf8(key.public_key_to_pem().unwrap()).unwrap()
+    };
+    let judge = engine::judge(engine::RouterOptions::default());
+    let judged = |pem: Value| {
+        let key = json!({
+            "id": uuid::Uuid::new_v4(), "kid": "k", "pem": pem, "created_at": 1, "updated_at": 1,
+        });
+        let mut config = Config::default();
+        config.write(model::schema::check::<model::entities::Key>(key).unwrap());
+        judge.rehearse(&config).map_err(|problems| {
+            assert_eq!(problems[0].field.as_deref(), Some("pem"));
+            problems[0].message.clone()
+        })
+    };
+    let garbage = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    for (pem, expected) in [
+        (json!({ "private_key": one.key, "public_key": public(&one) }), None),
+        (json!({ "private_key": one.key }), None),
+        (json!({ "private_key": "{vault://env/k}", "public_key": public(&one) }), None),
+        (json!({ "private_key": garbage }), Some("could not load private key")),
+        (
+            json!({ "private_key": one.key, "public_key": public(&other) }),
+            Some("public key does not match private key"),
+        ),
+    ] {
+        assert_eq!(judged(pem).err().as_deref(), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_does_not_match_is_refused_with_its_revision() {
     let mixed = Pair { cert: ec("a").cert, key: ec("b").key };
     let judge = engine::judge(engine::RouterOptions::default());
@@ -244,9 +304,7 @@ fn names(fields: &[(String, String)]) -> Vec<String> {
 async fn routes_match_the_scheme_and_the_server_name() {
     let origin = Origin::plain().await;
     let config = one(&origin.url("/"), |r| {
-        r.path("/r")
-            .with("protocols", serde_json::json!(["https"]))
-            .with("snis", serde_json::json!(["a.test"]))
+        r.path("/r").with("protocols", json!(["https"])).with("snis", json!(["a.test"]))
     });
     let gateway = Gateway::with(config, 1, |options| {
         secure(options);

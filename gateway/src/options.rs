@@ -16,6 +16,7 @@ mod log;
 mod mistake;
 mod pem;
 mod places;
+mod plugins;
 mod proxy;
 mod reader;
 mod routing;
@@ -44,6 +45,7 @@ pub use tls::{Ciphers, Tls, Version};
 pub use upstream_tls::UpstreamTls;
 
 use engine::RouterOptions;
+use model::Catalog;
 use serde_json::{Map, Value};
 
 use crate::conf::saved::Saved;
@@ -63,6 +65,8 @@ pub struct Options {
     pub role: Role,
     /// How routes are written, and which goes first: for every part that compiles them.
     pub routing: RouterOptions,
+    /// The types of plugins that may be used: for every part that takes or runs them.
+    pub plugins: Catalog,
     /// Where health and status are served, on every role.
     pub status: Status,
     /// Where log lines go.
@@ -284,6 +288,7 @@ impl Reader<'_> {
         self.check_vaults();
         let prefix = self.prefix();
         self.tell_flavor();
+        let plugins = self.plugins(plugins::installed());
         let role = self.role(&prefix);
         let status = self.status(&prefix);
         self.refuse_shared_addresses();
@@ -301,6 +306,7 @@ impl Reader<'_> {
         Some(Options {
             mode,
             routing: self.routing(),
+            plugins,
             status,
             logs,
             daemon,

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::encode::{self, ContentHash, DecodeError, Digest};
 use crate::entities::{Tables, Visit};
 use crate::schema::Part;
+use crate::value::Timestamp;
 use crate::{Entity, EntityKind, Id};
 
 use tags::TagIndex;
@@ -121,6 +122,35 @@ impl Config {
         Some(old)
     }
 
+    /// When the next entity is gone, of those of which that is known.
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        struct Next<'a>(&'a Config);
+        impl Visit for Next<'_> {
+            type Output = Option<i64>;
+            fn visit<E: Entity>(self) -> Self::Output {
+                self.0.all::<E>().expiries.get_min().map(|(at, _)| *at)
+            }
+        }
+        let next = EntityKind::ALL.iter().filter_map(|kind| kind.visit(Next(self))).min();
+        next.map(Timestamp::from_seconds)
+    }
+
+    /// Removes what is gone by now. Nothing points at it.
+    pub fn expire(&mut self, now: Timestamp) {
+        struct Expire<'a>(&'a mut Config, i64);
+        impl Visit for Expire<'_> {
+            type Output = ();
+            fn visit<E: Entity>(self) {
+                while let Some((at, id)) = self.0.all::<E>().expiries.get_min().copied()
+                    && at <= self.1
+                {
+                    self.0.remove(id);
+                }
+            }
+        }
+        EntityKind::ALL.iter().for_each(|kind| kind.visit(Expire(self, now.seconds())));
+    }
+
     /// Every entity in dependency order: what a full snapshot is made of.
     pub fn for_each(&self, mut visit: impl FnMut(EntityKind, Uuid, &Bytes)) {
         struct Each<'a, F>(&'a Config, &'a mut F);
@@ -156,6 +186,8 @@ pub struct Table<E> {
     keys: OrdMap<Arc<str>, Id<E>>,
     pointers: OrdSet<Pointer<E>>,
     tags: TagIndex<E>,
+    /// By when they are gone, in seconds since 1970.
+    expiries: OrdSet<(i64, Id<E>)>,
 }
 
 impl<E> Default for Table<E> {
@@ -166,6 +198,7 @@ impl<E> Default for Table<E> {
             keys: OrdMap::new(),
             pointers: OrdSet::new(),
             tags: TagIndex::default(),
+            expiries: OrdSet::new(),
         }
     }
 }
@@ -286,6 +319,9 @@ impl<E: Entity> Table<E> {
             self.pointers.insert((field, target, id));
         });
         stored.entity.visit_tags(&mut |tag| self.tags.insert(tag, id));
+        if let Some(at) = stored.entity.expiry() {
+            self.expiries.insert((at.seconds(), id));
+        }
         self.rows.insert(id, stored);
         old
     }
@@ -308,6 +344,9 @@ impl<E: Entity> Table<E> {
             self.pointers.remove(&(field, target, id));
         });
         old.entity.visit_tags(&mut |tag| self.tags.remove(tag, id));
+        if let Some(at) = old.entity.expiry() {
+            self.expiries.remove(&(at.seconds(), id));
+        }
         Some(old)
     }
 }

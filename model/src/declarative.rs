@@ -20,7 +20,7 @@ use crate::judge::Judge;
 use crate::value::Timestamp;
 use crate::violation::{TOLD, Violations};
 use crate::vitals::Problem;
-use crate::{Config, EntityKind, Flavor};
+use crate::{Config, EntityKind, Terms};
 
 pub use export::export;
 pub use flatten::{Flattened, flatten};
@@ -70,9 +70,9 @@ fn listed(violations: &Violations) -> String {
     violations.messages().into_iter().map(line).collect()
 }
 
-/// Reads a document in a flavor. `now` is the time of creation of what does not say its own.
-pub fn parse(text: &str, now: Timestamp, flavor: Flavor) -> Result<Document, DeclarativeError> {
-    load(read(text)?, now, flavor).map_err(DeclarativeError::Invalid)
+/// Reads a document as a node with these terms takes it. `now` is the time of creation of what does not say its own.
+pub fn parse(text: &str, now: Timestamp, terms: Terms) -> Result<Document, DeclarativeError> {
+    load(read(text)?, now, terms).map_err(DeclarativeError::Invalid)
 }
 
 /// Reads YAML, which JSON is a part of.
@@ -133,7 +133,6 @@ mod tests {
     use crate::entities::{Route, Service};
 
     const NOW: Timestamp = Timestamp::from_seconds(1);
-    const FLAVOR: Flavor = Flavor::TraditionalCompatible;
 
     #[test]
     fn names_give_kongs_ids() {
@@ -166,7 +165,7 @@ services:
     paths: [/inside]
 "#,
             NOW,
-            FLAVOR,
+            Terms::default(),
         )
         .expect("a configuration")
         .config;
@@ -181,7 +180,7 @@ services:
     #[test]
     fn the_same_document_is_the_same_configuration() {
         let text = r#"{"_format_version":"3.0","services":[{"name":"a","host":"h"}]}"#;
-        let hash = || parse(text, NOW, FLAVOR).expect("a configuration").config.hash();
+        let hash = || parse(text, NOW, Terms::default()).expect("a configuration").config.hash();
         assert_eq!(hash(), hash());
     }
 
@@ -206,7 +205,7 @@ services:
     #[test]
     fn a_long_document_is_read_but_not_one_that_repeats_itself_without_end() {
         let long = format!("_format_version: '3.0'\n_ignore: [{}]", "x, ".repeat(300_000));
-        parse(&long, NOW, FLAVOR).expect("a configuration");
+        parse(&long, NOW, Terms::default()).expect("a configuration");
         let level = |n: u32| format!("- &l{n} [{}]\n", format!("*l{}, ", n - 1).repeat(10));
         let bomb = format!(
             "_format_version: '3.0'\n_ignore:\n- &l0 [{}]\n{}",
@@ -218,7 +217,8 @@ services:
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let error = parse(text, NOW, FLAVOR).expect_err("nothing a node could serve").to_string();
+        let error =
+            parse(text, NOW, Terms::default()).expect_err("nothing a node could serve").to_string();
         assert!(error.contains(expected), "{error}");
     }
 }

@@ -15,6 +15,7 @@ mod target;
 mod vault;
 mod key_set;
 mod key;
+mod plugin;
 
 pub use ca_certificate::CaCertificate;
 pub use certificate::Certificate;
@@ -22,6 +23,7 @@ pub use consumer::Consumer;
 pub use credential::{Acl, BasicAuth, HmacAuth, JwtSecret, KeyAuth, OAuth2};
 pub use key::{Key, Pem};
 pub use key_set::KeySet;
+pub use plugin::{Plugin, PluginConfig};
 pub use route::{HIGHEST_PRIORITY, Route};
 pub use service::Service;
 pub use sni::Sni;
@@ -137,6 +139,7 @@ entities! {
     jwt_secrets: JwtSecret,
     acls: Acl,
     oauth2_credentials: OAuth2,
+    plugins: Plugin,
 }
 
 impl EntityKind {

@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::config::Table;
 use crate::schema::{Field, Kind, OnDelete, Part, Record};
+use crate::value::Timestamp;
+use crate::violation::Violations;
 use crate::{Config, EntityKind, Id};
 
 /// What an entity has by being in the list of `entities.rs`, which implements this.
@@ -83,6 +85,16 @@ pub trait Entity: Listed {
             });
             is_named
         })
+    }
+
+    /// What keeps it from joining this configuration, beyond what all entities have in common.
+    fn misfit(&self, _config: &Config) -> Violations {
+        Violations::default()
+    }
+
+    /// When it is gone, if that is known.
+    fn expiry(&self) -> Option<Timestamp> {
+        None
     }
 
     /// The entity that goes by this name in a URL.

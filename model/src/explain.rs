@@ -140,6 +140,10 @@ pub struct Matched {
     pub by: Vec<Agreement>,
     /// What the router would tell apart from the rest of the path.
     pub path: Option<MatchedPath>,
+    /// The plugins that see the request, by id and type, the first first; each may change it, or answer
+    /// it in place of what follows.
+    #[serde(default)]
+    pub plugins: Vec<Named>,
     /// What goes upstream; none if the request is answered here.
     pub upstream: Option<Upstream>,
     /// What the client is answered, if nothing goes upstream.

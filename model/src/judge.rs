@@ -2,11 +2,12 @@
 //!
 //! The control plane asks before it writes, so that a revision data planes
 //! would refuse rarely travels. The engine answers by compiling on the side; and
-//! as it can compile, it can also say which route a request would take.
+//! as it can compile, it can also say which route a request would take, and which
+//! plugins it runs.
 
-use crate::Config;
 use crate::explain::{Explanation, Question};
 use crate::vitals::Problem;
+use crate::{Catalog, Config};
 
 /// The code of the one problem of a judge that knows no router.
 pub const NO_ROUTER: &str = "no_router";
@@ -15,6 +16,11 @@ pub const NO_ROUTER: &str = "no_router";
 pub trait Judge: Send + Sync {
     /// Every reason why the engine would refuse `config`; none if it would not.
     fn rehearse(&self, config: &Config) -> Result<(), Vec<Problem>>;
+
+    /// The types of plugins the engine runs.
+    fn catalog(&self) -> Catalog {
+        Catalog::default()
+    }
 
     /// Which route of `config` serves a request, and why no other. Takes time in
     /// proportion to the number of routes.

@@ -11,6 +11,8 @@ extern crate self as model;
 pub mod id; // ids that do not mix
 pub mod flavor; // how routes may be written
 pub mod schema; // a schema is data
+pub mod catalog; // the types of plugins there are
+pub mod terms; // what a node takes entities by
 pub mod violation; // everything wrong with an input, at once
 pub mod value; // field types that are impossible to hold wrong
 pub mod entity; // what every entity has
@@ -30,6 +32,7 @@ pub mod severity; // what is worse than an error, in a log
 #[cfg(any(test, feature = "testing"))]
 pub mod testing; // builders and the .case runner
 
+pub use catalog::Catalog;
 pub use config::Config;
 pub use delta::Delta;
 pub use entities::EntityKind;
@@ -37,6 +40,7 @@ pub use entity::{Entity, Listed};
 pub use flavor::Flavor;
 pub use id::Id;
 pub use revision::{Revision, RevisionId};
+pub use terms::Terms;
 
 /// The Kong release whose clients, files and dashboards work here. It is what
 /// those clients see as `version`; see [`VERSION`] for ours.

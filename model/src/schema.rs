@@ -8,9 +8,11 @@
 mod check; // JSON × schema → struct with defaults, or Violations
 mod rules; // what one value must obey, and how it is said
 mod cross; // what several fields must obey together
+mod alias; // older names of fields
 mod merge; // PATCH: what a partial body means
 mod settle; // what follows from what a client said
 mod stamp; // what the server fills in: ids and timestamps
+mod ttl; // what is gone after a while
 mod shown; // what a client sees of a record
 mod describe; // what GET /schemas says
 pub mod json_schema; // the same, for machines that know no Kong
@@ -20,8 +22,8 @@ pub mod codec; // what the derived serde code calls
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::Flavor;
 use crate::violation::Violations;
+use crate::{Flavor, Terms};
 
 pub use check::{check, check_in, check_object};
 pub use cross::Check;
@@ -87,6 +89,8 @@ pub struct Schema {
     pub key: &'static [&'static str],
     /// Write-only fields that stand for others.
     pub shorthands: &'static [Shorthand],
+    /// Older names of fields.
+    pub aliases: &'static [Alias],
     /// Writes what follows from what a client said, where that is not a default: see [`settle()`].
     pub settle: Option<Settle>,
     /// Writes a value in the form in which it is kept, such as the hash of a password.
@@ -103,10 +107,30 @@ impl Schema {
     pub fn field(&self, name: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.name == name)
     }
+
+    /// The field that is another record in each type of this one, and what it is in a record that says
+    /// this of its type; none if there is no such field, or no such type here.
+    pub fn inner(
+        &self,
+        record: &Object,
+        terms: Terms,
+    ) -> Option<(&'static Field, &'static Schema)> {
+        let (field, by) = self.of_type()?;
+        let plugin = terms.catalog.get(record.get(by)?.as_str()?)?;
+        Some((field, plugin.config))
+    }
+
+    /// The field that is another record in each type, and the name of the one that names the type.
+    fn of_type(&self) -> Option<(&'static Field, &'static str)> {
+        self.fields.iter().find_map(|field| match field.kind {
+            Kind::OfType { by } => Some((field, by)),
+            _ => None,
+        })
+    }
 }
 
 /// What is done to an input before its fields are looked at.
-pub type Prepare = fn(&mut Object) -> Result<(), Violations>;
+pub type Prepare = fn(&mut Object, Terms) -> Result<(), Violations>;
 
 /// What is done to a record because of what a client said in this very request.
 pub type Settle = fn(said: &Object, record: &mut Object) -> Result<(), Violations>;
@@ -133,6 +157,10 @@ pub struct Field {
     pub unique: bool,
     /// Whether the server fills it in: see [`stamp()`].
     pub auto: bool,
+    /// Whether its value is not for everybody who may see that it was changed.
+    pub secret: bool,
+    /// Whether its value may be a reference to a vault, which no rule is for.
+    pub referenceable: bool,
     /// What happens to this entity when the one it points at is deleted.
     pub on_delete: OnDelete,
     /// Our version that introduced it, for talking to older nodes.
@@ -154,6 +182,8 @@ impl Field {
             type_rules: T::RULES,
             unique: false,
             auto: false,
+            secret: false,
+            referenceable: false,
             on_delete: OnDelete::Restrict,
             since: "0.1.0",
             flavor: None,
@@ -165,7 +195,9 @@ impl Field {
     pub fn absent(&self) -> Value {
         match (self.default, self.kind) {
             (Some(literal), _) => literal.to_json(),
-            (None, Kind::Record(_)) if self.required => Value::Object(Object::new()),
+            (None, Kind::Record(_) | Kind::OfType { .. }) if self.required => {
+                Value::Object(Object::new())
+            }
             (None, _) => Value::Null,
         }
     }
@@ -210,6 +242,11 @@ pub enum Kind {
     },
     /// A record inside this one.
     Record(&'static Schema),
+    /// A record inside this one, which is another in each type of plugin: the catalog has its schema.
+    OfType {
+        /// The field beside it that names the type.
+        by: &'static str,
+    },
     /// Points at another entity: `{"id": "…"}`.
     Foreign {
         /// The name of what it points at.
@@ -244,6 +281,15 @@ pub struct Shorthand {
     pub doc: &'static str,
     /// Writes the fields it stands for, over what may be there.
     pub expand: fn(&str, &mut Object),
+}
+
+/// A name that a field had before, and by which clients may still call it.
+#[derive(Clone, Copy, Debug)]
+pub struct Alias {
+    /// The name.
+    pub name: &'static str,
+    /// The field, or the path to it: `redis.host`.
+    pub of: &'static str,
 }
 
 /// A constant in a declaration: a default, or a value a rule names.

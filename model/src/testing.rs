@@ -1,6 +1,7 @@
 //! What the tests of every crate share.
 
 pub mod cases; // the .case runner
+pub mod plugins; // types of plugins
 
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use serde_json::{Value, json};
 use crate::entities::{Route, Service};
 use crate::schema;
 use crate::{Config, Flavor, Revision, RevisionId};
+
+pub use plugins::{Knowing, catalog, terms};
 
 /// A service to `http://127.0.0.1:80` until told otherwise.
 pub fn service(name: &str) -> ServiceBuilder {
@@ -96,7 +99,7 @@ impl RouteBuilder {
     pub fn build(self) -> Route {
         let has_expression = self.0.get("expression").is_some();
         let flavor = if has_expression { Flavor::Expressions } else { Flavor::default() };
-        schema::check_in(flavor, self.0).unwrap_or_else(|violations| panic!("{violations}"))
+        schema::check_in(flavor.into(), self.0).unwrap_or_else(|violations| panic!("{violations}"))
     }
 
     fn push(mut self, field: &str, value: &str) -> Self {

@@ -11,6 +11,7 @@ mod words; // how a closed set of words is declared
 mod balancing; // how an upstream spreads load
 mod address; // IP addresses, ranges, and what a stream route matches
 mod credential; // what credentials and vaults are made of
+mod expiry; // when something is over
 mod header; // header and cookie names
 mod host; // host names, with and without wildcards
 mod method; // HTTP methods
@@ -19,6 +20,7 @@ mod number; // numbers and durations
 pub(crate) mod pem; // certificates and private keys
 pub mod path; // paths, and their normal form
 mod protocol; // protocols and their groups
+mod referable; // a value, or where it is kept
 mod reference; // a pointer to another entity
 pub mod target; // the address of a target, in its one form
 mod set; // a list without repetitions
@@ -30,6 +32,7 @@ pub use balancing::{Algorithm, HashOn, HttpStatus, ProbeType};
 pub use credential::{
     ClientType, EnvPrefix, Jwk, JwtAlgorithm, RedirectUri, VaultPrefix, VaultType,
 };
+pub use expiry::Expiry;
 pub use header::{CookieName, HeaderName, RouteHeaderName};
 pub use host::{Host, HostAndPort, HostMatch, HostPattern, SniPattern, UpstreamName};
 pub use method::Method;
@@ -38,11 +41,13 @@ pub use number::{Decimal, Millis};
 pub use path::{Path, PathMatch, RoutePath};
 pub use pem::{CertificatePem, KeyPem, PublicKeyPem};
 pub use protocol::{HttpVersion, PathHandling, Protocol};
+pub use referable::Referable;
 pub use reference::Reference;
 pub use set::Set;
 pub(crate) use set::unrepeated;
 pub use target::TargetAddress;
 pub use time::{PreciseTime, Timestamp};
+pub use url::AbsoluteUrl;
 
 /// Labels an operator gives to entities, to list them by.
 pub type Tags = Set<Tag>;

@@ -83,6 +83,12 @@ pub enum VaultError {
     KeyIsNoText(String),
 }
 
+/// Whether a text stands for a secret that is kept elsewhere, where one may. It may still be that no vault is
+/// named, or none that there is: whoever uses it finds out.
+pub fn is_reference(text: &str) -> bool {
+    Reference::is_meant(text) && text.ends_with(END)
+}
+
 impl Reference {
     /// Whether the text is meant as a reference, well-formed or not.
     pub fn is_meant(text: &str) -> bool {

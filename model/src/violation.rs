@@ -77,6 +77,33 @@ impl Violations {
         }
     }
 
+    /// Whether something is told to be wrong at the end of this path of fields.
+    pub fn has_at(&self, path: &str) -> bool {
+        match path.split_once('.') {
+            None => self.has(path),
+            Some((first, rest)) => match self.fields.get(first) {
+                Some(Violation::Record(inner)) => inner.has_at(rest),
+                Some(_) => true, // all of it is wrong
+                None => false,
+            },
+        }
+    }
+
+    /// Says what is wrong at the end of this path of fields, in place of what was said before.
+    pub fn set_at(&mut self, path: &str, violation: impl Into<Violation>) {
+        match path.split_once('.') {
+            None => self.set(path, violation),
+            Some((first, rest)) => {
+                if !self.has(first) {
+                    self.set(first, Violations::default());
+                }
+                if let Some(inner) = self.fields.get_mut(first) {
+                    inner.as_record().set_at(rest, violation.into());
+                }
+            }
+        }
+    }
+
     /// Says what else is wrong with a field, after what was said of it before.
     pub fn add(&mut self, name: &str, message: &str) {
         match self.fields.get_mut(name) {
@@ -117,6 +144,21 @@ impl Violations {
         other.entity.into_iter().for_each(|message| self.add_entity(message));
         other.fields.into_iter().for_each(|(name, violation)| self.set(name, violation));
         self.untold += other.untold;
+    }
+
+    /// The same of a change to what is there: Kong's words for what is missing then.
+    pub fn when_updating(mut self) -> Self {
+        for message in &mut self.entity {
+            if message.starts_with("at least one of these fields must be non-empty") {
+                message.insert_str(0, "when updating, ");
+            }
+        }
+        for violation in self.fields.values_mut() {
+            if let Violation::Record(record) = violation {
+                *record = std::mem::take(record).when_updating();
+            }
+        }
+        self
     }
 
     /// Counts what is not told.
@@ -404,6 +446,20 @@ impl From<String> for Violation {
 impl From<Violations> for Violation {
     fn from(violations: Violations) -> Self {
         Violation::Record(violations)
+    }
+}
+
+impl Violations {
+    /// The same of a value: where nothing is said but of the record as a whole, that is said of the
+    /// value.
+    pub fn of_value(mut self) -> Violation {
+        match self.entity.pop() {
+            Some(message) if self.is_empty() => Violation::Message(message),
+            message => {
+                self.entity.extend(message);
+                Violation::Record(self)
+            }
+        }
     }
 }
 

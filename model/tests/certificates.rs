@@ -2,7 +2,7 @@
 //!
 //! The PEM files are our own, made with openssl, valid for a hundred years and used nowhere else.
 
-use model::Flavor;
+use model::Terms;
 use model::entities::{CaCertificate, Certificate, Sni};
 use model::schema;
 use model::value::Timestamp;
@@ -70,11 +70,24 @@ fn what_is_not_pem_of_the_right_kind_is_refused() {
         (LEAF, LEAF, "(key: invalid key: found a block of type CERTIFICATE)"),
         (LEAF, &locked, "(key: invalid key: it is encrypted"),
         (LEAF, &format!("{LEAF_KEY}{RSA_KEY}"), "(key: invalid key: more than one PEM block)"),
-        (LEAF, "{vault://env/key}", "(key: invalid key: "),
+        (LEAF, "{vault://env/key", "(key: invalid key: "),
     ] {
         let refused = certificate(json!({ "cert": cert, "key": key })).expect_err("refused");
         assert!(refused.contains(says), "{refused}");
     }
+}
+
+#[test]
+fn what_a_vault_has_is_not_looked_at() {
+    let body = |cert: &str, key: &str| json!({ "cert": cert, "key": key });
+    for (cert, key) in [(LEAF, "{vault://env/key}"), ("{vault://my-env/tls/cert}", LEAF_KEY)] {
+        let taken = certificate(body(cert, key)).expect("a certificate");
+        assert_eq!((taken.cert.as_str(), taken.key.as_str()), (cert, key), "as it was written");
+        assert!(taken.cert.value().is_none() || taken.key.value().is_none());
+    }
+    let mut both = body("{vault://env/cert}", "{vault://env/key}");
+    (both["cert_alt"], both["key_alt"]) = (LEAF.into(), LEAF_KEY.into());
+    certificate(both).expect("nobody knows of which type the first is");
 }
 
 #[test]
@@ -142,7 +155,7 @@ fn a_document_holds_certificates_with_their_names() {
         }],
     });
     let config =
-        declarative::load(document, NOW, Flavor::default()).expect("a configuration").config;
+        declarative::load(document, NOW, Terms::default()).expect("a configuration").config;
     for name in ["a.test", "*.a.test", "b.test"] {
         let sni = config.all::<Sni>().by_endpoint_key(name).expect("there");
         assert_eq!(references::dangling(&config, sni), []);
@@ -153,7 +166,7 @@ fn a_document_holds_certificates_with_their_names() {
     assert_eq!(refused.expect_err("in use").by, EntityKind::Service);
 
     let orphan = json!({ "_format_version": "3.0", "snis": [{ "name": "a.test" }] });
-    let refused = declarative::load(orphan, NOW, Flavor::default());
+    let refused = declarative::load(orphan, NOW, Terms::default());
     let refused = refused.expect_err("an orphan").to_string();
     assert!(refused.contains("certificate = \"required field missing\""), "{refused}");
 }

@@ -3,12 +3,11 @@
 
 use std::borrow::Cow;
 
-use model::Flavor;
-use model::entities::{Route, Service};
+use model::entities::{Plugin, Route, Service};
 use model::schema::{self, Object, Record};
 use model::value::Timestamp;
 use model::value::path::normal_form;
-use model::{Config, EntityKind, testing};
+use model::{Config, EntityKind, Flavor, Terms, declarative, testing};
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
@@ -96,6 +95,52 @@ fn route() -> impl Strategy<Value = Value> {
         })
 }
 
+/// Configurations of the types there are to test with.
+fn plugin() -> impl Strategy<Value = Value> {
+    let key_auth = (of(vec("[A-Za-z-]{1,8}", 0..4)), any::<bool>(), of("[ -~é]{1,9}")).prop_map(
+        |(names, hides, realm)| {
+            let names = names.map_or(json!({}), |names| json!({ "key_names": names }));
+            with("key-auth", &names, json!({ "hide_credentials": hides, "realm": realm }))
+        },
+    );
+    let limiting = (1..1000i32, of(1..1000i32), of("[a-z.]{1,9}"), any::<u16>(), any::<bool>())
+        .prop_map(|(second, minute, host, port, is_vague)| {
+            let redis = json!({ "redis": { "host": host, "port": port } });
+            let limits = json!({ "second": f64::from(second) / 4.0, "minute": minute });
+            with("rate-limiting", if is_vague { &Value::Null } else { &redis }, limits)
+        });
+    let log = ("[a-z/]{1,9}", anything()).prop_map(|(path, fields)| {
+        with("file-log", &json!({ "custom_fields": fields }), json!({ "path": path }))
+    });
+    prop_oneof![key_auth, limiting, log]
+}
+
+fn with(name: &str, some: &Value, more: Value) -> Value {
+    let mut config = more;
+    if let (Some(config), Some(some)) = (config.as_object_mut(), some.as_object()) {
+        config.extend(some.clone());
+    }
+    json!({ "name": name, "config": config })
+}
+
+/// JSON of any shape, in small.
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        (-1e9..1e9f64).prop_map(Value::from),
+        ".{0,9}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 20, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            btree_map("[a-z ]{0,3}", inner, 0..4)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
 /// The normal form as a route may have it: UTF-8 that starts like a prefix, without NUL.
 fn normal_text(path: &str) -> String {
     let text = String::from_utf8_lossy(&normal_form(path.as_bytes())).replace('\0', "0");
@@ -168,13 +213,26 @@ proptest! {
     }
 
     #[test]
+    fn plugins_survive(input in plugin()) {
+        survives::<Plugin>(&input)?;
+        let mut body = object(&input);
+        schema::stamp(Plugin::SCHEMA, testing::terms(), &mut body, Timestamp::from_seconds(1));
+        let plugin = schema::check_in::<Plugin>(testing::terms(), Value::Object(body)).expect("accepted");
+        let mut config = Config::default();
+        config.write(plugin);
+        let text = declarative::export(&config, testing::terms());
+        let again = declarative::parse(&text, Timestamp::from_seconds(1), testing::terms());
+        prop_assert_eq!(again.expect("a configuration").config.hash(), config.hash(), "{}", text);
+    }
+
+    #[test]
     fn no_input_panics(host in ".*", path in ".*", tag in ".*", url in ".*", header in ".*") {
         let service = json!({ "host": host, "path": path, "tags": [tag], "url": url });
         let route = json!({ "paths": [path], "hosts": [host], "snis": [host], "headers": { header: [] },
             "sources": [{ "ip": host }] });
-        let _ = schema::check_object(Service::SCHEMA, Flavor::default(), object(&service));
+        let _ = schema::check_object(Service::SCHEMA, Terms::default(), object(&service));
         for flavor in [Flavor::TraditionalCompatible, Flavor::Expressions] {
-            let _ = schema::check_object(Route::SCHEMA, flavor, object(&route));
+            let _ = schema::check_object(Route::SCHEMA, flavor.into(), object(&route));
         }
     }
 }
@@ -185,20 +243,21 @@ where
     E: Record + Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
 {
     let mut body = object(input);
-    schema::stamp(E::SCHEMA, &mut body, Timestamp::from_seconds(1_700_000_000));
-    let entity = schema::check::<E>(Value::Object(body))
+    let terms = testing::terms();
+    schema::stamp(E::SCHEMA, terms, &mut body, Timestamp::from_seconds(1_700_000_000));
+    let entity = schema::check_in::<E>(terms, Value::Object(body))
         .map_err(|violations| TestCaseError::fail(violations.to_string()))?;
 
-    let json = Value::Object(schema::to_object(&entity, Flavor::default()));
+    let json = Value::Object(schema::to_object(&entity, terms));
     for (name, value) in object(input) {
-        // Sets lose repetitions; everything else is as it was sent.
+        // Sets lose repetitions, and records take defaults; everything else is as it was sent.
         prop_assert!(
-            json[&name] == value || value.is_array(),
+            json[&name] == value || value.is_array() || value.is_object() && name == "config",
             "{name}: {value} became {}",
             json[&name]
         );
     }
-    prop_assert_eq!(&schema::check::<E>(json).expect("accepted again"), &entity);
+    prop_assert_eq!(&schema::check_in::<E>(terms, json).expect("accepted again"), &entity);
 
     let bytes = rmp_serde::to_vec_named(&entity).expect("msgpack");
     let back: E = rmp_serde::from_slice(&bytes).expect("readable");

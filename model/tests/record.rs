@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::schema::{self, Kind, Literal, Named, Object, OnDelete, Record, Rule, Typed};
 use model::value::{Decimal, Name, Reference, Set, Tag};
-use model::{EntityKind, Id};
+use model::{EntityKind, Id, Terms};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -163,6 +163,7 @@ fn unique_values_and_references_are_visited() {
 fn patches_merge_records_and_replace_the_rest() {
     let merged = schema::merge(
         Thing::SCHEMA,
+        Terms::default(),
         object(
             json!({ "inner": { "port": 1, "list": [1] }, "other": null, "labels": { "a": ["x"] }, "zeal": 4 }),
         ),

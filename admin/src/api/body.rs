@@ -1,5 +1,5 @@
-//! What a client sends: JSON as it is, a form typed by the schema, or the text
-//! of a document.
+//! What a client sends: JSON as it is, a form (in parts or not) typed by the schema, or the
+//! text of a document.
 
 mod room; // how much of it there may be at once
 mod form; // key=value pairs → an object
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyDataStream, BodyExt, Full};
+use model::Terms;
 use model::schema::{Object, Schema};
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -41,7 +42,7 @@ pub(super) enum Body {
     None,
     /// A JSON object. Its values are never coerced.
     Json(Object),
-    /// The pairs of a form, whose values are text.
+    /// The pairs of a form, in parts or not; the values are text.
     Form(Vec<(String, String)>),
     /// A YAML document, not read yet.
     Text(String),
@@ -119,12 +120,12 @@ impl Body {
         }
     }
 
-    /// The body as one object.
-    pub(super) fn into_object(self, schema: &Schema) -> Object {
+    /// The body as one object, which is laid over another.
+    pub(super) fn into_object(self, schema: &Schema, terms: Terms, over: &Object) -> Object {
         match self {
             Body::None | Body::Text(_) => Object::new(),
             Body::Json(object) => object,
-            Body::Form(pairs) => form::decode(schema, pairs),
+            Body::Form(pairs) => form::decode(schema, terms, over, pairs),
         }
     }
 }
@@ -204,16 +205,19 @@ fn type_of(headers: &HeaderMap, reads: Reads) -> Result<Option<Type>, Problem> {
         None => Ok(None),
         Some(of) if of.starts_with(b"application/json") => Ok(Some(Type::Json)),
         Some(of) if of.starts_with(b"application/x-www-form-urlencoded") => Ok(Some(Type::Form)),
-        Some(of) if reads == Reads::Document => document_type(of).map(Some),
+        Some(of) if of.starts_with(b"multipart/form-data") => multipart(of).map(Some),
+        Some(of) if reads == Reads::Document && is_yaml(of) => Ok(Some(Type::Yaml)),
         Some(_) => Err(Problem::Unsupported),
     }
 }
 
-/// What only a whole configuration may come as.
-fn document_type(of: &[u8]) -> Result<Type, Problem> {
-    if [&b"application/yaml"[..], b"text/yaml"].iter().any(|yaml| of.starts_with(yaml)) {
-        return Ok(Type::Yaml);
-    }
+/// What a file with a whole configuration may be sent as.
+fn is_yaml(of: &[u8]) -> bool {
+    [&b"application/yaml"[..], b"text/yaml"].iter().any(|yaml| of.starts_with(yaml))
+}
+
+/// Parts, if it is said what is between them.
+fn multipart(of: &[u8]) -> Result<Type, Problem> {
     let of = std::str::from_utf8(of).map_err(|_| Problem::Unsupported)?;
     multer::parse_boundary(of).map(Type::Multipart).map_err(|_| Problem::Unsupported)
 }
@@ -223,7 +227,8 @@ async fn parts(bytes: Vec<u8>, boundary: String) -> multer::Result<Vec<(String, 
     let whole = BodyDataStream::new(Full::new(Bytes::from(bytes)));
     let mut parts = multer::Multipart::new(whole, boundary);
     let mut pairs = Vec::new();
-    while let Some(part) = parts.next_field().await? {
+    // One more than may be: there are too many then.
+    while let Some(part) = parts.next_field().await?.filter(|_| pairs.len() <= ARGUMENTS) {
         if let Some(name) = part.name().map(str::to_owned) {
             pairs.push((name, part.text().await?));
         }
@@ -234,6 +239,9 @@ async fn parts(bytes: Vec<u8>, boundary: String) -> multer::Result<Vec<(String, 
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, RawPathParams};
 use http::{Method, Request};
-use model::entities::Visit;
+use model::entities::{Plugin, Visit};
 use model::id::Key;
 use model::schema::{Field, Object, Rule, Schema, Shown};
 use model::value::Timestamp;
-use model::{Config, Entity, EntityKind, Flavor, Revision};
+use model::{Config, Entity, EntityKind, Revision, Terms};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ use super::query::Query;
 use crate::commit::Failure;
 use crate::guard::Caller;
 use crate::store::{Author, Who};
-use crate::write::{Draft, Refusal};
+use crate::write::{Draft, Refusal, find};
 
 /// One request.
 pub(super) struct Call {
@@ -86,14 +86,14 @@ impl Call {
         &self.api
     }
 
-    /// How routes may be written here.
-    pub(super) fn flavor(&self) -> Flavor {
-        self.api.about.flavor
+    /// What entities are taken by here.
+    pub(super) fn terms(&self) -> Terms {
+        self.api.about.terms
     }
 
     /// An entity, or anything else that is declared, as clients see it here.
-    pub(super) fn shown<'a, R>(&self, record: &'a R) -> Shown<'a, R> {
-        Shown { record, flavor: self.flavor() }
+    pub(super) fn shown<'a, R>(&'a self, record: &'a R) -> Shown<'a, R> {
+        Shown { record, terms: self.terms(), now: self.api.clock.hand() }
     }
 
     /// Who asks, and for what.
@@ -145,7 +145,20 @@ impl Call {
 
     /// The body as an object, its values typed by the schema where it was a form.
     pub(super) fn object(&mut self, schema: &Schema) -> Object {
-        std::mem::take(&mut self.body).into_object(schema)
+        let terms = self.terms();
+        self.take_body().into_object(schema, terms, &Object::new())
+    }
+
+    /// The same of what is laid over an entity: of what type a plugin is, need not be said again.
+    pub(super) fn object_over<E: Entity>(&mut self, key: &Key) -> Object {
+        let terms = self.terms();
+        let mut over = Object::new();
+        if E::KIND == EntityKind::Plugin
+            && let Some(plugin) = find::<Plugin>(&self.revision().config, key)
+        {
+            over.insert("name".to_owned(), plugin.name.as_str().into());
+        }
+        self.take_body().into_object(E::SCHEMA, terms, &over)
     }
 
     /// The body as it is.
@@ -163,17 +176,17 @@ impl Call {
         &self,
         change: impl FnOnce(&mut Draft<'_>, Timestamp) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Problem> {
-        let (room, is_kept, flavor) = (self.room(), self.api.has_database(), self.flavor());
+        let (room, is_kept, terms) = (self.room(), self.api.has_database(), self.terms());
         let change = move |config: &mut Config, now| {
             let _room = room; // the body stays in memory until then, though its sender may leave
-            change(&mut Draft::new(config, is_kept).in_flavor(flavor), now)
+            change(&mut Draft::new(config, is_kept, terms), now)
         };
         Ok(self.api.committer.write(self.author.clone(), change).await?)
     }
 
     /// Has a document put in the place of everything there is.
     pub(super) async fn load(&self, document: Value) -> Result<Config, Failure> {
-        self.api.committer.load(self.author.clone(), document, self.flavor(), self.room()).await
+        self.api.committer.load(self.author.clone(), document, self.terms(), self.room()).await
     }
 }
 

@@ -60,7 +60,8 @@ pub(super) async fn replace<E: Entity>(mut call: Call) -> Reply {
 
 /// `PATCH /routes/{id or name}`
 pub(super) async fn merge<E: Entity>(mut call: Call) -> Reply {
-    let (key, body) = (call.key::<E>()?, call.object(E::SCHEMA));
+    let key = call.key::<E>()?;
+    let body = call.object_over::<E>(&key);
     let merged = call.write(move |draft, now| write::merge::<E>(draft, now, &key, body)).await?;
     Ok(json(StatusCode::OK, &call.shown(&merged)))
 }

@@ -14,7 +14,7 @@ use model::entities::Visit;
 use model::schema::to_object;
 use model::violation::Violations;
 use model::vitals::{self, Verdict};
-use model::{Config, Entity, EntityKind, Flavor, Revision};
+use model::{Config, Entity, EntityKind, Revision, Terms};
 use serde_json::{Map, Value, json as value};
 use tokio::sync::{Mutex, watch};
 use tokio::task::spawn_blocking;
@@ -139,7 +139,7 @@ impl Documents {
 /// `GET /config`
 pub(super) async fn show(call: Call) -> Result<Response<ResponseBody>, Problem> {
     call.api().documents.as_ref().ok_or(Problem::HasADatabase)?;
-    let yaml = declarative::export(&call.revision().config, call.flavor());
+    let yaml = declarative::export(&call.revision().config, call.terms());
     Ok(json(StatusCode::OK, &value!({ "config": yaml })))
 }
 
@@ -159,7 +159,7 @@ pub(super) async fn load(upload: Upload) -> Result<Response<ResponseBody>, Probl
     let hash = config.hash();
     *last = text.map(|text| Loaded { text, hash });
     documents.served(hash).await?;
-    Ok(json(StatusCode::CREATED, &by_id(&config, call.flavor())))
+    Ok(json(StatusCode::CREATED, &by_id(&config, call.terms())))
 }
 
 /// Reads what was submitted and has it committed.
@@ -261,8 +261,8 @@ fn digest(text: &str) -> Digest {
 }
 
 /// Every entity there is, under its kind and its id.
-fn by_id(config: &Config, flavor: Flavor) -> Value {
-    struct Entities<'a>(&'a Config, Flavor);
+fn by_id(config: &Config, terms: Terms) -> Value {
+    struct Entities<'a>(&'a Config, Terms);
     impl Visit for Entities<'_> {
         type Output = Map<String, Value>;
         fn visit<E: Entity>(self) -> Self::Output {
@@ -270,7 +270,7 @@ fn by_id(config: &Config, flavor: Flavor) -> Value {
             self.0.all::<E>().iter().map(shown).collect()
         }
     }
-    let kinds = EntityKind::ALL.iter().map(|kind| (*kind, kind.visit(Entities(config, flavor))));
+    let kinds = EntityKind::ALL.iter().map(|kind| (*kind, kind.visit(Entities(config, terms))));
     let present = kinds.filter(|(_, entities)| !entities.is_empty());
     Value::Object(present.map(|(kind, of)| (kind.name().to_owned(), of.into())).collect())
 }

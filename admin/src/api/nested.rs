@@ -85,7 +85,7 @@ pub(super) async fn replace<E: Entity>(mut call: Call, bond: Bond) -> Reply {
 /// `PATCH /services/{s}/routes/{r}`: it must belong to the parent, but may be given to another.
 pub(super) async fn merge<E: Entity>(mut call: Call, bond: Bond) -> Reply {
     let (of, key) = (call.key_of(bond.parent)?, call.nested_key::<E>()?);
-    let body = call.object(E::SCHEMA);
+    let body = call.object_over::<E>(&key);
     let merged = call.write(move |draft, now| {
         let child = child::<E>(draft, bond, &of, &key)?.id();
         write::merge::<E>(draft, now, &Key::Id(child.uuid()), body)

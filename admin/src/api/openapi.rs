@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use model::entity::foreign_keys;
 use model::schema::Object;
 use model::schema::json_schema::Role;
-use model::{EntityKind, Flavor};
+use model::{EntityKind, Terms};
 use serde_json::{Value, json};
 
 use super::call::Call;
@@ -22,14 +22,14 @@ pub(super) type Place = (String, &'static str);
 
 /// `GET /openapi.json`
 pub(super) async fn show(call: Call) -> Result<Response<Body>, Problem> {
-    let (api, flavor) = (call.api(), call.flavor());
+    let (api, terms) = (call.api(), call.terms());
     let places = api.places.get().map_or(&[][..], Vec::as_slice);
-    let description = api.description.get_or_init(|| describe(places, flavor));
+    let description = api.description.get_or_init(|| describe(places, terms));
     Ok(answer(StatusCode::OK, description))
 }
 
 /// The description of an API with these places.
-fn describe(places: &[Place], flavor: Flavor) -> Value {
+fn describe(places: &[Place], terms: Terms) -> Value {
     let paths: Object = places
         .iter()
         .map(|(path, allow)| (path.clone(), item(places, path, allow).into()))
@@ -37,7 +37,7 @@ fn describe(places: &[Place], flavor: Flavor) -> Value {
     let mut schemas = special::schemas();
     for kind in EntityKind::ALL {
         for (role, suffix) in [(Role::Shown, ""), (Role::Whole, ".body"), (Role::Part, ".part")] {
-            schemas.insert(format!("{kind}{suffix}"), entity(*kind, flavor, role).into());
+            schemas.insert(format!("{kind}{suffix}"), entity(*kind, terms, role).into());
         }
     }
     json!({
@@ -61,8 +61,8 @@ fn describe(places: &[Place], flavor: Flavor) -> Value {
 }
 
 /// Objects of a kind, with what is shown beside its own fields.
-fn entity(kind: EntityKind, flavor: Flavor, role: Role) -> Object {
-    let mut schema = kind.schema().json_schema(flavor, role);
+fn entity(kind: EntityKind, terms: Terms, role: Role) -> Object {
+    let mut schema = kind.schema().json_schema(terms, role);
     if let (EntityKind::Certificate, Some(Value::Object(properties))) =
         (kind, schema.get_mut("properties"))
     {

@@ -48,8 +48,8 @@ pub(super) enum Problem {
         /// The same by entity, where it was asked for so.
         flattened: Option<Vec<Value>>,
     },
-    /// There is no such schema.
-    NoSuchSchema(String),
+    /// There is no such schema of this sort.
+    NoSuchSchema { sort: &'static str, name: String },
     /// No certificate is shown for this name.
     NoSuchSni,
     /// A URL segment must be a UUID here.
@@ -172,8 +172,8 @@ impl Problem {
             Problem::Document { violations, flattened } => {
                 document(violations, flattened.as_deref())
             }
-            Problem::NoSuchSchema(name) => {
-                plain(StatusCode::NOT_FOUND, &format!("No entity named '{name}'"))
+            Problem::NoSuchSchema { sort, name } => {
+                plain(StatusCode::NOT_FOUND, &format!("No {sort} named '{name}'"))
             }
             Problem::NoSuchSni => plain(StatusCode::NOT_FOUND, "SNI not found"),
             Problem::NotAnId => {
@@ -215,6 +215,7 @@ fn refused(refusal: &Refusal) -> Told {
             let message = format!("primary key violation on key '{}'", table(&fields));
             coded(3, "primary key violation", message, object(&fields))
         }
+        Refusal::NotATtl(why) => wrong_option("ttl", why),
         Refusal::Taken(Taken { fields, .. }) => {
             let message = format!("UNIQUE violation detected on '{}'", lua(fields));
             let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));

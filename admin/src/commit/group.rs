@@ -163,7 +163,10 @@ impl Judgement<'_> {
     /// renews `updated_at` does, since that is part of what clients read.
     fn decide(&self, head: &Revision, change: Change, what: &str) -> (Answer, Verdict) {
         let mut config = head.config.clone();
+        // What is gone by now stands in nobody's way, and does not come back.
+        config.expire(self.now);
         let Decided { accepted, is_about_one, answer } = change(&mut config, self.now);
+        config.expire(self.now);
         if !accepted || config.hash() == head.id.hash {
             return (answer, Verdict::Nothing);
         }

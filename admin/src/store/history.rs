@@ -50,7 +50,7 @@ pub(crate) struct Looked {
 #[derive(Debug)]
 pub(crate) enum Rebuilt {
     /// This.
-    There(Config),
+    There(Box<Config>),
     /// Nobody knows any more. The oldest that is still known.
     Gone(Option<(u64, u64)>),
 }
@@ -161,7 +161,7 @@ impl Past {
         let oldest = log::oldest(&mut reading.link).await?;
         reading.end().await?;
         let is_there = is_kept && here.position() == position;
-        Ok(if is_there { Rebuilt::There(config) } else { Rebuilt::Gone(oldest) })
+        Ok(if is_there { Rebuilt::There(Box::new(config)) } else { Rebuilt::Gone(oldest) })
     }
 }
 

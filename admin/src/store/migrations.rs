@@ -37,7 +37,7 @@ macro_rules! migrations {
 
 /// All there are, in their order.
 pub(super) const ALL: &[Migration] =
-    migrations!["0001_core", "0002_certificates", "0003_audit", "0004_consumers"];
+    migrations!["0001_core", "0002_certificates", "0003_audit", "0004_consumers", "0005_plugins"];
 
 /// Which were run.
 pub(super) const TABLE: &str = "gateway_migrations";

@@ -5,6 +5,7 @@ mod server;
 
 use std::path::PathBuf;
 
+use model::Terms;
 use model::delta::Delta;
 use model::entities::Service;
 use model::judge::Lenient;
@@ -177,7 +178,7 @@ async fn add(committer: &Committer, name: &str) -> Result<Service, Failure> {
     committer
         .write(author, move |config, now| {
             write::create::<Service>(
-                &mut Draft::new(config, true),
+                &mut Draft::new(config, true, Terms::default()),
                 now,
                 body.as_object().cloned().unwrap_or_default(),
             )

@@ -99,6 +99,7 @@ fn objects(schema: &Value) -> BoxedStrategy<Value> {
         _ => Just(Vec::new()).boxed(),
     };
     let least = schema["minProperties"].as_u64().unwrap_or(0) as usize;
+    let conditions = schema["allOf"].as_array().cloned().unwrap_or_default();
     (select(ways), members, others)
         .prop_map(move |(required, members, others)| {
             let is_there = |name: &String, chosen: bool, at: usize| {
@@ -113,6 +114,28 @@ fn objects(schema: &Value) -> BoxedStrategy<Value> {
                     .into_iter()
                     .filter_map(|(name, value)| Some((name.as_str()?.to_owned(), value))),
             );
+            object
+        })
+        .prop_flat_map(move |object| further(&conditions, object))
+        .boxed()
+}
+
+/// The object with those members made anew that are others under a condition it meets.
+fn further(conditions: &[Value], object: Map<String, Value>) -> BoxedStrategy<Value> {
+    let properties = |part: &Value| part["properties"].as_object().cloned().unwrap_or_default();
+    let is_met = |condition: &&Value| {
+        let demands = properties(&condition["if"]);
+        demands.iter().all(|(name, demand)| object.get(name) == Some(&demand["const"]))
+    };
+    let others = conditions.iter().filter(is_met).flat_map(|met| properties(&met["then"]));
+    let others: Vec<_> = others
+        .filter(|(name, _)| object.contains_key(name))
+        .map(|(name, schema)| (Just(name), values(&schema)))
+        .collect();
+    others
+        .prop_map(move |others| {
+            let mut object = object.clone();
+            object.extend(others);
             Value::Object(object)
         })
         .boxed()

@@ -30,9 +30,10 @@ async fn exchange(plane: &Plane, text: &str, mask: &mut Mask) -> String {
     let first = mask.reveal(lines.next().unwrap());
     let (method, path) = first.split_once(' ').unwrap();
     let mut request = plane.request(method, path);
-    let mut typed = false;
+    let (mut typed, mut is_browser) = (false, false);
     while let Some((name, value)) = lines.peek().and_then(|line| header(line)) {
         typed |= name == "Content-Type";
+        is_browser |= name == "Origin";
         if value != "none" {
             request = request.header(name, value);
         }
@@ -49,7 +50,10 @@ async fn exchange(plane: &Plane, text: &str, mask: &mut Mask) -> String {
     }
     let response = request.send().await.unwrap();
     let mut said = format!("{}", response.status().as_u16());
-    said.push_str(&notable(response.headers()));
+    said.push_str(&shown(&NOTABLE, response.headers()));
+    if is_browser {
+        said.push_str(&shown(&FOR_BROWSERS, response.headers()));
+    }
     let text = response.text().await.unwrap();
     match serde_json::from_str::<Value>(&text) {
         Ok(body) => {
@@ -69,9 +73,13 @@ fn header(line: &str) -> Option<(&str, &str)> {
 }
 
 /// Headers whose absence or change matters, and that not every response has.
-fn notable(headers: &HeaderMap) -> String {
-    let names =
-        ["allow", "access-control-allow-methods", "access-control-allow-headers", "deprecation"];
+const NOTABLE: [&str; 4] =
+    ["allow", "access-control-allow-methods", "access-control-allow-headers", "deprecation"];
+
+/// What every response tells browsers; shown to those only.
+const FOR_BROWSERS: [&str; 2] = ["access-control-allow-origin", "access-control-allow-credentials"];
+
+fn shown(names: &[&str], headers: &HeaderMap) -> String {
     let shown = names.iter().filter_map(|name| {
         let value = headers.get(*name)?.to_str().ok()?;
         Some(format!("\n{name}: {value}"))

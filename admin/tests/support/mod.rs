@@ -7,12 +7,13 @@ pub(crate) mod pem;
 pub(crate) mod postgres; // a server to keep it in
 pub(crate) mod secure; // clients that speak TLS
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use admin::{Clock, Options, Postgres, Server, Storage};
-use model::judge::{Judge, Lenient};
+use admin::{Clock, LevelChange, LogLevel, Options, Postgres, Server, Storage};
+use model::judge::Judge;
+use model::testing::Knowing;
 use model::value::Timestamp;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ pub(crate) struct Plane {
 impl Plane {
     /// A new one, whose clock goes on by a second with every commit.
     pub(crate) async fn start() -> Self {
-        Self::start_in(Arc::new(TempDir::new().unwrap()), Arc::new(Lenient)).await
+        Self::start_in(Arc::new(TempDir::new().unwrap()), Arc::new(Knowing)).await
     }
 
     /// One on the database in this directory.
@@ -50,7 +51,7 @@ impl Plane {
     pub(crate) async fn restart(self) -> Self {
         let dir = Arc::clone(&self.dir);
         self.server.shutdown(Duration::MAX).await;
-        Self::start_in(dir, Arc::new(Lenient)).await
+        Self::start_in(dir, Arc::new(Knowing)).await
     }
 
     /// A request to be completed.
@@ -132,7 +133,37 @@ pub(crate) fn options_of(storage: Storage, judge: Arc<dyn Judge>) -> Options {
         configuration: json!({ "role": "control_plane" }),
         migrate: Some(Duration::from_secs(60)),
         clock: Clock::new(move || Timestamp::from_seconds(seconds.fetch_add(1, Ordering::Relaxed))),
+        log_level: Some(Arc::new(Log::default())),
         ..Options::new(storage, judge)
+    }
+}
+
+/// A log that knows two levels, and how long the last change was to last.
+pub(crate) struct Log(pub(crate) Mutex<(&'static str, Option<Duration>)>);
+
+impl Default for Log {
+    fn default() -> Self {
+        Self(Mutex::new(("notice", None)))
+    }
+}
+
+impl LogLevel for Log {
+    fn level(&self) -> &'static str {
+        self.0.lock().unwrap().0
+    }
+
+    fn change(&self, level: &str, lasting: Option<Duration>) -> LevelChange {
+        let level = match level {
+            "notice" => "notice",
+            "debug" => "debug",
+            _ => return LevelChange::Unknown,
+        };
+        let mut now = self.0.lock().unwrap();
+        if now.0 == level {
+            return LevelChange::Already;
+        }
+        *now = (level, lasting);
+        LevelChange::Changed
     }
 }
 

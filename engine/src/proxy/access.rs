@@ -1,7 +1,8 @@
 //! Which route a request takes, and whether it is answered here.
 //!
 //! The order of the checks is Kong's: what is wrong with the message, then no
-//! route, then the wrong scheme, then no gRPC where there should be, then no service.
+//! route, then the wrong scheme, then no gRPC where there should be, then plugins, then no
+//! service.
 
 use super::exchange::Exchange;
 use super::forwarded;
@@ -9,6 +10,7 @@ use super::head::{Head, Known, Version};
 use super::hygiene::Framing;
 use super::path;
 use super::reply::Reply;
+use crate::plugins::chain;
 use crate::router::{Fields, RequestView, RouteIndex, Scheme, folded_byte, split_host};
 use crate::snapshot::GrpcOver;
 use model::value::path::normal_form;
@@ -33,6 +35,9 @@ pub(crate) fn decide(exchange: &mut Exchange) -> Flow {
     };
     exchange.take(route, prefix);
     if let Some(reply) = wrong_scheme(exchange).or_else(|| wrong_protocol(exchange)) {
+        return Flow::Reply(reply);
+    }
+    if let Flow::Reply(reply) = chain::access(exchange) {
         return Flow::Reply(reply);
     }
     match exchange.service() {

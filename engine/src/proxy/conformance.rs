@@ -172,7 +172,7 @@ fn config(case: &Value, flavor: Flavor) -> Option<Config> {
             route["service"] = json!({ "id": target.id });
             config.write(target);
         }
-        config.write(schema::check_in::<Route>(flavor, route).ok()?);
+        config.write(schema::check_in::<Route>(flavor.into(), route).ok()?);
     }
     Some(config)
 }

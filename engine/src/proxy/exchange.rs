@@ -19,6 +19,7 @@ use super::restraint::Restraint;
 use crate::door::Request;
 use crate::metrics::Counters;
 use crate::options::{ErrorLog, Options};
+use crate::plugins::chain::Chain;
 use crate::resolve::Resolver;
 use crate::router::RouteIndex;
 use crate::snapshot::publish::{Pinned, Reader};
@@ -265,6 +266,17 @@ impl Exchange {
 
     pub(crate) fn route(&self) -> Option<&CompiledRoute> {
         self.snapshot.routes.get(self.taken?.route)
+    }
+
+    /// The plugins it meets: those of its route, or those that all requests do.
+    pub(crate) fn plugins(&self) -> &Chain {
+        self.plugins_in(&self.snapshot)
+    }
+
+    /// The same, of its snapshot as held by another.
+    pub(crate) fn plugins_in<'s>(&self, snapshot: &'s Pinned) -> &'s Chain {
+        let route = self.taken.and_then(|taken| snapshot.routes.get(taken.route));
+        route.map_or(snapshot.plugins.global(), |route| snapshot.plugins_of(route))
     }
 
     /// Where the request goes.

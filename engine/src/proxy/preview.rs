@@ -42,42 +42,44 @@ impl Preview<'_> {
         Some(Answered { status, message, location: None })
     }
 
-    /// What goes upstream, or what the client is answered instead.
-    pub(crate) fn outcome(&self, route: &CompiledRoute) -> Result<Upstream, Answered> {
+    /// What the client is answered before any plugin sees the request.
+    pub(crate) fn answered_early(&self, route: &CompiledRoute) -> Option<Answered> {
         if let Some(refused) = self.refused() {
-            return Err(refused);
+            return Some(refused);
         }
         if let Some(status) = route.https_only.filter(|_| !self.is_tls) {
-            return Err(self.wrong_scheme(status));
+            return Some(self.wrong_scheme(status));
         }
-        let answered = |reply: Reply, why: &str| {
-            Err(Answered { status: reply.status(), message: why.to_owned(), location: None })
-        };
-        match route.grpc {
-            Some(_) if !self.names_grpc => {
-                return answered(
-                    Reply::not_grpc(),
-                    "the route is for gRPC: content-type is not application/grpc",
-                );
+        match route.grpc? {
+            _ if !self.names_grpc => Some(answered(
+                &Reply::not_grpc(),
+                "the route is for gRPC: content-type is not application/grpc",
+            )),
+            _ if self.version.is_some_and(|version| version != HttpVersion::Http2) => {
+                let why = "the route is for gRPC, which there is over HTTP/2 only";
+                Some(answered(&Reply::http2_required(), why))
             }
-            Some(_) if self.version.is_some_and(|version| version != HttpVersion::Http2) => {
-                let reply = Reply::http2_required();
-                return answered(reply, "the route is for gRPC, which there is over HTTP/2 only");
+            GrpcOver::Tls if !self.is_tls => {
+                let why = "the route is for gRPC over TLS only: grpc-status is 1";
+                Some(answered(&Reply::grpcs_required(), why))
             }
-            Some(GrpcOver::Tls) if !self.is_tls => {
-                let reply = Reply::grpcs_required();
-                return answered(reply, "the route is for gRPC over TLS only: grpc-status is 1");
-            }
-            _ => {}
+            _ => None,
+        }
+    }
+
+    /// What goes upstream, or what the client is answered instead, as far as no plugin has it otherwise.
+    pub(crate) fn outcome(&self, route: &CompiledRoute) -> Result<Upstream, Answered> {
+        if let Some(answer) = self.answered_early(route) {
+            return Err(answer);
         }
         let Some(service) = &route.service else {
-            return answered(Reply::no_service(), "the route has no service");
+            return Err(answered(&Reply::no_service(), "the route has no service"));
         };
         if service.is_grpc() && self.version == Some(HttpVersion::Http10) {
-            return answered(
-                Reply::http2_required(),
+            return Err(answered(
+                &Reply::http2_required(),
                 "the service is for gRPC, which HTTP/1.0 cannot be told the end of",
-            );
+            ));
         }
         let target = self.target_of(route, service);
         let own = service.authority.as_bytes();
@@ -108,6 +110,10 @@ impl Preview<'_> {
         });
         Answered { status, message, location }
     }
+}
+
+fn answered(reply: &Reply, why: &str) -> Answered {
+    Answered { status: reply.status(), message: why.to_owned(), location: None }
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -22,6 +22,8 @@ pub(crate) struct Reply {
     headers: Vec<(&'static str, String)>,
     /// gRPC's, where it does not follow from the status.
     code: Option<Code>,
+    /// What a plugin says in words of its own, in place of the message; of no type that is told.
+    words: Option<Box<str>>,
 }
 
 /// Who answers: it decides the type of the body when the client has no preference.
@@ -36,11 +38,34 @@ enum Origin {
 
 impl Reply {
     const fn pipeline(status: u16, message: &'static str) -> Reply {
-        Reply { status, message, origin: Origin::Pipeline, headers: Vec::new(), code: None }
+        Reply::from(Origin::Pipeline, status, message)
     }
 
     const fn server(status: u16, message: &'static str) -> Reply {
-        Reply { status, message, origin: Origin::Server, headers: Vec::new(), code: None }
+        Reply::from(Origin::Server, status, message)
+    }
+
+    const fn from(origin: Origin, status: u16, message: &'static str) -> Reply {
+        Reply { status, message, origin, headers: Vec::new(), code: None, words: None }
+    }
+
+    /// An answer of a plugin's, which says itself what is in it.
+    pub(crate) const fn own(status: u16) -> Reply {
+        Reply::pipeline(status, "")
+    }
+
+    /// The same with this field.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &'static str, value: String) -> Reply {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The same with these words, whatever type the client would like them in.
+    #[must_use]
+    pub(crate) fn saying(mut self, body: &str) -> Reply {
+        self.words = Some(body.into());
+        self
     }
 
     /// No route matches.
@@ -148,6 +173,10 @@ impl Reply {
     ) -> Rendered {
         if head.is_some_and(Head::is_grpc) {
             return self.render_grpc();
+        }
+        if let Some(words) = &self.words {
+            let (fields, body) = (self.headers.clone(), words.clone().into_string());
+            return Rendered { status: self.status, fields, body };
         }
         let media = self.media(head, errors.default_type);
         let mut fields = Vec::with_capacity(8);

@@ -9,9 +9,10 @@ use boring::error::ErrorStack;
 use boring::pkey::{Id as KeyType, PKey, PKeyRef, Private};
 use boring::sha::Sha256;
 use boring::x509::{X509, X509Ref};
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use model::config::Difference;
 use model::entities::{Certificate, Sni};
+use model::value::Referable;
 use model::vitals::Problem;
 use model::{Config, EntityKind, Id};
 use std::sync::Arc;
@@ -27,12 +28,17 @@ const WEAKEST: u32 = 1024;
 /// 100 KiB or less. All of it would be held for each handshake.
 const MOST: usize = 256 * 1024;
 
+/// How many certificates are named in a line.
+const NAMED: usize = 5;
+
 /// All certificates, and the names they are shown for. Immutable, cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Certificates {
     by_id: OrdMap<Id<Certificate>, Arc<Identity>>,
     /// By name in lower case. Of names that differ in case only, that with the lowest id counts.
     names: OrdMap<(Arc<str>, Id<Sni>), Id<Certificate>>,
+    /// Those that a vault has.
+    elsewhere: OrdSet<Id<Certificate>>,
 }
 
 impl Certificates {
@@ -52,6 +58,21 @@ impl Certificates {
         self.by_id.get(&id)
     }
 
+    /// A line for the operator, if there are more than `before` that nobody is shown.
+    pub(super) fn news(&self, before: &Certificates) -> Option<String> {
+        if self.elsewhere.is_subset(&before.elsewhere) {
+            return None;
+        }
+        let ids: Vec<_> = self.elsewhere.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = if self.elsewhere.len() > NAMED { ", …" } else { "" };
+        Some(format!(
+            "certificates that are kept in a vault are shown to nobody, vaults are not followed \
+             for them: {} ({}{more})",
+            self.elsewhere.len(),
+            ids.join(", ")
+        ))
+    }
+
     fn exactly(&self, name: &str) -> Option<&Arc<Identity>> {
         let name: Arc<str> = name.into();
         let ((found, _), certificate) = self.names.range((name.clone(), Id::lowest())..).next()?;
@@ -68,10 +89,18 @@ impl Certificates {
     ) -> Certificates {
         let mut next = self.clone();
         for difference in config.all::<Certificate>().since(before.all()) {
+            let (Difference::Put(stored) | Difference::Deleted(stored)) = &difference;
+            next.elsewhere.remove(&stored.entity.id);
             match difference {
                 Difference::Deleted(old) => drop(next.by_id.remove(&old.entity.id)),
                 Difference::Put(new) => match Identity::of(&new.entity) {
-                    Ok(identity) => drop(next.by_id.insert(new.entity.id, Arc::new(identity))),
+                    Ok(Some(identity)) => {
+                        next.by_id.insert(new.entity.id, Arc::new(identity));
+                    }
+                    Ok(None) => {
+                        next.by_id.remove(&new.entity.id);
+                        next.elsewhere.insert(new.entity.id);
+                    }
                     Err(flaws) => problems.extend(flaws.iter().map(|f| f.of(new.entity.id))),
                 },
             }
@@ -143,15 +172,18 @@ impl Identity {
         Identity { primary, alternate }
     }
 
-    fn of(certificate: &Certificate) -> Result<Identity, Vec<Flaw>> {
-        let primary =
-            KeyPair::named(certificate.cert.as_str(), certificate.key.as_str(), ["cert", "key"]);
-        let alternate = certificate.cert_alt.as_ref().zip(certificate.key_alt.as_ref());
+    /// What is known of it; nothing where a vault has it.
+    fn of(certificate: &Certificate) -> Result<Option<Identity>, Vec<Flaw>> {
+        let Certificate { cert, key, cert_alt, key_alt, .. } = certificate;
+        let Some((cert, key)) = cert.value().zip(key.value()) else { return Ok(None) };
+        let primary = KeyPair::named(cert.as_str(), key.as_str(), ["cert", "key"]);
+        let alternate = cert_alt.as_ref().and_then(Referable::value);
+        let alternate = alternate.zip(key_alt.as_ref().and_then(Referable::value));
         let alternate = alternate.map(|(cert, key)| {
             KeyPair::named(cert.as_str(), key.as_str(), ["cert_alt", "key_alt"])
         });
         match (primary, alternate.transpose()) {
-            (Ok(primary), Ok(alternate)) => Ok(Identity { primary, alternate }),
+            (Ok(primary), Ok(alternate)) => Ok(Some(Identity { primary, alternate })),
             (primary, alternate) => {
                 Err(primary.err().into_iter().chain(alternate.err()).flatten().collect())
             }
@@ -273,7 +305,7 @@ impl KeyKind {
 }
 
 /// A key with a passphrase is none: nobody is there to be asked for it.
-fn private_key(pem: &[u8]) -> Result<PKey<Private>, ErrorStack> {
+pub(super) fn private_key(pem: &[u8]) -> Result<PKey<Private>, ErrorStack> {
     PKey::private_key_from_pem_callback(pem, |_| Ok(0))
 }
 

@@ -8,13 +8,14 @@ mod streams; // routes for streams
 
 use super::authorities::Authorities;
 use super::certificates::UNUSABLE;
+use super::plugins::{self, Plugins};
 use super::remarks::Remarks;
 use super::upstream_tls::Sources;
 use super::{Certificates, CompiledRoute, CompiledService, GrpcOver, Snapshot, UpstreamDefaults};
 use crate::router::{Change, Pattern, Regexes, RouterPriority, StreamChange, Unserved};
 use boring::error::ErrorStack;
 use model::config::Difference;
-use model::entities::{CaCertificate, Certificate, Route, Service};
+use model::entities::{CaCertificate, Certificate, Plugin, Route, Service};
 use model::value::{Host, IpRange, Millis, Protocol};
 use model::vitals::Problem;
 use model::{Config, Entity, EntityKind, Flavor, Id, Listed, Revision};
@@ -29,6 +30,8 @@ use uuid::Uuid;
 pub const NOT_SERVED: &str = "not_served";
 /// The code of a reference to what does not exist.
 pub const DANGLING: &str = "dangling_reference";
+/// The code of a plugin that cannot do what it is told.
+pub const BAD_PLUGIN: &str = "invalid_plugin";
 /// The code of a regular expression that routes cannot have.
 pub const BAD_REGEX: &str = "invalid_regex";
 /// The code of an expression that cannot be read or makes no sense.
@@ -75,6 +78,7 @@ pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec
         previous,
         certificates: previous.certificates.patched(config, before, &mut problems),
         authorities: previous.authorities.patched(config, before, &mut problems),
+        plugins: previous.plugins.clone(),
         services: previous.services.clone(),
         touched: BTreeSet::new(),
         remarks: previous.remarks.clone(),
@@ -82,7 +86,9 @@ pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec
         is_full: false,
         problems,
     };
+    super::keys::check(config, before, &mut step.problems);
     step.compile_services();
+    step.compile_plugins();
     let (changes, stream_changes) = step.compile_routes();
     if !step.problems.is_empty() {
         return Err(step.problems);
@@ -93,6 +99,7 @@ pub fn compile(revision: &Revision, previous: &Snapshot) -> Result<Snapshot, Vec
         streams: previous.streams.patched(stream_changes),
         certificates: step.certificates,
         authorities: step.authorities,
+        plugins: step.plugins,
         services: step.services,
         config: revision.config.clone(),
         options: previous.options.clone(),
@@ -108,6 +115,7 @@ struct Step<'a> {
     previous: &'a Snapshot,
     certificates: Certificates,
     authorities: Authorities,
+    plugins: Plugins,
     services: imbl::OrdMap<Id<Service>, Arc<CompiledService>>,
     /// Routes that may not be what they were.
     touched: BTreeSet<Id<Route>>,
@@ -170,6 +178,13 @@ impl Step<'_> {
                 self.problems.push(Problem::of(Service::KIND, service.id, UNUSABLE, message));
             }
         }
+    }
+
+    /// Plugins, and which routes they make others of.
+    fn compile_plugins(&mut self) {
+        let changed = changed::<Plugin>(self.config, &self.previous.config);
+        self.touched.extend(plugins::touched(&changed, self.config, &self.previous.config));
+        self.plugins.patch(&changed, self.config, &mut self.problems);
     }
 
     fn compile_routes(&mut self) -> (Vec<Change>, Vec<StreamChange>) {
@@ -239,7 +254,9 @@ impl Step<'_> {
                 }
             },
         };
-        Some(Change::Put(Arc::new(compile_route(route, pattern?, service))))
+        let plugins = self.plugins.of_route(route, self.config);
+        let compiled = compile_route(route, pattern?, service);
+        Some(Change::Put(Arc::new(CompiledRoute { plugins, ..compiled })))
     }
 
     /// The pattern of a route, unless it cannot be served.
@@ -292,6 +309,7 @@ fn compile_route(
             (false, false) => None,
         },
         service,
+        plugins: None,
         pattern,
     }
 }
@@ -315,6 +333,11 @@ fn problems_of(service: &Service, config: &Config) -> Vec<Problem> {
     if let Some(id) = client.filter(|id| config.get(*id).is_none()) {
         let message = format!("its client certificate {id} does not exist");
         problems.push(problem(DANGLING, message).at("client_certificate"));
+    }
+    let certificate = client.and_then(|id| config.get(id));
+    if certificate.is_some_and(|it| it.cert.value().is_none() || it.key.value().is_none()) {
+        let message = "its client certificate is kept in a vault, which is not followed";
+        problems.push(problem(UNUSABLE, message.to_owned()).at("client_certificate"));
     }
     let is_missing = |id: &&Uuid| config.get(Id::<CaCertificate>::from(**id)).is_none();
     for id in service.ca_certificates.iter().flatten().filter(is_missing) {

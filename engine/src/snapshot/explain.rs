@@ -12,7 +12,7 @@ use crate::router::explain::{
     Attribute, Fare, Nearness, Standing, agreements, fare, found, matched_by, nearness, wanted,
 };
 use crate::router::{Pattern, RequestView, RouterPriority};
-use model::entities::{Route, Service};
+use model::entities::{Plugin, Route, Service};
 use model::explain::{
     Answered, Asked, Explanation, Matched, MatchedPath, Named, NearMiss, OtherOrder, Outranked,
     Question,
@@ -146,6 +146,10 @@ impl<'a> Asking<'a> {
                 matched,
                 stripped: preview.stripped(route).is_some(),
             }),
+            plugins: match preview.answered_early(route) {
+                Some(_) => Vec::new(),
+                None => self.snapshot.plugins_of(route).each().map(met).collect(),
+            },
             upstream,
             answer,
         })
@@ -241,6 +245,10 @@ impl<'a> Asking<'a> {
 fn named(route: &Route) -> Named {
     let name = route.name.as_ref().map(|name| name.as_str().to_owned());
     Named { id: route.id.uuid(), name }
+}
+
+fn met((id, name): (model::Id<Plugin>, &str)) -> Named {
+    Named { id: id.uuid(), name: Some(name.to_owned()) }
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -97,6 +97,10 @@ impl Follower {
                         News::Hint(line) => tracing::info!(revision = %id, "{line}"),
                     }
                 }
+                let before = &self.publisher.current().certificates;
+                if let Some(line) = snapshot.certificates.news(before) {
+                    tracing::warn!(revision = %id, "{line}");
+                }
                 self.said = snapshot.remarks.clone();
                 self.publisher.publish(Arc::new(snapshot));
                 self.unseen = Some(id);

@@ -7,10 +7,11 @@
 
 use super::explain::explain;
 use super::{CompileOptions, Snapshot, compile};
+use crate::plugins;
 use model::explain::{Explanation, Question};
 use model::judge::Judge;
 use model::vitals::Problem;
-use model::{Config, Revision, RevisionId};
+use model::{Catalog, Config, Revision, RevisionId};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,6 +33,10 @@ impl Judge for Rehearsal {
         let next = self.compiled(config)?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
+    }
+
+    fn catalog(&self) -> Catalog {
+        plugins::catalog()
     }
 
     fn explain(&self, config: &Config, question: &Question) -> Result<Explanation, Vec<Problem>> {

@@ -239,7 +239,8 @@ impl World {
             }
             merge(&mut route, &stamp);
             let unwritable = "not tried: with routes that the schema refuses, as Kong's does";
-            let route = schema::check_in::<Route>(self.flavor, route).map_err(|_| unwritable)?;
+            let route =
+                schema::check_in::<Route>(self.flavor.into(), route).map_err(|_| unwritable)?;
             config.write(route);
         }
         Ok(config)

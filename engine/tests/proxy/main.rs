@@ -21,6 +21,7 @@ mod express {
     mod lifecycle;
     mod logs;
     mod messages;
+    mod plugins;
     mod pools;
     mod retries;
     mod relayed;
@@ -43,6 +44,7 @@ mod pingora {
     mod lifecycle;
     mod logs;
     mod messages;
+    mod plugins;
     mod pools;
     mod retries;
     mod relayed;

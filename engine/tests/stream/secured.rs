@@ -93,7 +93,8 @@ async fn each_name_is_opened_or_passed_on_as_its_route_says() {
             for_name("tls_passthrough", "*.wild.test").with("name", "wild").to(&passed).build(),
         ];
         let names: &[&str] = &["open.test", "again.test", "named.test"];
-        let setting = with(backend, [plain, inner, passed], routes, &[(&here, names)]).await;
+        let setting =
+            Box::pin(with(backend, [plain, inner, passed], routes, &[(&here, names)])).await;
         for (name, shown, heard) in [
             ("open.test", "here", "hellobye"),
             ("OPEN.test", "here", "hellobye"),

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
+use model::Terms;
 use model::causes::chain;
 use model::declarative::{self, Document};
 use model::value::Timestamp;
@@ -72,7 +73,7 @@ pub(super) fn execute(args: &ConfigArgs, console: &Console) -> anyhow::Result<()
         ConfigCommand::Parse { file } => {
             let options = options(place, console)?;
             let (document, _) = parse(file, &options)?;
-            document.judged(&*engine::judge(options.routing)).map_err(failed_parsing)?;
+            document.judged(&*options.judge()).map_err(failed_parsing)?;
             console.say("parse successful");
             Ok(())
         }
@@ -90,7 +91,8 @@ fn parse(file: &Path, options: &Options) -> anyhow::Result<(Document, Timestamp)
     let text = bounded::read(file, bounded::DOCUMENT)
         .with_context(|| format!("cannot read {}", file.display()))?;
     let now = SystemTime::now().into();
-    let document = declarative::parse(&text, now, options.routing.router_flavor);
+    let terms = Terms::of(options.routing.router_flavor, &*options.judge());
+    let document = declarative::parse(&text, now, terms);
     Ok((document.map_err(failed_parsing)?, now))
 }
 

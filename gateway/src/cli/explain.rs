@@ -15,15 +15,14 @@ use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use engine::RouterOptions;
-use model::declarative;
 use model::explain::{Explanation, Question};
+use model::{Terms, declarative};
 use serde_json::Value;
 
 use super::Place;
 use super::console::Console;
 use crate::bounded;
-use crate::options::Mode;
+use crate::options::{Mode, Options};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -63,7 +62,7 @@ pub(super) fn explain(args: &ExplainArgs, console: &Console) -> anyhow::Result<E
         // Routes are read as the node of this configuration reads them.
         (Some(file), _) => {
             let settings = console.settle(&args.place.sources())?;
-            ask_file(file, console.options(&settings, Mode::Foreground)?.routing, &question)?
+            ask_file(file, &console.options(&settings, Mode::Foreground)?, &question)?
         }
         (None, url) => {
             let url = match url {
@@ -84,13 +83,15 @@ pub(super) fn explain(args: &ExplainArgs, console: &Console) -> anyhow::Result<E
     Ok(if explanation.matched.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn ask_file(file: &Path, routing: RouterOptions, question: &Question) -> anyhow::Result<Value> {
+fn ask_file(file: &Path, options: &Options, question: &Question) -> anyhow::Result<Value> {
     let name = file.display();
     let text =
         bounded::read(file, bounded::DOCUMENT).with_context(|| format!("cannot read {name}"))?;
-    let document = declarative::parse(&text, SystemTime::now().into(), routing.router_flavor);
+    let judge = options.judge();
+    let terms = Terms::of(options.routing.router_flavor, &*judge);
+    let document = declarative::parse(&text, SystemTime::now().into(), terms);
     let document = document.with_context(|| name.to_string())?;
-    match engine::judge(routing).explain(&document.config, question) {
+    match judge.explain(&document.config, question) {
         Ok(explanation) => Ok(serde_json::to_value(explanation)?),
         Err(problems) => {
             let error = declarative::DeclarativeError::Invalid(document.blame(&problems));

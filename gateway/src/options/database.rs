@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use admin::{Beginning, Postgres, PostgresTls};
-use engine::RouterOptions;
-use model::declarative;
+use model::{Terms, declarative};
 
+use super::plugins;
 use super::reader::Reader;
 use crate::bounded;
 
@@ -198,7 +198,7 @@ impl Reader<'_> {
                 None
             }
             (Some(file), None) => match bounded::read(&file, bounded::DOCUMENT) {
-                Ok(text) => Some(read(file.display().to_string(), &text, self.routing())),
+                Ok(text) => Some(self.read(file.display().to_string(), &text)),
                 Err(error) => {
                     let path = file.display();
                     self.wrong("declarative_config", format!("cannot read {path}: {error}"));
@@ -207,9 +207,20 @@ impl Reader<'_> {
             },
             (None, text) => {
                 let name = "declarative_config_string".to_owned();
-                text.map(|text| read(name, text, self.routing()))
+                text.map(|text| self.read(name, text))
             }
         }
+    }
+
+    fn read(&mut self, name: String, text: &str) -> Declarative {
+        let routing = self.routing();
+        let judge = plugins::judge(routing, self.plugins(plugins::installed()));
+        let terms = Terms::of(routing.router_flavor, &*judge);
+        let document = declarative::parse(text, SystemTime::now().into(), terms)
+            .and_then(|document| document.judged(&*judge))
+            .map(|document| Beginning::new(text, document.config))
+            .map_err(|error| error.to_string());
+        Declarative { name, document }
     }
 
     /// Which of the two brings the document.
@@ -220,12 +231,4 @@ impl Reader<'_> {
             "declarative_config_string"
         }
     }
-}
-
-fn read(name: String, text: &str, routing: RouterOptions) -> Declarative {
-    let document = declarative::parse(text, SystemTime::now().into(), routing.router_flavor)
-        .and_then(|document| document.judged(&*engine::judge(routing)))
-        .map(|document| Beginning::new(text, document.config))
-        .map_err(|error| error.to_string());
-    Declarative { name, document }
 }

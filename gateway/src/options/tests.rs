@@ -10,6 +10,7 @@ mod mistakes;
 mod table;
 mod upstream_tls;
 mod door;
+mod plugins;
 
 use std::fs;
 use std::sync::LazyLock;

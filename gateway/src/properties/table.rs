@@ -32,7 +32,7 @@ const ELLIPTIC: &str = "keys are agreed on with elliptic curves only";
 const NO_SESSIONS: &str = "tickets last as long as the library lets them";
 const ONE_CONTEXT: &str =
     "all listeners that speak TLS take what ssl_cipher_suite says, and the properties beside it";
-const NO_PLUGINS: &str = "plugins are not part of this version";
+const NO_PLUGINS: &str = "plugins run within this process only";
 const NO_VAULTS: &str =
     "environment variables are the only vault, and vault_env_prefix all there is to set";
 const NO_WASM: &str = "WebAssembly filters are not supported; set wasm = off";
@@ -471,9 +471,10 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         title: "Plugins, filters, tracing",
-        about: "What later versions may have.",
+        about: "What is done with requests on their way.",
         properties: &[
-            inert("plugins", List, "bundled", "Plugins that may be used.", NO_PLUGINS),
+            effective("plugins", List, "bundled", ALL, "Types of plugins that may be used: `bundled`, which is all there are, single ones by name, or `off`.")
+                .more("A name of which there is no plugin keeps the node from starting. A plugin of a type that may not be used is refused by the Admin API and in documents."),
             inert("pluginserver_names", List, "", "Servers of plugins outside this process.", NO_PLUGINS),
             only("wasm", Flag, "off", ALL, &["off", "false"], "WebAssembly filters.", NO_WASM),
             inert("wasm_filters", List, "bundled,user", "Filters that may be used.", NO_WASM),

@@ -55,7 +55,7 @@ pub(super) fn admin(
         flavor: options.routing.router_flavor,
         migrate: options.migrate,
         node_id,
-        ..admin::Options::new(storage, engine::judge(options.routing))
+        ..admin::Options::new(storage, options.judge())
     }
 }
 
@@ -87,7 +87,7 @@ pub fn storage(options: &Options) -> Option<admin::Options> {
         revision_log_keep: admin.revisions_kept,
         audit_keep: admin.audit_kept,
         migrate: options.migrate,
-        ..admin::Options::new(storage, engine::judge(options.routing))
+        ..admin::Options::new(storage, options.judge())
     })
 }
 

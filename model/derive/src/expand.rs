@@ -41,6 +41,7 @@ fn schema(record: &Record) -> TokenStream {
     let tags = record.fields.iter().filter(|field| field.name == "tags").map(|field| &field.ident);
     let checks = or_empty(record.checks.as_ref());
     let shorthands = or_empty(record.shorthands.as_ref());
+    let aliases = or_empty(record.aliases.as_ref());
     let [prepare, settle, transform] =
         [&record.prepare, &record.settle, &record.transform].map(optional);
     let key = &record.key;
@@ -57,6 +58,7 @@ fn schema(record: &Record) -> TokenStream {
                 fields: &[#(#fields),*],
                 key: &[#(#key),*],
                 shorthands: #shorthands,
+                aliases: #aliases,
                 settle: #settle,
                 transform: #transform,
                 prepare: #prepare,

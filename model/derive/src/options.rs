@@ -20,6 +20,8 @@ pub(crate) struct Record {
     pub(crate) checks: Option<Expr>,
     /// `shorthands = …`: a constant slice of `Shorthand`.
     pub(crate) shorthands: Option<Expr>,
+    /// `aliases = …`: a constant slice of `Alias`.
+    pub(crate) aliases: Option<Expr>,
     /// `key = […]`: the names of the fields that are unique together.
     pub(crate) key: Vec<LitStr>,
     /// `settle = …` and `transform = …`: functions on what was said and the record.
@@ -51,6 +53,7 @@ impl Record {
             fields: Vec::new(),
             checks: None,
             shorthands: None,
+            aliases: None,
             key: Vec::new(),
             settle: None,
             transform: None,
@@ -79,13 +82,15 @@ impl Record {
             "name" => self.name = meta.value()?.parse::<LitStr>()?.value(),
             "checks" => self.checks = Some(meta.value()?.parse()?),
             "shorthands" => self.shorthands = Some(meta.value()?.parse()?),
+            "aliases" => self.aliases = Some(meta.value()?.parse()?),
             "prepare" => self.prepare = Some(meta.value()?.parse()?),
             "settle" => self.settle = Some(meta.value()?.parse()?),
             "transform" => self.transform = Some(meta.value()?.parse()?),
             "key" => self.key = names(&meta.value()?.parse()?)?,
             _ => {
                 return Err(meta.error(
-                    "expected one of: name, key, checks, shorthands, prepare, settle, transform",
+                    "expected one of: name, key, checks, shorthands, aliases, prepare, settle, \
+                     transform",
                 ));
             }
         }
@@ -135,6 +140,8 @@ impl FieldOptions {
                 self.settings.push(quote!(unique: true));
             }
             "auto" => self.settings.push(quote!(auto: true)),
+            "secret" => self.settings.push(quote!(secret: true)),
+            "referenceable" => self.settings.push(quote!(referenceable: true)),
             "default" => {
                 let default = literal(&meta.value()?.parse()?)?;
                 self.settings.push(quote!(default: ::core::option::Option::Some(#default)));
@@ -217,8 +224,8 @@ fn field_rule(rule: &str, meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
         }
         _ => {
             return Err(meta.error(
-                "expected one of: name, unique, auto, default, since, flavor, on_delete, not, \
-                 one_of, not_one_of, above, between, len_eq, len_min, len_max, starts_with, subsets",
+                "expected one of: name, unique, auto, secret, referenceable, default, since, flavor, \
+                 on_delete, not, one_of, not_one_of, above, between, len_eq, len_min, len_max, starts_with, subsets",
             ));
         }
     })

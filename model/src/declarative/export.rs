@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use crate::entities::Visit;
 use crate::entity::foreign_keys;
 use crate::schema::to_object;
-use crate::{Config, Entity, EntityKind, Flavor};
+use crate::{Config, Entity, EntityKind, Terms};
 
-/// The configuration as YAML, as a flavor has it.
-pub fn export(config: &Config, flavor: Flavor) -> String {
+/// The configuration as YAML, as a node with these terms shows it.
+pub fn export(config: &Config, terms: Terms) -> String {
     let mut text = "_format_version: '3.0'\n_transform: false\n".to_owned();
     for &kind in EntityKind::ALL {
-        let entities = kind.visit(Section(config, flavor));
+        let entities = kind.visit(Section(config, terms));
         if !entities.is_empty() {
             let section = json!({ kind.name(): entities });
             let yaml = serde_saphyr::to_string(&section);
@@ -26,7 +26,7 @@ pub fn export(config: &Config, flavor: Flavor) -> String {
 }
 
 /// The entities of one kind, as they stand in a document.
-struct Section<'a>(&'a Config, Flavor);
+struct Section<'a>(&'a Config, Terms);
 
 impl Visit for Section<'_> {
     type Output = Vec<Value>;
@@ -36,8 +36,8 @@ impl Visit for Section<'_> {
     }
 }
 
-fn flat<E: Entity>(entity: &E, flavor: Flavor) -> Value {
-    let mut shown = Value::Object(to_object(entity, flavor));
+fn flat<E: Entity>(entity: &E, terms: Terms) -> Value {
+    let mut shown = Value::Object(to_object(entity, terms));
     for key in foreign_keys(E::SCHEMA.fields) {
         let pointer = &mut shown[key.field];
         *pointer = pointer["id"].take();
@@ -48,6 +48,7 @@ fn flat<E: Entity>(entity: &E, flavor: Flavor) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Flavor;
     use crate::declarative::parse;
     use crate::encode::ContentHash;
     use crate::testing::{route, service};
@@ -60,16 +61,16 @@ mod tests {
         config.write(orders.clone());
         config.write(route("users").path("/users: yes").to(&orders).build());
         config.write(route("12").path("/#").build());
-        let text = export(&config, Flavor::TraditionalCompatible);
-        assert_eq!(reloaded(&text, Flavor::TraditionalCompatible), config.hash(), "{text}");
+        let text = export(&config, Terms::default());
+        assert_eq!(reloaded(&text, Terms::default()), config.hash(), "{text}");
 
         config.write(route("v2").with("expression", r#"http.path == "/v2""#).build());
-        let text = export(&config, Flavor::Expressions);
-        assert_eq!(reloaded(&text, Flavor::Expressions), config.hash(), "{text}");
+        let text = export(&config, Flavor::Expressions.into());
+        assert_eq!(reloaded(&text, Flavor::Expressions.into()), config.hash(), "{text}");
     }
 
-    fn reloaded(text: &str, flavor: Flavor) -> ContentHash {
-        let document = parse(text, Timestamp::from_seconds(1), flavor);
+    fn reloaded(text: &str, terms: Terms) -> ContentHash {
+        let document = parse(text, Timestamp::from_seconds(1), terms);
         document.expect("a configuration").config.hash()
     }
 }

@@ -18,7 +18,7 @@ use crate::id::parse_hyphenated;
 use crate::schema::{self, Object, Said};
 use crate::value::Timestamp;
 use crate::violation::{Violation, Violations};
-use crate::{Config, Entity, EntityKind, Flavor, references};
+use crate::{Config, Entity, EntityKind, Terms, references};
 
 /// Under which Kong derives the ids of entities that have a name but no id.
 const NAMESPACE: Uuid = uuid!("fd02801f-0957-4a15-a55a-c8d9606f30b5");
@@ -29,8 +29,14 @@ pub(super) const REMARKS: [&str; 2] = ["_comment", "_ignore"];
 /// Keys that may stand beside the sections.
 const HEADER: [&str; 4] = ["_format_version", "_transform", "_comment", "_ignore"];
 
-/// Takes a document that has been read, in a flavor.
-pub fn load(document: Value, now: Timestamp, flavor: Flavor) -> Result<Document, Violations> {
+/// Where filters of WebAssembly stand, beside routes and services or in them.
+const FILTERS: &str = "filter_chains";
+
+/// In Kong's words.
+const NO_WASM: &str = "wasm support is not enabled";
+
+/// Takes a document that has been read, as a node with these terms does.
+pub fn load(document: Value, now: Timestamp, terms: Terms) -> Result<Document, Violations> {
     let Value::Object(mut document) = document else {
         let syntax = DeclarativeError::Syntax("expected an object".to_owned());
         return Err(syntax.into_violations());
@@ -46,11 +52,12 @@ pub fn load(document: Value, now: Timestamp, flavor: Flavor) -> Result<Document,
     let mut loader = Loader {
         now,
         is_plain,
-        flavor,
+        terms,
         ids: HashSet::new(),
         keys: HashMap::new(),
         document: Document::default(),
     };
+    found.extend(without_filters(&mut document));
     for &kind in EntityKind::ALL {
         if let Some(section) = document.get_mut(kind.name()) {
             loader.identify_all(kind, section, None);
@@ -97,6 +104,25 @@ fn remarks(record: &Object) -> Violations {
     found
 }
 
+/// Chains of filters are known, and may be none: they are for WebAssembly.
+fn without_filters(record: &mut Object) -> Violations {
+    let mut found = Violations::default();
+    let violation = match record.remove(FILTERS) {
+        None | Some(Value::Null) => None,
+        Some(Value::Array(chains)) => Violation::list(chains.iter().map(|chain| {
+            let is_one = chain.is_object();
+            Some(if is_one {
+                Violations::entity(NO_WASM).into()
+            } else {
+                "expected a record".into()
+            })
+        })),
+        Some(_) => Some("expected an array".into()),
+    };
+    violation.into_iter().for_each(|violation| found.set(FILTERS, violation));
+    found
+}
+
 /// The parent an entity stands in: the field that points at it, its id and its place.
 #[derive(Clone, Copy)]
 struct Parent<'a> {
@@ -112,7 +138,7 @@ struct Loader {
     now: Timestamp,
     /// Whether values are as people write them, and not as a node keeps them.
     is_plain: bool,
-    flavor: Flavor,
+    terms: Terms,
     ids: HashSet<(EntityKind, Uuid)>,
     keys: HashMap<(EntityKind, String), Uuid>,
     document: Document,
@@ -175,8 +201,11 @@ impl Loader {
         let Value::Object(mut item) = item else {
             return Some("expected a record".into());
         };
-        let found = remarks(&item);
+        let mut found = remarks(&item);
         REMARKS.iter().for_each(|key| drop(item.remove(*key)));
+        if matches!(kind, EntityKind::Service | EntityKind::Route) {
+            found.extend(without_filters(&mut item));
+        }
         let nested: Vec<_> = children(kind)
             .filter_map(|(child, key)| Some((child, key, item.remove(child.name())?)))
             .collect();
@@ -213,14 +242,14 @@ impl Loader {
         // A pointer to nowhere is left out, so that the schema can have its say about the rest.
         let astray = self.point(kind, &mut item, parent);
         let said = item.clone();
-        schema::stamp(kind.schema(), &mut item, self.now);
+        schema::stamp(kind.schema(), self.terms, &mut item, self.now);
         let said = Said { fields: &said, is_plain: self.is_plain };
         if let Err(violations) = schema::settle(kind.schema(), said, &mut item) {
             found.extend(violations);
         }
         let is_sound = astray.is_empty() && found.is_empty();
-        let (document, flavor) = (&mut self.document, self.flavor);
-        let taken = kind.visit(Take { document, flavor, item, place, is_sound });
+        let (document, terms) = (&mut self.document, self.terms);
+        let taken = kind.visit(Take { document, terms, item, place, is_sound });
         let twin = match taken {
             Ok(()) => None,
             Err(Unfit::Twin(message)) => Some(message),
@@ -344,7 +373,7 @@ enum Unfit {
 /// Checks one entity and, if nothing else is wrong with it, writes it down.
 struct Take<'a> {
     document: &'a mut Document,
-    flavor: Flavor,
+    terms: Terms,
     item: Object,
     place: &'a Place,
     is_sound: bool,
@@ -354,7 +383,7 @@ impl Visit for Take<'_> {
     type Output = Result<(), Unfit>;
 
     fn visit<E: Entity>(self) -> Self::Output {
-        let entity = schema::check_in::<E>(self.flavor, Value::Object(self.item));
+        let entity = schema::check_in::<E>(self.terms, Value::Object(self.item));
         let entity = entity.map_err(Unfit::Invalid)?;
         let config = &mut self.document.config;
         if let Some((field, value)) = shared(config, &entity) {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::schema::{Check, Object, Record};
 use crate::value::{CertificatePem, Tags, Timestamp, pem};
 use crate::violation::Violations;
-use crate::{Entity, Id};
+use crate::{Entity, Id, Terms};
 
 /// A certificate authority that a service may trust.
 #[derive(Clone, Debug, PartialEq, Record)]
@@ -30,7 +30,7 @@ pub struct CaCertificate {
 }
 
 /// Where there is no certificate to speak of, that is what is reported.
-fn write_digest(authority: &mut Object) -> Result<(), Violations> {
+fn write_digest(authority: &mut Object, _: Terms) -> Result<(), Violations> {
     let cert = authority.get("cert").and_then(Value::as_str).unwrap_or_default();
     let digest = pem::digest(cert).unwrap_or_else(|| "none".to_owned());
     authority.insert("cert_digest".to_owned(), digest.into());

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::entities::Sni;
 use crate::schema::{Check, Field, Object, Record};
-use crate::value::{CertificatePem, KeyPem, Tags, Timestamp, pem};
+use crate::value::{CertificatePem, KeyPem, Referable, Tags, Timestamp, pem};
 use crate::violation::Violations;
 use crate::{Config, Entity, Id};
 
@@ -25,13 +25,15 @@ pub struct Certificate {
     #[field(auto)]
     pub updated_at: Timestamp,
     /// The certificate in PEM, followed by the intermediate ones that lead to its root.
-    pub cert: CertificatePem,
+    pub cert: Referable<CertificatePem>,
     /// Its private key in PEM.
-    pub key: KeyPem,
+    #[field(secret)]
+    pub key: Referable<KeyPem>,
     /// Another certificate, whose key is of another type, for clients that prefer it.
-    pub cert_alt: Option<CertificatePem>,
+    pub cert_alt: Option<Referable<CertificatePem>>,
     /// The private key of the other certificate.
-    pub key_alt: Option<KeyPem>,
+    #[field(secret)]
+    pub key_alt: Option<Referable<KeyPem>>,
     /// Labels to list certificates by.
     pub tags: Option<Tags>,
 }

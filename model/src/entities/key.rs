@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::entities::KeySet;
 use crate::schema::{Check, Object, Record};
-use crate::value::{Jwk, KeyPem, Name, PublicKeyPem, Reference, Tags, Timestamp};
+use crate::value::{Jwk, KeyPem, Name, PublicKeyPem, Referable, Reference, Tags, Timestamp};
 use crate::violation::Violations;
 use crate::{Entity, Id};
 
@@ -25,8 +25,10 @@ pub struct Key {
     #[field(len_max = 2048)]
     pub kid: String,
     /// The key as JSON text (RFC 7517 §4).
-    pub jwk: Option<Jwk>,
+    #[field(secret)]
+    pub jwk: Option<Referable<Jwk>>,
     /// The key in PEM.
+    #[field(secret)]
     pub pem: Option<Pem>,
     /// Labels to list keys by.
     pub tags: Option<Tags>,
@@ -43,16 +45,21 @@ pub struct Key {
 #[record(checks = &[Check::AtLeastOneOf(&["private_key", "public_key"])])]
 pub struct Pem {
     /// The private key.
-    pub private_key: Option<KeyPem>,
+    pub private_key: Option<Referable<KeyPem>>,
     /// The public key.
-    pub public_key: Option<PublicKeyPem>,
+    pub public_key: Option<Referable<PublicKeyPem>>,
 }
 
-const CHECKS: &[Check] = &[Check::ExactlyOneOf(&["jwk", "pem"]), Check::Custom(is_called_the_same)];
+const CHECKS: &[Check] = &[
+    Check::AtMostOneOf(&["jwk", "pem"]),
+    Check::AtLeastOneOf(&["jwk", "pem"]),
+    Check::Custom(is_called_the_same),
+];
 
 /// Inside of it a key may be called by another name than outside: nobody would find it.
 fn is_called_the_same(key: &Object, found: &mut Violations) {
     let jwk = key.get("jwk").and_then(Value::as_str).filter(|_| !found.has("jwk"));
+    // A reference is no JSON.
     let Some(Ok(jwk)) = jwk.map(serde_json::from_str::<Value>) else { return };
     if jwk.get("kid") != key.get("kid") {
         found.add_entity("kid in jwk.kid must be equal to keys.kid");

@@ -11,7 +11,7 @@ use crate::value::{
     RoutePath, Set, SniPattern, Tags, Timestamp,
 };
 use crate::violation::Violations;
-use crate::{Entity, Flavor, Id};
+use crate::{Entity, Flavor, Id, Terms};
 
 /// What a request or connection must look like to be served, and by what.
 #[derive(Clone, Debug, PartialEq, Record)]
@@ -97,8 +97,8 @@ const CHECKS: &[Check] = &[
             "'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'",
         ),
     },
-    Check::InFlavor(check_group),
-    Check::InFlavor(check_expression),
+    Check::InTerms(check_group),
+    Check::InTerms(check_expression),
 ];
 
 /// A group of protocols and what a route for it can match on.
@@ -136,7 +136,7 @@ fn group_of(route: &Object) -> Option<&'static Group> {
 
 /// What a route must be follows from its protocols. gRPC methods are paths, so by default a gRPC
 /// route keeps them whole.
-fn prepare(route: &mut Object) -> Result<(), Violations> {
+fn prepare(route: &mut Object, _: Terms) -> Result<(), Violations> {
     let group = group_of(route);
     match route.get("protocols") {
         Some(Value::Null) => return Err(Violations::field("protocols", "required field missing")),
@@ -153,7 +153,7 @@ fn prepare(route: &mut Object) -> Result<(), Violations> {
     Ok(())
 }
 
-fn check_group(route: &Object, flavor: Flavor, found: &mut Violations) {
+fn check_group(route: &Object, Terms { flavor, .. }: Terms, found: &mut Violations) {
     let Some(group) = group_of(route) else { return };
     let is_grpc = group.protocols.contains(&"grpc");
     let strips = is_grpc && route.get("strip_path") == Some(&true.into());
@@ -206,7 +206,7 @@ const MATCHERS: &[&str] =
     &["methods", "hosts", "paths", "headers", "snis", "sources", "destinations"];
 
 /// An expression stands for itself: nothing beside it narrows it or ranks it otherwise.
-fn check_expression(route: &Object, flavor: Flavor, found: &mut Violations) {
+fn check_expression(route: &Object, Terms { flavor, .. }: Terms, found: &mut Violations) {
     if flavor != Flavor::Expressions {
         return;
     }

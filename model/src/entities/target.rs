@@ -6,7 +6,7 @@ use crate::entities::Upstream;
 use crate::schema::{Object, Record};
 use crate::value::{PreciseTime, Reference, Tags, TargetAddress, target};
 use crate::violation::Violations;
-use crate::{Entity, Id};
+use crate::{Entity, Id, Terms};
 
 /// Where an upstream's requests may go.
 #[derive(Clone, Debug, PartialEq, Record)]
@@ -34,7 +34,7 @@ pub struct Target {
 }
 
 /// An address is kept in one form, so that nobody adds it twice.
-fn prepare(record: &mut Object) -> Result<(), Violations> {
+fn prepare(record: &mut Object, _: Terms) -> Result<(), Violations> {
     let normal = record.get("target").and_then(Value::as_str).and_then(target::normal_form);
     if let Some(normal) = normal {
         record.insert("target".to_owned(), normal.into());

@@ -235,21 +235,20 @@ const CHECKS: &[Check] = &[
     Check::Distinct(&["hash_on_uri_capture", "hash_fallback_uri_capture"]),
 ];
 
-/// What is said last about how targets are chosen decides, and the algorithm more than what requests
-/// are told apart by: only one of them can be what counts.
+/// Only one can be what counts: an algorithm that tells no requests apart goes before what they would be
+/// told apart by, and that before any other algorithm.
 fn settle(said: &Object, upstream: &mut Object) -> Result<(), Violations> {
+    let word = |field: &str| said.get(field).and_then(Value::as_str);
     let mut set = |field: &str, word: &str| upstream.insert(field.to_owned(), word.into());
-    match said.get("hash_on") {
-        Some(Value::Null) => drop(set("hash_on", "none")),
-        Some(Value::String(on)) if on == "none" => drop(set("algorithm", "round-robin")),
-        Some(Value::String(_)) => drop(set("algorithm", "consistent-hashing")),
-        _ => {}
+    if matches!(word("algorithm"), Some("least-connections" | "latency")) {
+        set("hash_on", "none");
+        return Ok(());
     }
-    if let Some(Value::String(algorithm)) = said.get("algorithm") {
-        set("algorithm", algorithm);
-        if matches!(algorithm.as_str(), "least-connections" | "latency") {
-            set("hash_on", "none");
-        }
+    match (said.get("hash_on"), word("hash_on")) {
+        (Some(Value::Null), _) => drop(set("hash_on", "none")),
+        (_, Some("none")) => drop(set("algorithm", "round-robin")),
+        (_, Some(_)) => drop(set("algorithm", "consistent-hashing")),
+        _ => {}
     }
     Ok(())
 }

@@ -7,32 +7,35 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::cross::Scope;
 use super::rules::first_refusal;
-use super::{Element, Field, Kind, Object, Record, Rule, Schema, Shorthand};
-use crate::Flavor;
+use super::{Check, Element, Field, Kind, Object, Record, Rule, Schema, Shorthand, alias};
+use crate::Terms;
 use crate::id::parse_hyphenated;
 use crate::value::unrepeated;
+use crate::vault::Reference;
 use crate::violation::{Violation, Violations};
 
 const REQUIRED: &str = "required field missing";
 const UNKNOWN: &str = "unknown field";
 
-/// The same as [`check_in`], in the default flavor.
+/// How deep a value may nest of which nothing is declared. With what is around it, it must be no deeper
+/// than what is read back; see [`crate::encode`].
+const DEPTH: usize = 16;
+
+/// The same as [`check_in`], in the default flavor and where there are no plugins.
 pub fn check<R: Record + DeserializeOwned>(input: Value) -> Result<R, Violations> {
-    check_in(Flavor::default(), input)
+    check_in(Terms::default(), input)
 }
 
 /// The whole write path of a record: JSON in, the struct or all violations out.
 ///
 /// Fields the server fills in must be there: see [`super::stamp()`].
-pub fn check_in<R: Record + DeserializeOwned>(
-    flavor: Flavor,
-    input: Value,
-) -> Result<R, Violations> {
+pub fn check_in<R: Record + DeserializeOwned>(terms: Terms, input: Value) -> Result<R, Violations> {
     let Value::Object(input) = input else {
         return Err(Violations::entity("expected a record"));
     };
-    let checked = check_object(R::SCHEMA, flavor, input)?;
+    let checked = check_object(R::SCHEMA, terms, input)?;
     // The schema is derived from the struct, so this does not fail; if a type's
     // rules and its parser ever disagree, the client learns what the parser said.
     R::deserialize(Value::Object(checked)).map_err(|error| Violations::entity(error.to_string()))
@@ -40,37 +43,73 @@ pub fn check_in<R: Record + DeserializeOwned>(
 
 /// Checks an object against a schema. What comes back has every field, defaults
 /// included, and nothing else. A field of another flavor is unknown.
-pub fn check_object(
+pub fn check_object(schema: &Schema, terms: Terms, input: Object) -> Result<Object, Violations> {
+    check_record(schema, terms, input, |_| true)
+}
+
+/// The same, of what its fields must obey together only what is to be run here.
+fn check_record(
     schema: &Schema,
-    flavor: Flavor,
+    terms: Terms,
     mut input: Object,
+    is_run: fn(&Check) -> bool,
 ) -> Result<Object, Violations> {
     let mut found = Violations::default();
     for shorthand in schema.shorthands {
         expand(shorthand, &mut input, &mut found);
     }
+    alias::rename(schema, &mut input);
+    alias::contradictions(schema, &mut input, &mut found);
     if !found.is_empty() {
         return Err(found); // the fields they stand for would only be missed
     }
     if let Some(prepare) = schema.prepare {
-        prepare(&mut input)?;
+        prepare(&mut input, terms)?;
     }
+    let inner = schema.inner(&input, terms);
     let mut record = Object::new();
     for field in schema.fields {
-        let given = if field.is_of(flavor) { input.remove(field.name) } else { None };
+        let given = if field.is_of(terms.flavor) { input.remove(field.name) } else { None };
         let value = given.unwrap_or_else(|| field.absent());
-        let value = check_field(field, value).unwrap_or_else(|(value, violation)| {
+        let checked = match inner.filter(|(typed, _)| typed.name == field.name) {
+            Some((_, schema)) => check_inner(field, schema, terms, value),
+            None => check_field(field, value),
+        };
+        let value = checked.unwrap_or_else(|(value, violation)| {
             found.set(field.name, violation);
             value
         });
         record.insert(field.name.to_owned(), value);
     }
-    schema.checks.iter().for_each(|check| check.run(&record, flavor, &mut found));
+    let scope = Scope { record: &record, within: None, terms };
+    schema
+        .checks
+        .iter()
+        .filter(|check| is_run(check))
+        .for_each(|check| check.run(scope, &mut found));
+    if let Some((field, schema)) = inner {
+        let scope = Scope { within: Some(field.name), ..scope };
+        let checks = schema.checks.iter().filter(|check| check.is_by_name());
+        checks.for_each(|check| check.run(scope, &mut found));
+    }
     // Last, since there may be any number of them, and not all are told then.
     for unknown in input.keys().filter(|key| *key != "updated_at") {
         found.set(unknown, unknown_field(schema, unknown));
     }
     found.or(record)
+}
+
+/// Checks a record that is another in each type, but for what is said of it from further out.
+fn check_inner(field: &Field, schema: &Schema, terms: Terms, value: Value) -> Checked {
+    match value {
+        Value::Object(object) => {
+            match check_record(schema, terms, object.clone(), |check| !check.is_by_name()) {
+                Ok(record) => Ok(Value::Object(record)),
+                Err(violations) => refuse(Value::Object(object), violations.of_value()),
+            }
+        }
+        value => check_field(field, value),
+    }
 }
 
 fn unknown_field(schema: &Schema, name: &str) -> String {
@@ -98,6 +137,10 @@ fn check_field(field: &Field, value: Value) -> Checked {
     if value.is_null() {
         return if field.required { refuse(value, REQUIRED) } else { Ok(value) };
     }
+    let is_reference = |text: &str| text.parse::<Reference>().is_ok();
+    if field.referenceable && value.as_str().is_some_and(is_reference) {
+        return Ok(value);
+    }
     check_value(field.kind, field.all_rules(), value)
 }
 
@@ -113,8 +156,11 @@ fn check_value<'a>(kind: Kind, rules: impl Iterator<Item = &'a Rule>, value: Val
     let value = match (kind, value) {
         (Kind::String, value @ Value::String(_))
         | (Kind::Boolean, value @ Value::Bool(_))
-        | (Kind::Number, value @ Value::Number(_))
-        | (Kind::Json, value) => whole_or_same(value),
+        | (Kind::Number, value @ Value::Number(_)) => whole_or_same(value),
+        (Kind::Json, value) if is_deeper(&value, DEPTH) => {
+            return refuse(value, "nested too deeply");
+        }
+        (Kind::Json, value) => whole_or_same(value),
         (Kind::Integer, value @ Value::Number(_)) => match whole(&value) {
             Some(whole) => whole.into(),
             None => return refuse(value, expected(kind)),
@@ -125,12 +171,14 @@ fn check_value<'a>(kind: Kind, rules: impl Iterator<Item = &'a Rule>, value: Val
             check_entries(keys, values, entries)?
         }
         (Kind::Record(schema), Value::Object(object)) => {
-            // Records inside of others are the same in every flavor.
-            match check_object(schema, Flavor::default(), object.clone()) {
+            // Records inside of others are the same on every node.
+            match check_object(schema, Terms::default(), object.clone()) {
                 Ok(record) => Value::Object(record),
                 Err(violations) => return refuse(Value::Object(object), violations),
             }
         }
+        // Of which type it is, is not known, and that is refused elsewhere.
+        (Kind::OfType { .. }, value @ Value::Object(_)) => value,
         (Kind::Foreign { .. }, Value::Object(object)) => check_foreign(object)?,
         (kind, value) => return refuse(value, expected(kind)),
     };
@@ -196,16 +244,28 @@ fn expected(kind: Kind) -> &'static str {
         Kind::Array(_) => "expected an array",
         Kind::Set(_) => "expected a set",
         Kind::Map { .. } => "expected a map",
-        Kind::Record(_) | Kind::Foreign { .. } => "expected a record",
+        Kind::Record(_) | Kind::OfType { .. } | Kind::Foreign { .. } => "expected a record",
     }
 }
 
 /// The number without a fraction that this is, however it was written: `1e3` is 1000.
-fn whole(value: &Value) -> Option<i64> {
+pub(super) fn whole(value: &Value) -> Option<i64> {
     // Beyond 2^53 a float no longer names one integer.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let exact = |number: &f64| number.fract() == 0.0 && number.abs() <= EXACT;
     value.as_i64().or_else(|| value.as_f64().filter(exact).map(|number| number as i64))
+}
+
+/// Whether lists and objects are in each other beyond this depth.
+fn is_deeper(value: &Value, depth: usize) -> bool {
+    match (value, depth.checked_sub(1)) {
+        (Value::Array(_) | Value::Object(_), None) => true,
+        (Value::Array(values), Some(left)) => values.iter().any(|value| is_deeper(value, left)),
+        (Value::Object(entries), Some(left)) => {
+            entries.values().any(|value| is_deeper(value, left))
+        }
+        _ => false,
+    }
 }
 
 /// Clients decode `1.0` into integers badly, so what is whole is written whole.

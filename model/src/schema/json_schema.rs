@@ -5,8 +5,9 @@
 
 use serde_json::{Value, json};
 
+use super::ttl::LONGEST;
 use super::{Element, Field, Kind, Literal, Object, Rule, Schema};
-use crate::Flavor;
+use crate::Terms;
 
 /// What an object is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +21,11 @@ pub enum Role {
 }
 
 impl Schema {
-    /// Objects of this schema, in a flavor.
-    pub fn json_schema(&self, flavor: Flavor, role: Role) -> Object {
-        let fields = || self.fields.iter().filter(|field| field.is_of(flavor));
-        let mut properties: Object = fields()
-            .map(|field| (field.name.to_owned(), field.json_schema(flavor, role)))
-            .collect();
+    /// Objects of this schema, as a node with these terms takes and shows them.
+    pub fn json_schema(&self, terms: Terms, role: Role) -> Object {
+        let fields = || self.fields.iter().filter(|field| field.is_of(terms.flavor));
+        let mut properties: Object =
+            fields().map(|field| (field.name.to_owned(), field.json_schema(terms, role))).collect();
         let required: Vec<&str> = match role {
             Role::Shown => fields().map(|field| field.name).collect(),
             Role::Whole => fields().filter(|field| must_be_said(field)).map(|f| f.name).collect(),
@@ -36,6 +36,10 @@ impl Schema {
             for shorthand in self.shorthands {
                 let text = json!({ "type": "string", "description": shorthand.doc });
                 properties.insert(shorthand.name.to_owned(), text);
+            }
+            for alias in self.aliases {
+                let field = alias.field(self).map(|field| field.json_schema(terms, role));
+                properties.extend(field.map(|field| (alias.name.to_owned(), field)));
             }
         }
         schema.insert("properties".to_owned(), properties.into());
@@ -50,7 +54,26 @@ impl Schema {
             _ if required.is_empty() => {}
             _ => drop(schema.insert("required".to_owned(), json!(required))),
         }
+        self.add_types(terms, role, &mut schema);
         schema
+    }
+
+    /// Adds which types there are, and what the field that is another record in each is in theirs.
+    fn add_types(&self, terms: Terms, role: Role, schema: &mut Object) {
+        let names: Vec<_> = terms.catalog.iter().map(|plugin| plugin.name).collect();
+        let Some((field, by)) = self.of_type().filter(|_| !names.is_empty()) else { return };
+        let in_each = terms.catalog.iter().map(|plugin| {
+            let inner = plugin.config.json_schema(Terms::default(), role);
+            json!({
+                "if": { "properties": { by: { "const": plugin.name } }, "required": [by] },
+                "then": { "properties": { field.name: inner } },
+            })
+        });
+        schema.insert("allOf".to_owned(), in_each.collect());
+        // What is there may be of a type that may no longer be used.
+        if let (Some(property), true) = (schema["properties"].get_mut(by), role != Role::Shown) {
+            property["enum"] = json!(names);
+        }
     }
 }
 
@@ -60,14 +83,19 @@ fn must_be_said(field: &Field) -> bool {
 }
 
 impl Field {
-    fn json_schema(&self, flavor: Flavor, role: Role) -> Value {
-        let mut schema = of_kind(self.kind, flavor, role);
+    fn json_schema(&self, terms: Terms, role: Role) -> Value {
+        let mut schema = of_kind(self.kind, terms, role);
         self.all_rules().for_each(|rule| rule.constrain(self.kind, &mut schema));
-        let mut schema = if self.required {
-            schema
-        } else {
-            object(&[("anyOf", json!([schema, { "type": "null" }]))])
-        };
+        let reference = json!({ "type": "string", "pattern": r"^\{vault://" });
+        let others = [
+            self.referenceable.then_some(reference),
+            (!self.required).then(|| json!({ "type": "null" })),
+        ];
+        let others: Vec<_> = others.into_iter().flatten().collect();
+        if !others.is_empty() {
+            let ways: Value = std::iter::once(schema.into()).chain(others).collect();
+            schema = object(&[("anyOf", ways)]);
+        }
         schema.insert("description".to_owned(), self.doc.into());
         if let (Some(default), true) = (self.default, role != Role::Shown) {
             schema.insert("default".to_owned(), default.to_json());
@@ -77,33 +105,34 @@ impl Field {
 }
 
 impl Element {
-    fn json_schema(&self, flavor: Flavor, role: Role) -> Value {
-        let mut schema = of_kind(self.kind, flavor, role);
+    fn json_schema(&self, terms: Terms, role: Role) -> Value {
+        let mut schema = of_kind(self.kind, terms, role);
         self.rules.iter().for_each(|rule| rule.constrain(self.kind, &mut schema));
         schema.into()
     }
 }
 
-fn of_kind(kind: Kind, flavor: Flavor, role: Role) -> Object {
+fn of_kind(kind: Kind, terms: Terms, role: Role) -> Object {
     match kind {
         Kind::String => object(&[("type", "string".into()), ("minLength", 1.into())]),
         Kind::Integer => object(&[("type", "integer".into())]),
         Kind::Number => object(&[("type", "number".into())]),
         Kind::Boolean => object(&[("type", "boolean".into())]),
         Kind::Array(element) => {
-            object(&[("type", "array".into()), ("items", element.json_schema(flavor, role))])
+            object(&[("type", "array".into()), ("items", element.json_schema(terms, role))])
         }
         Kind::Set(element) => object(&[
             ("type", "array".into()),
-            ("items", element.json_schema(flavor, role)),
+            ("items", element.json_schema(terms, role)),
             ("uniqueItems", true.into()),
         ]),
         Kind::Map { keys, values } => object(&[
             ("type", "object".into()),
-            ("propertyNames", keys.json_schema(flavor, role)),
-            ("additionalProperties", values.json_schema(flavor, role)),
+            ("propertyNames", keys.json_schema(terms, role)),
+            ("additionalProperties", values.json_schema(terms, role)),
         ]),
-        Kind::Record(schema) => schema.json_schema(flavor, role),
+        Kind::Record(schema) => schema.json_schema(terms, role),
+        Kind::OfType { .. } => object(&[("type", "object".into())]),
         Kind::Foreign { entity } => pointer(entity, role),
         _ => Object::new(),
     }
@@ -128,7 +157,9 @@ impl Rule {
     fn constrain(&self, kind: Kind, schema: &mut Object) {
         let [least, most] = match kind {
             Kind::Array(_) | Kind::Set(_) => ["minItems", "maxItems"],
-            Kind::Map { .. } | Kind::Record(_) => ["minProperties", "maxProperties"],
+            Kind::Map { .. } | Kind::Record(_) | Kind::OfType { .. } => {
+                ["minProperties", "maxProperties"]
+            }
             _ => ["minLength", "maxLength"],
         };
         let mut say = |word: &str, value: Value| drop(schema.insert(word.to_owned(), value));
@@ -139,6 +170,10 @@ impl Rule {
             Rule::OneOf(words) => say("enum", Literal::List(words).to_json()),
             Rule::Above(low) => say("exclusiveMinimum", (*low).into()),
             Rule::Timestamp => say("exclusiveMinimum", 0.into()),
+            Rule::Expiry => {
+                say("minimum", 0.into());
+                say("maximum", LONGEST.into());
+            }
             Rule::Uuid => say("format", "uuid".into()),
             Rule::Between(low, high) => {
                 say("minimum", (*low).into());
@@ -177,10 +212,10 @@ fn object<const N: usize>(members: &[(&str, Value); N]) -> Object {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::EntityKind;
+    use crate::{EntityKind, Flavor, testing};
 
     fn service(role: Role) -> Value {
-        EntityKind::Service.schema().json_schema(Flavor::default(), role).into()
+        EntityKind::Service.schema().json_schema(Terms::default(), role).into()
     }
 
     #[test]
@@ -203,9 +238,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_another_record_in_each_type_is_said_of_each() {
+        let plugin = |role| -> Value {
+            EntityKind::Plugin.schema().json_schema(testing::terms(), role).into()
+        };
+        let (whole, shown) = (plugin(Role::Whole), plugin(Role::Shown));
+        assert_eq!(whole["properties"]["name"]["enum"][1], "rate-limiting");
+        assert_eq!(shown["properties"]["name"]["enum"], Value::Null);
+        let limiting = &whole["allOf"][1];
+        assert_eq!(limiting["if"]["properties"]["name"]["const"], "rate-limiting");
+        let config = &limiting["then"]["properties"]["config"]["properties"];
+        assert_eq!(config["redis"]["properties"]["port"]["default"], 6379);
+        let password = &config["redis"]["properties"]["password"]["anyOf"];
+        assert_eq!(password[1]["pattern"], r"^\{vault://");
+        assert_eq!(password[2]["type"], "null");
+    }
+
+    #[test]
     fn fields_of_another_flavor_are_not_there() {
         let route = |flavor| -> Value {
-            EntityKind::Route.schema().json_schema(flavor, Role::Whole).into()
+            EntityKind::Route.schema().json_schema(Flavor::into(flavor), Role::Whole).into()
         };
         assert_eq!(route(Flavor::default())["properties"]["expression"], Value::Null);
         assert!(route(Flavor::Expressions)["properties"]["expression"].is_object());

@@ -43,6 +43,8 @@ pub enum Rule {
     Above(i64),
     /// A point in time after 1970 and up to [`Timestamp::MAX`].
     Timestamp,
+    /// The same, at which something is over. Clients say how many seconds are left.
+    Expiry,
     /// A UUID: 36 characters, any version.
     Uuid,
     /// A number in this range, both ends included.
@@ -63,6 +65,8 @@ pub enum Rule {
     Parses(fn(&str) -> Result<(), Invalid>),
     /// A list whose members all come from one of these groups (or from none).
     Subsets(&'static [&'static [&'static str]]),
+    /// Anything: that a reference to a vault may stand here is said in passing.
+    Referable,
 }
 
 impl Rule {
@@ -76,7 +80,7 @@ impl Rule {
             Rule::NotOneOf(_) => 4,
             Rule::OneOf(_) => 5,
             Rule::Above(_) => 6,
-            Rule::Timestamp => 7,
+            Rule::Timestamp | Rule::Expiry => 7,
             Rule::Uuid => 8,
             Rule::Between(..) => 9,
             Rule::LenEq(_) => 10,
@@ -87,6 +91,7 @@ impl Rule {
             Rule::Contains(_) => 15,
             Rule::Parses(_) => 16,
             Rule::Subsets(_) => 17,
+            Rule::Referable => 18,
         }
     }
 
@@ -96,7 +101,7 @@ impl Rule {
             return ensure(!matches!(self, Rule::Required), || "required field missing".into());
         }
         match self {
-            Rule::Required => Ok(()),
+            Rule::Required | Rule::Referable => Ok(()),
             Rule::Null => Err(Invalid::new("value must be null")),
             Rule::Is(literal) => ensure(*literal == *value, || format!("value must be {literal}")),
             Rule::Not(literal) => {
@@ -111,7 +116,7 @@ impl Rule {
             Rule::Above(low) => {
                 ensure(number(value) > *low as f64, || format!("value must be greater than {low}"))
             }
-            Rule::Timestamp => {
+            Rule::Timestamp | Rule::Expiry => {
                 let last = Timestamp::MAX.seconds() as f64;
                 ensure(number(value) > 0.0 && number(value) <= last, || {
                     "expected a valid timestamp".into()
@@ -173,7 +178,7 @@ pub(super) fn join<T: Display>(words: &[T]) -> String {
 }
 
 /// Names in the way messages list them: `'a', 'b'`.
-pub(crate) fn quoted(names: &[&str]) -> String {
+pub(crate) fn quoted(names: &[impl Display]) -> String {
     names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
 }
 

@@ -5,11 +5,18 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Field, Kind, Object, Rule, Schema};
+use crate::Terms;
 use crate::value::{PreciseTime, Timestamp};
 
 /// Fills in the `auto` fields: an id, a time of creation and keys where there is none,
-/// and always the time of this update. A client's own id and `created_at` stay.
-pub fn stamp(schema: &Schema, input: &mut Object, now: Timestamp) {
+/// and always the time of this update. A client's own id and `created_at` stay. The same within a
+/// record that is another in each type.
+pub fn stamp(schema: &Schema, terms: Terms, input: &mut Object, now: Timestamp) {
+    if let Some((field, schema)) = schema.inner(input, terms)
+        && let Value::Object(inner) = input.entry(field.name).or_insert_with(|| field.absent())
+    {
+        stamp(schema, terms, inner, now);
+    }
     for field in schema.fields.iter().filter(|field| field.auto) {
         let given = input.get(field.name).is_some_and(|value| !value.is_null());
         if given && field.name != "updated_at" {

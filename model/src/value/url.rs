@@ -1,6 +1,25 @@
 //! A URL taken apart, as Kong does: leniently, leaving it to the rules of each
 //! field to refuse what comes out.
 
+use crate::schema::Invalid;
+
+text! {
+    /// A URL with a scheme and a host.
+    AbsoluteUrl, admit
+}
+
+fn admit(text: &str) -> Result<(), Invalid> {
+    match split(text) {
+        Url { host: None, .. } => Err(Invalid("missing host in url".to_owned())),
+        Url { scheme: None, .. } => Err(Invalid("missing scheme in url".to_owned())),
+        // It is written into heads.
+        _ if text.contains(|c: char| c.is_ascii_control()) => {
+            Err(Invalid("must not have control characters".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The parts of a URL that matter to a service. Empty parts are absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Url<'a> {
@@ -55,6 +74,20 @@ fn some(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_absolute_url_has_a_scheme_and_a_host() {
+        for (text, expected) in [
+            ("https://a.test/b?c#d", Ok(())),
+            ("//a.test", Err("missing scheme in url")),
+            ("a.test", Err("missing host in url")),
+            ("https:/b", Err("missing host in url")),
+            ("https://a.test/\r\nb", Err("must not have control characters")),
+        ] {
+            let found = text.parse::<AbsoluteUrl>().map(|_| ());
+            assert_eq!(found, expected.map_err(|why| Invalid(why.to_owned())), "{text}");
+        }
+    }
 
     #[test]
     fn urls_come_apart() {

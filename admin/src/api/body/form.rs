@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use model::Terms;
 use model::schema::{Element, Kind, Object, Schema};
 use serde_json::Value;
 
@@ -21,13 +22,35 @@ enum Node {
     Tree(BTreeMap<String, Node>),
 }
 
-/// The object that the pairs of a form describe.
-pub(super) fn decode(schema: &Schema, pairs: Vec<(String, String)>) -> Object {
+/// The object that the pairs of a form describe. Of what type it is, where that makes a difference, is
+/// one of them, or as in `over`.
+pub(super) fn decode(
+    schema: &Schema,
+    terms: Terms,
+    over: &Object,
+    pairs: Vec<(String, String)>,
+) -> Object {
     let mut root = BTreeMap::new();
     for (key, value) in pairs {
         insert(&mut root, &parts(&key), value);
     }
-    record(schema, root)
+    let inner = schema.inner(&texts(&root), terms).or_else(|| schema.inner(over, terms));
+    let within =
+        inner.and_then(|(field, schema)| Some((field.name, schema, root.remove(field.name)?)));
+    let mut object = record(schema, root);
+    object.extend(
+        within.map(|(name, schema, node)| (name.to_owned(), typed(Kind::Record(schema), node))),
+    );
+    object
+}
+
+/// What is text as it stands.
+fn texts(tree: &BTreeMap<String, Node>) -> Object {
+    let text = |(name, node): (&String, &Node)| match node {
+        Node::Texts(texts) => Some((name.clone(), texts.last()?.as_str().into())),
+        Node::Tree(_) => None,
+    };
+    tree.iter().filter_map(text).collect()
 }
 
 /// `a.b[c.d][]` → a, b, c.d: brackets keep their dots, and empty ones only say that there is a list.
@@ -79,7 +102,7 @@ fn insert(tree: &mut BTreeMap<String, Node>, parts: &[&str], value: String) {
 
 fn record(schema: &Schema, tree: BTreeMap<String, Node>) -> Object {
     let field = |(name, node): (String, Node)| {
-        let kind = schema.field(&name).map_or(Kind::String, |field| field.kind);
+        let kind = schema.field_called(&name).map_or(Kind::String, |field| field.kind);
         (name, typed(kind, node))
     };
     tree.into_iter().map(field).collect()
@@ -137,7 +160,7 @@ fn scalar(kind: Kind, text: String) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use model::EntityKind;
+    use model::{EntityKind, testing};
     use serde_json::json;
 
     use super::*;
@@ -178,9 +201,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_configured_has_the_types_of_its_type() {
+        let plugin = EntityKind::Plugin;
+        let config =
+            json!({ "minute": 5, "redis": { "port": 1, "host": null }, "policy": "redis" });
+        let form = "config.minute=5&config.redis.port=1&config.redis.host=&config.policy=redis";
+        check(
+            &format!("{form}&name=rate-limiting"),
+            json!({ "name": "rate-limiting", "config": config }),
+            plugin,
+        );
+        let over = Object::from_iter([("name".to_owned(), "rate-limiting".into())]);
+        check_over(form, json!({ "config": config }), plugin, &over);
+        check(
+            "name=rate-limiting&config.redis_port=1",
+            json!({ "name": "rate-limiting", "config": { "redis_port": 1 } }),
+            plugin,
+        );
+        let untyped = json!({ "config": { "minute": "5" }, "enabled": true });
+        check("config.minute=5&enabled=true", untyped, plugin);
+        check(
+            "name=key-auth&config.key_names[]=a&config.hide_credentials=true",
+            json!({ "name": "key-auth", "config": { "key_names": ["a"], "hide_credentials": true } }),
+            plugin,
+        );
+    }
+
+    #[test]
     fn depth_is_bounded() {
-        let mut object =
-            decode(EntityKind::Route.schema(), vec![("a.".repeat(100_000), "x".to_owned())]);
+        let pairs = vec![("a.".repeat(100_000), "x".to_owned())];
+        let route = EntityKind::Route.schema();
+        let mut object = decode(route, Terms::default(), &Object::new(), pairs);
         let mut depth = 0;
         while let Some(Value::Object(inner)) = object.remove("a") {
             object = inner;
@@ -191,7 +242,13 @@ mod tests {
 
     #[track_caller]
     fn check(form: &str, expected: Value, kind: EntityKind) {
+        check_over(form, expected, kind, &Object::new());
+    }
+
+    #[track_caller]
+    fn check_over(form: &str, expected: Value, kind: EntityKind, over: &Object) {
         let pairs = form_urlencoded::parse(form.as_bytes()).into_owned().collect();
-        assert_eq!(Value::Object(decode(kind.schema(), pairs)), expected, "{form}");
+        let decoded = decode(kind.schema(), testing::terms(), over, pairs);
+        assert_eq!(Value::Object(decoded), expected, "{form}");
     }
 }

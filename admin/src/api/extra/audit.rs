@@ -66,7 +66,7 @@ pub(crate) async fn show(call: Call) -> Reply {
     let changes = step.changes.iter().enumerate().skip(from);
     let page = listing.of(changes, |(at, _)| Uuid::from_u128(*at as u128 + 1));
     let undo = shown::Undo::new(&undo);
-    let page = page.map(|(_, change)| shown::change(change, &undo, call.flavor()));
+    let page = page.map(|(_, change)| shown::change(change, &undo, call.terms()));
     let mut body = serde_json::to_value(page).map_err(|_| Problem::Internal)?;
     body["revision"] = noted.map_or_else(|| nobody(&step.id), |noted| about(&noted));
     body["revision"]["hash"] = step.id.hash.to_string().into();
@@ -84,7 +84,7 @@ pub(crate) async fn restore(call: Call) -> Reply {
         Rebuilt::Gone(oldest) => return Err(folded(position, oldest)),
     };
     let (hash, entities) = (old.hash(), old.len());
-    let newest = call.api().committer.restore(call.author().clone(), old).await?;
+    let newest = call.api().committer.restore(call.author().clone(), *old).await?;
     let body = value!({
         "message": format!("the configuration is that of revision {}", written(position)),
         "restored": written(position),

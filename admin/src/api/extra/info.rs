@@ -2,12 +2,16 @@
 //!
 //! Where Kong tells of workers and Lua, this tells of the one process there is.
 
+use std::collections::BTreeSet;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
 use http::{Response, StatusCode};
+use model::Config;
+use model::catalog::{Catalog, PluginType};
+use model::entities::Plugin;
 use serde_json::{Value, json as value};
 use tokio::time::timeout;
 
@@ -33,10 +37,33 @@ pub(crate) async fn root(call: Call) -> Result<Response<Body>, Problem> {
         "lua_version": "none",
         "timers": { "running": 0, "pending": 0 },
         "pids": { "master": process::id(), "workers": [process::id()] },
-        "plugins": { "available_on_server": {}, "enabled_in_cluster": [] },
+        "plugins": {
+            "available_on_server": available(call.terms().catalog),
+            "enabled_in_cluster": configured(&call.revision().config),
+        },
         "configuration": about.configuration,
     });
     Ok(json(StatusCode::OK, &body))
+}
+
+/// The types of plugins there are.
+fn available(catalog: Catalog) -> Value {
+    let plugin = |of: &PluginType| {
+        let told = value!({ "version": of.version, "priority": of.priority });
+        (of.name.to_owned(), told)
+    };
+    Value::Object(catalog.iter().map(plugin).collect())
+}
+
+/// The types of plugins that are configured, switched on or not.
+fn configured(config: &Config) -> BTreeSet<&str> {
+    config.all::<Plugin>().iter().map(|plugin| plugin.name.as_str()).collect()
+}
+
+/// `GET /plugins/enabled`
+pub(crate) async fn enabled(call: Call) -> Result<Response<Body>, Problem> {
+    let names: Vec<_> = call.terms().catalog.iter().map(|plugin| plugin.name).collect();
+    Ok(json(StatusCode::OK, &value!({ "enabled_plugins": names })))
 }
 
 /// `GET /status[?unit=m&scale=2]`

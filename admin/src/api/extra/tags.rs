@@ -3,6 +3,7 @@
 use axum::body::Body;
 use http::{Response, StatusCode};
 use model::entities::Visit;
+use model::violation::Violations;
 use model::{Config, Entity, EntityKind, Id};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -34,6 +35,12 @@ pub(in super::super) async fn list(call: Call) -> Reply {
 pub(in super::super) async fn one(call: Call) -> Reply {
     let tag = call.segment("tags").to_owned();
     show(&call, Some(&tag))
+}
+
+/// `POST /tags`: they come and go with what has them.
+pub(in super::super) async fn refuse(_: Call) -> Reply {
+    let message = "does not support insert/upsert/update/delete operations";
+    Err(Problem::Invalid(Violations::field("tags", message)))
 }
 
 fn show(call: &Call, only: Option<&str>) -> Reply {

@@ -100,6 +100,9 @@ pub(super) fn operation(path: &str, method: &str) -> Operation {
         ("get", "/status") => {
             Operation::gives(200, reference("status")).called("How this node fares")
         }
+        ("get", "/status/dns") => {
+            Operation::gives(501, reference("message")).called("What Kong's newer resolver does")
+        }
         ("get", "/openapi.json") => Operation::gives(200, anything()).called("This description"),
         ("get", "/endpoints") => {
             let data = json!({ "type": "array", "items": { "type": "string" } });
@@ -122,6 +125,24 @@ pub(super) fn operation(path: &str, method: &str) -> Operation {
         ("post", "/schemas/{name}/validate") => Operation::gives(200, reference("message"))
             .takes_schema(anything())
             .called("Whether this looks like an entity"),
+        ("get", "/schemas/plugins/{name}" | "/schemas/vaults/{name}") => {
+            let fields = json!({ "type": "array", "items": { "type": "object" } });
+            let fields = members(&[("fields", fields)]);
+            Operation::gives(200, fields).called("What is particular to a type")
+        }
+        ("post", "/schemas/plugins/validate" | "/schemas/vaults/validate") => {
+            Operation::gives(200, reference("message"))
+                .takes_schema(anything())
+                .called("Whether this looks like an entity")
+        }
+        ("get", "/plugins/enabled") => {
+            let names = json!({ "type": "array", "items": { "type": "string" } });
+            let names = members(&[("enabled_plugins", names)]);
+            Operation::gives(200, names).called("The types of plugins that may be used")
+        }
+        ("get", "/plugins/schema/{name}") => {
+            Operation::gives(200, anything()).called("What plugins of a type are configured with")
+        }
         ("post", "/debug/route") => Operation::gives(200, anything())
             .takes_schema(anything())
             .called("Which route serves a request, and why no other"),

@@ -205,14 +205,19 @@ async fn what_changes_nothing_makes_no_revision(home: Home) {
     let same = running
         .committer
         .write(author.clone(), move |config, now| {
-            write::merge::<Service>(&mut Draft::new(config, true), now, &id, Default::default())
+            write::merge::<Service>(
+                &mut Draft::new(config, true, Terms::default()),
+                now,
+                &id,
+                Default::default(),
+            )
         })
         .await
         .unwrap();
     assert_eq!(same, made, "the clock stands still");
     let gone = Key::Name("nobody".to_owned());
     let delete = move |config: &mut Config, _: Timestamp| {
-        write::delete::<Route>(&mut Draft::new(config, true), &gone)
+        write::delete::<Route>(&mut Draft::new(config, true, Terms::default()), &gone)
     };
     running.committer.write(author, delete).await.unwrap();
     assert_eq!(running.stop().await.id.version, 2);

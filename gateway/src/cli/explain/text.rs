@@ -57,6 +57,9 @@ impl Text {
         if let Some(service) = &matched.service {
             self.row("service", &service.to_string());
         }
+        for plugin in &matched.plugins {
+            self.row("plugin", &plugin.to_string());
+        }
         if let Some(upstream) = &matched.upstream {
             self.row("upstream", &upstream.uri);
             self.row("Host", &upstream.host);

@@ -26,6 +26,7 @@ pub struct BasicAuth {
     #[field(unique, len_max = 2048)]
     pub username: String,
     /// The password. What is kept is a hash of it.
+    #[field(secret)]
     pub password: String,
     /// Labels to list credentials by.
     pub tags: Option<Tags>,

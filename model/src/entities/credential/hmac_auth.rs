@@ -22,7 +22,7 @@ pub struct HmacAuth {
     #[field(unique, len_max = 2048)]
     pub username: String,
     /// The secret; made up where none is given.
-    #[field(auto)]
+    #[field(auto, secret)]
     pub secret: String,
     /// Labels to list credentials by.
     pub tags: Option<Tags>,

@@ -22,7 +22,7 @@ pub struct JwtSecret {
     #[field(auto, unique, len_max = 2048)]
     pub key: String,
     /// The secret of HS algorithms; made up where none is given.
-    #[field(auto)]
+    #[field(auto, secret)]
     pub secret: String,
     /// The public key of the other algorithms, in PEM.
     pub rsa_public_key: Option<PublicKeyPem>,

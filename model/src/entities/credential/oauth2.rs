@@ -31,7 +31,7 @@ pub struct OAuth2 {
     #[field(auto, unique, len_max = 2048)]
     pub client_id: String,
     /// Its secret; made up where none is given.
-    #[field(auto)]
+    #[field(auto, secret)]
     pub client_secret: String,
     /// Whether what is kept of the secret is a hash.
     #[field(default = false)]

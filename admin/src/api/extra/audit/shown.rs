@@ -6,27 +6,15 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use model::delta::Change;
 use model::entities::Visit;
-use model::schema::{Object, to_object};
-use model::{Entity, EntityKind, Flavor, encode};
+use model::schema::{Kind, Object, Schema, to_object};
+use model::{Entity, EntityKind, Terms, encode};
 use serde_json::{Value, json as value};
 use uuid::Uuid;
 
 /// What stands for a secret.
 const MASK: &str = "******";
 
-/// Fields that are secrets, by kind of entity.
-const SECRETS: &[(&str, &[&str])] = &[
-    ("certificates", &["key", "key_alt"]),
-    ("keyauth_credentials", &["key"]),
-    ("basicauth_credentials", &["password"]),
-    ("hmacauth_credentials", &["secret"]),
-    ("jwt_secrets", &["secret"]),
-    ("oauth2_credentials", &["client_secret"]),
-    ("oauth2_tokens", &["access_token", "refresh_token"]),
-    ("keys", &["jwk", "pem"]),
-];
-
-/// How names of secrets end in what is configured of plugins and vaults.
+/// How names of secrets end in what is configured of plugins and vaults, declared as such or not.
 const SECRET_ENDINGS: &[&str] =
     &["password", "secret", "token", "private_key", "api_key", "credential", "credentials"];
 
@@ -42,11 +30,11 @@ impl<'a> Undo<'a> {
 }
 
 /// What a step did to one entity.
-pub(super) fn change(change: &Change, undo: &Undo<'_>, flavor: Flavor) -> Value {
+pub(super) fn change(change: &Change, undo: &Undo<'_>, terms: Terms) -> Value {
     let before = undo.0.get(&(change.kind.as_str(), change.id)).copied();
     let kind = change.kind.kind();
     let object =
-        |bytes: Option<&Bytes>| kind?.visit(Decode { id: change.id, bytes: bytes?, flavor });
+        |bytes: Option<&Bytes>| kind?.visit(Decode { id: change.id, bytes: bytes?, terms });
     let (before, after) = (object(before), object(change.bytes.as_ref()));
     let name = after.as_ref().or(before.as_ref()).and_then(|shown| name(kind?, shown));
     value!({
@@ -59,8 +47,8 @@ pub(super) fn change(change: &Change, undo: &Undo<'_>, flavor: Flavor) -> Value 
             _ => "updated",
         },
         "fields": differing(before.as_ref(), after.as_ref()),
-        "before": before.map(|shown| masked(change.kind.as_str(), shown)),
-        "after": after.map(|shown| masked(change.kind.as_str(), shown)),
+        "before": kind.zip(before).map(|(kind, shown)| masked(kind.schema(), terms, shown)),
+        "after": kind.zip(after).map(|(kind, shown)| masked(kind.schema(), terms, shown)),
     })
 }
 
@@ -73,9 +61,8 @@ fn name(kind: EntityKind, shown: &Object) -> Option<String> {
             E::ENDPOINT_KEY
         }
     }
-    let secrets = SECRETS.iter().find(|(table, _)| *table == kind.name()).map(|(_, names)| *names);
-    let key = kind.visit(Key).filter(|key| !secrets.unwrap_or_default().contains(key))?;
-    shown.get(key)?.as_str().map(str::to_owned)
+    let key = kind.schema().field(kind.visit(Key)?).filter(|key| !key.secret)?;
+    shown.get(key.name)?.as_str().map(str::to_owned)
 }
 
 /// Names of the fields that are not what they were, secrets among them.
@@ -86,17 +73,28 @@ fn differing<'a>(before: Option<&'a Object>, after: Option<&'a Object>) -> Vec<&
     changed.map(|(name, _)| name).chain(gone).map(String::as_str).collect()
 }
 
-fn masked(table: &str, mut shown: Object) -> Object {
-    let secrets = SECRETS.iter().find(|(name, _)| *name == table).map(|(_, fields)| *fields);
-    for field in secrets.unwrap_or_default() {
-        if let Some(value) = shown.get_mut(*field) {
-            mask(value);
-        }
-    }
+fn masked(schema: &Schema, terms: Terms, mut shown: Object) -> Object {
+    hide(schema, terms, &mut shown);
     if let Some(config) = shown.get_mut("config") {
         mask_within(config);
     }
     shown
+}
+
+/// Masks what is declared a secret, at any depth.
+fn hide(schema: &Schema, terms: Terms, record: &mut Object) {
+    let inner = schema.inner(record, terms);
+    for field in schema.fields {
+        let schema = match (field.kind, inner) {
+            (Kind::Record(schema), _) | (Kind::OfType { .. }, Some((_, schema))) => Some(schema),
+            _ => None,
+        };
+        match (record.get_mut(field.name), schema) {
+            (Some(value), _) if field.secret => mask(value),
+            (Some(Value::Object(inner)), Some(schema)) => hide(schema, terms, inner),
+            _ => {}
+        }
+    }
 }
 
 /// Nothing stands for itself, and so does a reference: it says where a secret is, and not what it is.
@@ -128,7 +126,7 @@ fn mask_within(value: &mut Value) {
 struct Decode<'a> {
     id: Uuid,
     bytes: &'a Bytes,
-    flavor: Flavor,
+    terms: Terms,
 }
 
 impl Visit for Decode<'_> {
@@ -136,22 +134,24 @@ impl Visit for Decode<'_> {
 
     fn visit<E: Entity>(self) -> Self::Output {
         let entity = encode::decode::<E>(self.id, self.bytes).ok()?;
-        Some(to_object(&entity, self.flavor))
+        Some(to_object(&entity, self.terms))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use model::testing;
+
     use super::*;
 
     #[test]
     fn secrets_are_not_shown_wherever_they_are() {
         let shown = value!({ "id": 1, "key": "PEM", "key_alt": null, "cert": "PEM" });
         let expected = value!({ "id": 1, "key": MASK, "key_alt": null, "cert": "PEM" });
-        assert_eq!(masked("certificates", object(shown)), object(expected));
+        check(EntityKind::Certificate, shown, expected);
 
         let shown = value!({ "key": "{vault://env/key}" });
-        assert_eq!(masked("certificates", object(shown.clone())), object(shown));
+        check(EntityKind::Certificate, shown.clone(), shown);
 
         let config = value!({
             "limit": 5, "hide_credentials": true, "key_names": ["apikey"],
@@ -161,11 +161,22 @@ mod tests {
             "limit": 5, "hide_credentials": true, "key_names": ["apikey"],
             "redis": { "password": MASK, "host": "h" }, "hooks": [{ "bearer_token": MASK }],
         });
-        let shown = masked("plugins", object(value!({ "config": config })));
-        assert_eq!(shown["config"], expected);
+        let plugin = |config| value!({ "name": "of no type that is known", "config": config });
+        check(EntityKind::Plugin, plugin(config), plugin(expected));
     }
 
-    fn object(value: Value) -> Object {
-        value.as_object().cloned().unwrap()
+    #[test]
+    fn what_a_type_declares_a_secret_is_not_shown() {
+        let plugin = |signed_with| {
+            let config = value!({ "path": "p", "signed_with": signed_with });
+            value!({ "name": "file-log", "config": config })
+        };
+        check(EntityKind::Plugin, plugin("s3cret"), plugin(MASK));
+    }
+
+    #[track_caller]
+    fn check(kind: EntityKind, shown: Value, expected: Value) {
+        let shown = shown.as_object().cloned().unwrap();
+        assert_eq!(Value::Object(masked(kind.schema(), testing::terms(), shown)), expected);
     }
 }
