@@ -15,7 +15,7 @@ use super::sql::{Cell, Statements};
 use super::{Author, Keep, Store, StoreError, log};
 use crate::signing::SigningKey;
 
-/// How many rows a server is told of at once.
+/// How many statements a server is told at once.
 const AT_ONCE: usize = 500;
 
 /// A transaction on its way to the disk.
@@ -124,14 +124,19 @@ impl Group<'_> {
         let entry = log::Entry::new(step, &undo, signature, by);
         let [moved, logged, noted] = entry.calls(at, by);
         let rows = rows(self.statements, step, &from.config, &to.config);
-        let mut rows = rows.iter().map(RowOf::call).peekable();
-        let begun = self.link.batch(&[words("savepoint one"), moved, logged, noted]).await?;
-        entry.check(begun.get(1).copied().unwrap_or_default())?;
-        while rows.peek().is_some() {
-            let some: Vec<_> = rows.by_ref().take(AT_ONCE).collect();
-            self.link.batch(&some).await?;
+        let first = [words("savepoint one"), moved, logged, noted];
+        let last = [words("release savepoint one")];
+        let mut calls =
+            first.into_iter().chain(rows.iter().map(RowOf::call)).chain(last).peekable();
+        let mut is_begun = false;
+        while calls.peek().is_some() {
+            let some: Vec<_> = calls.by_ref().take(AT_ONCE).collect();
+            let changed = self.link.batch(&some).await?;
+            if !std::mem::replace(&mut is_begun, true) {
+                entry.check(changed.get(1).copied().unwrap_or_default())?;
+            }
         }
-        Ok(self.link.script("release savepoint one").await?)
+        Ok(())
     }
 
     /// Puts the group on the disk with whatever is too old to be kept beside it, and tells others.

@@ -3,14 +3,20 @@
 //!
 //! A connection that failed is not used again: whoever has it drops it, and a transaction with it.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use boring::error::ErrorStack;
+use futures::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row as _, SqliteConnection};
 use uuid::Uuid;
 
 use super::postgres::Session;
+
+/// How many statements SQLite is told together. It keeps what it has prepared of them under their text, so
+/// that the more there are, the fewer come again.
+const TOGETHER: usize = 16;
 
 /// A connection.
 pub(super) enum Link {
@@ -137,13 +143,18 @@ impl Link {
     }
 
     /// Runs statements in their order, all of them or up to the first that fails. Returns how many rows
-    /// each changed. A server is told all at once, so that its distance counts once.
+    /// each changed. They are told together, so that the distance to a server counts once, and that to the
+    /// thread on which SQLite works.
     pub(super) async fn batch(&mut self, calls: &[Call<'_>]) -> Result<Vec<u64>, DatabaseError> {
         match self {
-            Self::Sqlite(_) => {
+            Self::Sqlite(db) => {
                 let mut changed = Vec::with_capacity(calls.len());
-                for call in calls {
-                    changed.push(self.execute(call.sql, &call.values).await?);
+                for calls in calls.chunks(TOGETHER) {
+                    let (sql, values) = joined(calls);
+                    let mut done = db.fetch_many(bound(&sql, &values));
+                    while let Some(one) = done.try_next().await? {
+                        changed.extend(one.left().map(|done| done.rows_affected()));
+                    }
                 }
                 Ok(changed)
             }
@@ -256,6 +267,24 @@ impl Link {
     }
 }
 
+/// Statements as one text, in which parameters are counted on from one to the next.
+fn joined<'a>(calls: &[Call<'a>]) -> (String, Vec<Value<'a>>) {
+    let (mut sql, mut values) = (String::new(), Vec::new());
+    for call in calls {
+        let mut parts = call.sql.split('$'); // which stands before a parameter and nowhere else
+        sql.extend(parts.next());
+        for part in parts {
+            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, rest) = part.split_at(digits);
+            let number = number.parse().unwrap_or(0) + values.len();
+            let _ = write!(sql, "${number}{rest}"); // to memory
+        }
+        sql.push(';');
+        values.extend_from_slice(&call.values);
+    }
+    (sql, values)
+}
+
 fn bound<'q>(
     sql: &str,
     values: &[Value<'q>],
@@ -328,5 +357,26 @@ impl Row {
             Self::Sqlite(row) => Uuid::from_slice(row.try_get(column)?).unwrap_or_default(),
             Self::Postgres(row) => row.try_get(column)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_together_counts_its_parameters_on() {
+        let call = |sql, values: &[i64]| Call {
+            sql,
+            values: values.iter().copied().map(Value::Int).collect(),
+        };
+        let calls = [
+            call("savepoint one", &[]),
+            call("put $1, $2 where $1", &[1, 2]),
+            call("drop $1", &[3]),
+        ];
+        let (sql, values) = joined(&calls);
+        assert_eq!(sql, "savepoint one;put $1, $2 where $1;drop $3;");
+        assert_eq!(values, [1, 2, 3].map(Value::Int));
     }
 }

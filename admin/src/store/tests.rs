@@ -118,6 +118,8 @@ fn on(server: &server::Server) -> Postgres {
         host: server.socket().to_str().unwrap().to_owned(),
         port: server.port(),
         database: server.database(),
+        // A machine that does other things may leave either alone for a while.
+        timeout: Duration::from_secs(60),
         ..Postgres::default()
     }
 }
