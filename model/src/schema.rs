@@ -159,7 +159,8 @@ pub struct Field {
     pub auto: bool,
     /// Whether its value is not for everybody who may see that it was changed.
     pub secret: bool,
-    /// Whether its value may be a reference to a vault, which no rule is for.
+    /// Whether its value may be a reference to a vault, which no rule is for. Whoever uses it follows it
+    /// first; a type that can hold one is [`crate::value::Referable`].
     pub referenceable: bool,
     /// What happens to this entity when the one it points at is deleted.
     pub on_delete: OnDelete,

@@ -13,7 +13,7 @@ use super::{Check, Element, Field, Kind, Object, Record, Rule, Schema, Shorthand
 use crate::Terms;
 use crate::id::parse_hyphenated;
 use crate::value::unrepeated;
-use crate::vault::Reference;
+use crate::vault::is_reference;
 use crate::violation::{Violation, Violations};
 
 const REQUIRED: &str = "required field missing";
@@ -142,7 +142,6 @@ fn check_field(field: &Field, value: Value) -> Checked {
     if value.is_null() {
         return if field.required { refuse(value, REQUIRED) } else { Ok(value) };
     }
-    let is_reference = |text: &str| text.parse::<Reference>().is_ok();
     if field.referenceable && value.as_str().is_some_and(is_reference) {
         return Ok(value);
     }
