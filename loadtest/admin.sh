@@ -27,7 +27,10 @@ DATABASES=(sqlite postgres) CLIENTS=32 SECONDS_EACH=10 ROUTES=100000 ROWS=100000
 main() {
     read_options "$@"
     need curl python3
-    [[ " ${DATABASES[*]} " != *" postgres "* ]] || need postgresql
+    if [[ " ${DATABASES[*]} " == *" postgres "* ]]; then
+        want_postgresql
+        has postgresql || die "there is no PostgreSQL here; without it: --databases sqlite"
+    fi
     begin 7
     forget_gateway_variables
     cluster_pair
@@ -160,7 +163,7 @@ With the imported routes.
 |---|---|--:|--:|
 $(cat "$DIR/memory")
 
-## Pages of $((1000)) of a long list
+## Pages of 1,000 of a long list
 
 All of the list, page after page, until the last byte of each is read.
 
