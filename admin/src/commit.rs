@@ -19,7 +19,7 @@ use model::value::Timestamp;
 use model::vitals::Problem;
 use model::{Config, Revision, RevisionId, Terms, severity};
 use serde_json::Value;
-use tokio::runtime::Handle;
+use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, warn};
 
@@ -82,7 +82,8 @@ type Answer = Box<dyn FnOnce(Result<RevisionId, Failure>) + Send>;
 
 impl Committer {
     /// Starts the committer on a thread of its own, since deciding takes time that no connection should
-    /// wait for. The receiver resolves when it has ended.
+    /// wait for, and with a runtime of its own, since each word to a server and back would take two more
+    /// switches of threads otherwise. The receiver resolves when it has ended.
     pub(crate) fn start(
         kept: Kept,
         judge: Arc<dyn Judge>,
@@ -92,7 +93,7 @@ impl Committer {
         let (head, revisions) = watch::channel(kept.head);
         let (ended, end) = oneshot::channel();
         let work = Work { keeper: kept.keeper, key: kept.key, head, judge, clock };
-        let runtime = Handle::current();
+        let runtime = Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("committer".to_owned()).spawn(move || {
             runtime.block_on(work.run(jobs));
             let _ = ended.send(()); // nobody may be waiting
@@ -268,6 +269,7 @@ struct Work {
 
 impl Work {
     async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        self.keeper.come_here().await;
         let mut jobs = Vec::with_capacity(GROUP);
         while queue.recv_many(&mut jobs, GROUP).await > 0 {
             let mut writes = Vec::with_capacity(jobs.len());

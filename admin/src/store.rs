@@ -167,6 +167,13 @@ impl Store {
         }
     }
 
+    /// Ends a session with a server that is carried by another runtime than this one: the next is not.
+    pub(crate) async fn come_here(&mut self) {
+        if let Some(link) = self.link.take_if(|link| matches!(link, Link::Postgres(_))) {
+            link.close().await;
+        }
+    }
+
     /// Another connection, to be asked whether the database answers.
     pub(crate) fn reader(&self) -> Reader {
         Reader::new(self.place.again())

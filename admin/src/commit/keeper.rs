@@ -63,6 +63,13 @@ impl Keeper {
         }
     }
 
+    /// Has whatever carries what is said to a server be on this thread from now on.
+    pub(super) async fn come_here(&mut self) {
+        if let Keeper::Store(store) = self {
+            store.come_here().await;
+        }
+    }
+
     /// Lets go of a connection that failed.
     pub(super) async fn reset(&mut self) {
         if let Keeper::Store(store) = self {
