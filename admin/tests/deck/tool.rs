@@ -196,6 +196,10 @@ impl<'a> Deck<'a> {
             targets.extend(self.list(&format!("upstreams/{upstream}/targets")).await);
         }
         state.insert(TARGET.path, targets);
+        for plugin in state.get_mut("plugins").unwrap().values_mut() {
+            let schema = self.schema_of(plugin).await;
+            forget_older_names(plugin, &schema);
+        }
         state
     }
 
@@ -233,13 +237,19 @@ impl<'a> Deck<'a> {
             }
             if kind.path == "plugins" {
                 for plugin in entities.values_mut() {
-                    let name = plugin["name"].as_str().unwrap();
-                    let schema = self.plane.get(&format!("/schemas/plugins/{name}")).await.1;
+                    let schema = self.schema_of(plugin).await;
                     fill_plugin(plugin, &schema);
                 }
             }
         }
         wanted
+    }
+
+    async fn schema_of(&self, plugin: &Object) -> Value {
+        let path = format!("/schemas/plugins/{}", plugin["name"].as_str().unwrap());
+        let (status, schema) = self.plane.get(&path).await;
+        assert_eq!(status, 200, "{path}");
+        schema
     }
 
     async fn put(&self, kind: Kind, wanted: &Object, current: &State) -> Done {
@@ -337,16 +347,26 @@ fn fill(entity: &mut Object, defaults: &Object) {
 /// What is not said of a plugin: its type says where it counts and what it does then. A field of its
 /// config for which nothing is said is null, and that is compared.
 fn fill_plugin(plugin: &mut Object, schema: &Value) {
-    let field = |name: &str| {
-        let mut fields = schema["fields"].as_array().unwrap().iter();
-        fields.find_map(|field| field.get(name)).unwrap().clone()
-    };
     let config = plugin.entry("config").or_insert_with(|| Object::new().into());
-    complete(config.as_object_mut().unwrap(), &field("config"));
-    let protocols = field("protocols")["default"].clone();
+    complete(config.as_object_mut().unwrap(), field(schema, "config"));
+    let protocols = field(schema, "protocols")["default"].clone();
     assert!(protocols.is_array());
     plugin.entry("protocols").or_insert(protocols);
     plugin.entry("enabled").or_insert(true.into());
+}
+
+/// Older names of fields are read beside the newer ones, and the files here do not use them.
+fn forget_older_names(plugin: &mut Object, schema: &Value) {
+    let config = plugin["config"].as_object_mut().unwrap();
+    let older = field(schema, "config")["shorthand_fields"].as_array().into_iter().flatten();
+    for name in older.flat_map(|field| field.as_object().unwrap().keys()) {
+        assert!(config.remove(name).is_some(), "{name} is read, too");
+    }
+}
+
+fn field<'a>(schema: &'a Value, name: &str) -> &'a Value {
+    let mut fields = schema["fields"].as_array().unwrap().iter();
+    fields.find_map(|field| field.get(name)).unwrap()
 }
 
 fn complete(config: &mut Object, schema: &Value) {
