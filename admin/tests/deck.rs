@@ -79,7 +79,7 @@ async fn a_file_with_a_mistake_is_told_so_before_anything_is_written() {
         (
             "vaults",
             json!({ "prefix": "my-env", "name": "nobody" }),
-            "schema violation (name: expected one of: env)",
+            "schema violation (name: vault 'nobody' is not installed)",
         ),
         (
             "acls",

@@ -27,6 +27,7 @@ use crate::worker::tls::{Terminator, TlsError};
 use crate::worker::{Post, Worker, cores};
 use model::Revision;
 use model::vitals::Verdict;
+use rustix::io::Errno;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
@@ -61,7 +62,7 @@ pub enum StartError {
         /// How many there may be.
         limit: u64,
     },
-    /// Threads or descriptors are not to be had.
+    /// Threads are not to be had, or descriptors of the whole system.
     #[error("cannot start {what}")]
     System {
         /// What could not be started.
@@ -72,8 +73,12 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// What could not be started, and why; without descriptors for that there would be none for clients.
     fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
-        move |source| StartError::System { what, source }
+        move |source| match Errno::from_io_error(&source) {
+            Some(Errno::MFILE) => StartError::Descriptors { limit: descriptors::limit() },
+            _ => StartError::System { what, source },
+        }
     }
 }
 
