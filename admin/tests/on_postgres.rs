@@ -16,3 +16,5 @@ mod deck;
 mod expiry;
 #[path = "mistakes.rs"]
 mod mistakes;
+#[path = "node.rs"]
+mod node;
